@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Session: the reliable, ordered, flow-controlled conversation of two processes
+ *
+ * A pure state machine: messages, records and the time go in; records to send, messages to
+ * deliver and fates of sent messages come out. It does no I/O, knows no keys but the two it is
+ * between, and never asks for the time. One implementation serves every path.
+ *
+ * Times are microseconds of CLOCK_BOOTTIME, passed in and not going back. Every call that may
+ * create work is followed by the owner asking session_produce() until it is idle, session_pop()
+ * and session_pop_finished() until they are empty, and session_due() for the next tick.
+ *
+ * Invariants, which the tests assert after every step:
+ *  - each message that session_send() took is, in the end, exactly once among the finished;
+ *  - messages are popped in the order in which the peer sent them, none twice;
+ *  - unacknowledged bytes never exceed the peer's limit, and what is held for the peer never
+ *    exceeds the limit that was granted to it plus one record;
+ *  - sent = delivered + refused + expired + cancelled + unknown + queued.
+ */
+
+#include "libclient/message.h"
+
+#define SESSION_WINDOW_FIRST 65536   /* bytes of credit in a START */
+#define SESSION_WINDOW 262144        /* bytes of credit beyond what was taken, once running */
+#define SESSION_FLIGHT_MAX 1048576   /* bytes sent and not yet received, on any path */
+#define SESSION_QUEUE_MAX 1048576    /* bytes waiting before session_send() says FULL */
+#define SESSION_ACK_DELAY_USEC 20000
+#define SESSION_PROBE_USEC 1000000   /* first wait for an answer; doubles up to the next */
+#define SESSION_PROBE_MAX_USEC 8000000
+#define SESSION_IDLE_USEC (60 * USEC_PER_SEC)
+#define SESSION_HINT_USEC (30 * USEC_PER_SEC) /* "not here" this long is the end of it */
+
+typedef struct Session Session;
+
+/* What a path promises; see PROTOCOL.md, "Paths". */
+typedef enum SessionPath {
+        SESSION_PATH_NONE,     /* nothing can be sent now: keep everything */
+        SESSION_PATH_LOCAL,    /* in order, lossless while its generation lasts: no timer */
+        SESSION_PATH_OFF_HOST, /* may lose, double and reorder: probe and send again */
+} SessionPath;
+
+typedef struct SessionOptions {
+        uint8_t self_key[PID_KEY_SIZE];
+        uint8_t peer_key[PID_KEY_SIZE]; /* all zero if only the PID is known: learnt from START */
+        uint64_t id;                    /* random */
+        uint64_t opened_usec;           /* wall clock, greater than of any earlier session to it */
+        uint64_t message_max;           /* bytes of the largest message accepted or sent */
+        size_t *reassembly_left;        /* bytes that large messages may still reserve; shared */
+} SessionOptions;
+
+typedef struct SessionCounters {
+        uint64_t n_sent;
+        uint64_t n_delivered;
+        uint64_t n_refused;
+        uint64_t n_expired;
+        uint64_t n_cancelled;
+        uint64_t n_unknown;
+        uint64_t n_received;
+        uint64_t n_taken;
+        uint64_t n_doubles;
+        uint64_t n_resent; /* records */
+} SessionCounters;
+
+enum {
+        _SESSION_E_SUCCESS,
+
+        SESSION_E_FULL,        /* send: over SESSION_QUEUE_MAX; wait for session_is_writable() */
+        SESSION_E_TOO_BIG,     /* send: over message_max */
+        SESSION_E_IDLE,        /* produce: nothing to send now */
+        SESSION_E_VIOLATION,   /* consume: the peer breaks the protocol: kill the session */
+        SESSION_E_UNKNOWN,     /* consume: a session id never heard of: answer with RESET(id) */
+        SESSION_E_UNSUPPORTED, /* consume: refused to its sender with SKIPPED, go on */
+        SESSION_E_CLOSED,      /* consume: the peer closed and everything is settled: forget it */
+};
+
+int session_new(Session **ret, const SessionOptions *options, uint64_t now_usec);
+/* Unrefs what it holds; messages not yet finished or popped are dropped. Returns NULL. */
+Session *session_free(Session *session);
+DEFINE_CLEANUP(Session, session_free)
+
+/*
+ * Takes a reference to @message, whose id, kind, payload, deadline are set. Messages that were
+ * never begun and whose deadline passes are finished as CODE_EXPIRED without touching the wire.
+ * Replies (MESSAGE_REPLY, MESSAGE_ERROR) are never refused as FULL.
+ *
+ * Return: 0, SESSION_E_FULL, SESSION_E_TOO_BIG, or -ENOMEM; no reference is taken unless 0.
+ */
+int session_send(Session *session, Message *message, uint64_t now_usec);
+
+/*
+ * Gives a sent message up for @result (a ControlCode or RESULT_CANCELLED). If a record of it was
+ * produced already, a SKIP tells the peer, and its answer decides: delivered, or @result.
+ */
+void session_abandon(Session *session, Message *message, int result, uint64_t now_usec);
+
+/*
+ * Writes the records of one packet to @out: START if the peer has not answered yet, what is due
+ * of ACK, SKIP, SKIPPED, CLOSE, then MSG and PART records as credit and flight allow: at most one
+ * of these if @single, else as many as fit. @n_out is at least RECORD_HEADER_SIZE +
+ * RECORD_BODY_MAX + 256, or at least 4096 for a path that wants smaller packets.
+ * @ret_id receives the id of the message if the packet carries records of exactly one, else it
+ * is all zero; @ret_deadline_usec the deadline of it, else USEC_NEVER.
+ *
+ * Return: 0, SESSION_E_IDLE.
+ */
+int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *out, size_t n_out,
+                    size_t *ret_n, PacketId *ret_id, uint64_t *ret_deadline_usec);
+
+/*
+ * One record came from the peer, in the packet's order. The owner has checked the source.
+ * Return: 0, SESSION_E_VIOLATION, SESSION_E_UNKNOWN, SESSION_E_UNSUPPORTED, SESSION_E_CLOSED or
+ * -ENOMEM.
+ */
+int session_consume(Session *session, const Record *record, uint64_t now_usec);
+
+/* The next message for the application, with the session's reference; NULL if there is none. */
+Message *session_pop(Session *session);
+/* The application is done with a popped message: its bytes become credit. In any order. */
+void session_taken(Session *session, Message *message, uint64_t now_usec);
+/* A sent message whose ->result is known, with the session's reference; NULL if there is none. */
+Message *session_pop_finished(Session *session);
+
+/* The application asked for a message and there is none: say what was taken, now. */
+void session_flush(Session *session, uint64_t now_usec);
+
+/*
+ * The path is @path from now on. A change, or the same path with another @generation, means that
+ * records not known to be received may be lost: they are produced again.
+ */
+void session_set_path(Session *session, SessionPath path, uint64_t generation, uint64_t now_usec);
+/* A packet was refused for want of space: hold MSG and PART records back until session_resume()
+ * or @until_usec, then produce again what may be lost. Never more than one wait at a time. */
+void session_pause(Session *session, uint64_t until_usec, uint64_t now_usec);
+void session_resume(Session *session, uint64_t now_usec);
+/* Somebody on the way said NOT_HERE, GONE or SETTLING. A session that has heard from its peer
+ * takes it as a hint and fails after SESSION_HINT_USEC of nothing else; one that has not fails
+ * at once, unless @code is CODE_SETTLING: all its messages are finished with @code. */
+void session_hint(Session *session, uint16_t code, uint64_t now_usec);
+/* Everything unfinished is finished with @result; what can be popped stays. */
+void session_fail(Session *session, int result, uint64_t now_usec);
+
+/* Queues the final ACK and CLOSE; they come out of the next session_produce(). */
+void session_close(Session *session, uint64_t now_usec);
+
+void session_tick(Session *session, uint64_t now_usec);
+/* When session_tick() wants to be called; USEC_NEVER: not before something else happens. */
+uint64_t session_due(const Session *session);
+
+bool session_is_writable(const Session *session);
+/* Both directions taken, nothing waiting, idle for SESSION_IDLE_USEC: close and forget it. */
+bool session_is_forgettable(const Session *session, uint64_t now_usec);
+/* The peer has answered in this session. */
+bool session_is_established(const Session *session);
+uint64_t session_id(const Session *session);
+const SessionCounters *session_counters(const Session *session);
+/* Bytes held: retained, queued, reassembled, not yet taken. */
+size_t session_memory(const Session *session);
+/* Since when the session waits for credit of its peer; USEC_NEVER if it does not. */
+uint64_t session_waiting_since(const Session *session);

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One decode and one encode function for each record type, in the order of PROTOCOL.md's tables;
+ * the sizes of fixed bodies are exact. A decoder that finds more or less than its table says
+ * reports a violation, so nothing of a record is used before all of it was found good.
+ */
+
+#include "libcore/record.h"
+
+#include <assert.h>
+
+#include "libcore/buf.h"
+
+static bool extensions_fit(const uint8_t *extensions, size_t n_extensions, bool *ret_supported) {
+        BufReader r = buf_reader(extensions, n_extensions);
+        bool supported = true;
+
+        while (buf_left(&r) > 0) {
+                uint8_t type = buf_get_u8(&r);
+
+                (void)buf_get(&r, buf_get_le16(&r)); /* skipped: only its size is looked at here */
+                if (type & RECORD_EXTENSION_CRITICAL)
+                        supported = false;
+        }
+        *ret_supported = supported;
+        return !r.failed;
+}
+
+static int message_decode(BufReader *r, RecordMessage *m) {
+        bool supported;
+
+        m->kind = buf_get_u8(r);
+        m->flags = buf_get_u8(r);
+        m->n_extensions = buf_get_le16(r);
+        m->lifetime_msec = buf_get_le32(r);
+        buf_get_bytes(r, m->id.bytes, sizeof(m->id.bytes));
+        buf_get_bytes(r, m->reply_to.bytes, sizeof(m->reply_to.bytes));
+        m->total = buf_get_le64(r);
+        m->extensions = buf_get(r, m->n_extensions);
+        m->n_data = buf_left(r);
+        m->data = buf_get(r, m->n_data);
+
+        if (r->failed || m->kind == 0 || m->n_data > m->total ||
+            !extensions_fit(m->extensions, m->n_extensions, &supported))
+                return RECORD_E_VIOLATION;
+        if (!supported || m->kind >= _MESSAGE_KIND_MAX || (m->flags & ~_MESSAGE_FLAGS_KNOWN))
+                return RECORD_E_UNSUPPORTED;
+        return 0;
+}
+
+static int ack_decode(BufReader *r, Record *record) {
+        record->ack.received = buf_get_le64(r);
+        record->ack.taken = buf_get_le64(r);
+        record->ack.limit = buf_get_le64(r);
+        record->ack.n_ranges = buf_get_le16(r);
+        buf_get_zero(r, 6);
+        if (r->failed || record->ack.n_ranges > RECORD_ACK_RANGES_MAX ||
+            record->ack.taken > record->ack.received)
+                return RECORD_E_VIOLATION;
+
+        for (unsigned i = 0; i < record->ack.n_ranges; i++) {
+                RecordRange *range = &record->ack.ranges[i];
+
+                range->first = buf_get_le64(r);
+                range->last = buf_get_le64(r);
+                if (range->first > range->last || range->first < record->ack.received ||
+                    (i > 0 && range->first <= record->ack.ranges[i - 1].last))
+                        return RECORD_E_VIOLATION;
+        }
+        return 0;
+}
+
+static int skip_decode(BufReader *r, Record *record) {
+        record->skip.last = buf_get_le64(r);
+        record->skip.reason = buf_get_le16(r);
+        buf_get_zero(r, 6);
+        return record->skip.last < record->seq ? RECORD_E_VIOLATION : 0;
+}
+
+static int skipped_decode(BufReader *r, Record *record) {
+        record->skipped.last = buf_get_le64(r);
+        record->skipped.from = buf_get_le64(r);
+        buf_get_zero(r, 8);
+        if (record->skipped.last < record->seq || record->skipped.from < record->seq ||
+            record->skipped.from - 1 > record->skipped.last)
+                return RECORD_E_VIOLATION;
+        return 0;
+}
+
+static int body_decode(BufReader *r, Record *record) {
+        switch (record->type) {
+        case RECORD_START:
+                buf_get_bytes(r, record->start.key, sizeof(record->start.key));
+                record->start.opened_usec = buf_get_le64(r);
+                record->start.limit = buf_get_le64(r);
+                return 0;
+        case RECORD_MSG:
+                return message_decode(r, &record->message);
+        case RECORD_PART:
+                record->part.n_data = buf_left(r);
+                record->part.data = buf_get(r, record->part.n_data);
+                return record->part.n_data == 0 ? RECORD_E_VIOLATION : 0;
+        case RECORD_ACK:
+                return ack_decode(r, record);
+        case RECORD_SKIP:
+                return skip_decode(r, record);
+        case RECORD_SKIPPED:
+                return skipped_decode(r, record);
+        case RECORD_CLOSE:
+        case RECORD_RESET:
+                record->code = buf_get_le16(r);
+                buf_get_zero(r, 6);
+                return 0;
+        case RECORD_CANCEL:
+                buf_get_bytes(r, record->id.bytes, sizeof(record->id.bytes));
+                return 0;
+        case RECORD_PING:
+        case RECORD_PONG:
+                buf_get_bytes(r, record->ping, sizeof(record->ping));
+                return 0;
+        default:
+                return RECORD_E_UNSUPPORTED;
+        }
+}
+
+int record_decode(const uint8_t *data, size_t n_data, size_t *at, Record *ret) {
+        BufReader r, body;
+        Record record;
+        uint16_t n_body;
+        const uint8_t *bytes;
+        int c;
+
+        if (*at >= n_data)
+                return RECORD_E_END;
+
+        r = buf_reader(data + *at, n_data - *at);
+        record.type = buf_get_u8(&r);
+        record.flags = buf_get_u8(&r);
+        n_body = buf_get_le16(&r);
+        buf_get_zero(&r, 4);
+        record.session = buf_get_le64(&r);
+        record.seq = buf_get_le64(&r);
+        bytes = buf_get(&r, n_body);
+        if (r.failed || record.type == 0 || n_body > RECORD_BODY_MAX)
+                return RECORD_E_VIOLATION;
+        record.size = RECORD_HEADER_SIZE + (size_t)n_body;
+
+        body = buf_reader(bytes, n_body);
+        c = body_decode(&body, &record);
+        if (c == RECORD_E_VIOLATION || (c == 0 && !buf_reader_done(&body)))
+                return RECORD_E_VIOLATION;
+        *at += record.size;
+        *ret = record;
+        return c;
+}
+
+static size_t body_size(const Record *record) {
+        switch (record->type) {
+        case RECORD_START:
+                return RECORD_START_SIZE;
+        case RECORD_MSG:
+                return RECORD_MESSAGE_HEAD_SIZE + record->message.n_extensions +
+                       record->message.n_data;
+        case RECORD_PART:
+                return record->part.n_data;
+        case RECORD_ACK:
+                return RECORD_ACK_SIZE + sizeof(RecordRange) * record->ack.n_ranges;
+        case RECORD_SKIP:
+                return RECORD_SKIP_SIZE;
+        case RECORD_SKIPPED:
+                return RECORD_SKIPPED_SIZE;
+        case RECORD_CLOSE:
+        case RECORD_RESET:
+                return 8;
+        case RECORD_CANCEL:
+                return PACKET_ID_SIZE;
+        case RECORD_PING:
+        case RECORD_PONG:
+                return RECORD_PING_SIZE;
+        default:
+                assert(!"a record type of our own that record_encode() does not know");
+                return 0;
+        }
+}
+
+size_t record_size(const Record *record) {
+        return RECORD_HEADER_SIZE + body_size(record);
+}
+
+static void message_encode(BufWriter *w, const RecordMessage *m) {
+        buf_put_u8(w, m->kind);
+        buf_put_u8(w, m->flags);
+        buf_put_le16(w, m->n_extensions);
+        buf_put_le32(w, m->lifetime_msec);
+        buf_put_bytes(w, m->id.bytes, sizeof(m->id.bytes));
+        buf_put_bytes(w, m->reply_to.bytes, sizeof(m->reply_to.bytes));
+        buf_put_le64(w, m->total);
+        buf_put_bytes(w, m->extensions, m->n_extensions);
+        buf_put_bytes(w, m->data, m->n_data);
+}
+
+static void ack_encode(BufWriter *w, const Record *record) {
+        buf_put_le64(w, record->ack.received);
+        buf_put_le64(w, record->ack.taken);
+        buf_put_le64(w, record->ack.limit);
+        buf_put_le16(w, record->ack.n_ranges);
+        buf_put_zero(w, 6);
+        for (unsigned i = 0; i < record->ack.n_ranges; i++) {
+                buf_put_le64(w, record->ack.ranges[i].first);
+                buf_put_le64(w, record->ack.ranges[i].last);
+        }
+}
+
+void record_encode(const Record *record, uint8_t *out) {
+        size_t n_body = body_size(record);
+        BufWriter w = buf_writer(out, RECORD_HEADER_SIZE + n_body);
+
+        assert(n_body <= RECORD_BODY_MAX);
+        buf_put_u8(&w, record->type);
+        buf_put_u8(&w, record->flags);
+        buf_put_le16(&w, (uint16_t)n_body);
+        buf_put_zero(&w, 4);
+        buf_put_le64(&w, record->session);
+        buf_put_le64(&w, record->seq);
+
+        switch (record->type) {
+        case RECORD_START:
+                buf_put_bytes(&w, record->start.key, sizeof(record->start.key));
+                buf_put_le64(&w, record->start.opened_usec);
+                buf_put_le64(&w, record->start.limit);
+                break;
+        case RECORD_MSG:
+                message_encode(&w, &record->message);
+                break;
+        case RECORD_PART:
+                buf_put_bytes(&w, record->part.data, record->part.n_data);
+                break;
+        case RECORD_ACK:
+                ack_encode(&w, record);
+                break;
+        case RECORD_SKIP:
+                buf_put_le64(&w, record->skip.last);
+                buf_put_le16(&w, record->skip.reason);
+                buf_put_zero(&w, 6);
+                break;
+        case RECORD_SKIPPED:
+                buf_put_le64(&w, record->skipped.last);
+                buf_put_le64(&w, record->skipped.from);
+                buf_put_zero(&w, 8);
+                break;
+        case RECORD_CLOSE:
+        case RECORD_RESET:
+                buf_put_le16(&w, record->code);
+                buf_put_zero(&w, 6);
+                break;
+        case RECORD_CANCEL:
+                buf_put_bytes(&w, record->id.bytes, sizeof(record->id.bytes));
+                break;
+        case RECORD_PING:
+        case RECORD_PONG:
+                buf_put_bytes(&w, record->ping, sizeof(record->ping));
+                break;
+        }
+        assert(!w.failed && w.at == w.size);
+}
+
+const uint8_t *record_extension(const uint8_t *extensions, size_t n_extensions, uint8_t type,
+                                size_t *ret_size) {
+        BufReader r = buf_reader(extensions, n_extensions);
+
+        while (buf_left(&r) > 0) {
+                uint8_t found = buf_get_u8(&r);
+                uint16_t size = buf_get_le16(&r);
+                const uint8_t *bytes = buf_get(&r, size);
+
+                if (bytes && found == type) {
+                        *ret_size = size;
+                        return bytes;
+                }
+        }
+        return NULL;
+}

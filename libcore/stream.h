@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Stream: the framing of one connection
+ *
+ * Bytes and descriptors in, whole frames out; frames in, bytes and descriptors out. It does no
+ * I/O: whoever owns the socket reads into stream_input(), tells stream_fed() what came, pops
+ * frames until there are none, and writes what stream_peek() shows. The same code runs in the
+ * daemon, in the library, behind a relay's link and in a fuzzer.
+ *
+ * Input: one buffer that grows from nothing to the size of the frame that is coming (at most
+ * FRAME_SIZE_MAX) plus what one read brings along, and shrinks to nothing when it runs empty:
+ * ten thousand idle connections hold no buffers. A popped frame is borrowed from that buffer.
+ *
+ * Output: a queue of bytes in chunks; small frames are copied together, so that one system call
+ * carries many. Its size is known, so that its owner can charge and bound it.
+ *
+ * Descriptors: the frame's prefix says how many it carries. The kernel ties descriptors to the
+ * bytes they were sent with; all that arrive before a frame is complete belong, in order, to it
+ * or a later one. Parse all there is before reading more.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "libcore/packet.h"
+#include "libcore/util.h"
+
+#define STREAM_READ_SIZE 65536 /* room offered for one read */
+#define STREAM_IOVECS 16
+
+typedef struct Stream Stream;
+
+typedef struct StreamFrame {
+        FramePrefix prefix;
+        const uint8_t *data; /* the whole frame, prefix included; valid until the next feed */
+        size_t size;
+        int fds[FRAME_FDS_MAX]; /* owned by whoever popped the frame */
+} StreamFrame;
+
+enum {
+        _STREAM_E_SUCCESS,
+
+        STREAM_E_EMPTY,     /* no whole frame, or nothing to write */
+        STREAM_E_VIOLATION, /* malformed prefix, or descriptors that no frame announced: drop */
+};
+
+int stream_new(Stream **ret);
+/* Closes descriptors that were never popped or written. Returns NULL. */
+Stream *stream_free(Stream *stream);
+DEFINE_CLEANUP(Stream, stream_free)
+
+/*
+ * Room for at least @n_least bytes of input, at most STREAM_READ_SIZE or what is missing of the
+ * frame that is coming, whichever is more. Return: 0 or -ENOMEM.
+ */
+int stream_input(Stream *stream, uint8_t **ret_data, size_t *ret_size);
+
+/*
+ * @n bytes were read into stream_input()'s room, together with @n_fds descriptors, which are now
+ * the stream's. Return: 0; STREAM_E_VIOLATION if more descriptors wait than a frame may have.
+ */
+int stream_fed(Stream *stream, size_t n, const int *fds, size_t n_fds);
+
+/* Return: 0, STREAM_E_EMPTY, STREAM_E_VIOLATION; -ENOMEM never. */
+int stream_pop(Stream *stream, StreamFrame *ret);
+
+/* Bytes of an unfinished frame: what a peer makes us hold on the input side. */
+size_t stream_input_size(const Stream *stream);
+
+/*
+ * Reserves @size bytes at the end of the output for one frame, which the caller writes there.
+ * @fds are duplicated by nobody: they are the stream's from here on, on success only.
+ * Return: 0 or -ENOMEM.
+ */
+int stream_queue(Stream *stream, size_t size, const int *fds, size_t n_fds, uint8_t **ret_data);
+
+/* Bytes queued and not yet written. */
+size_t stream_output_size(const Stream *stream);
+
+/*
+ * What to write next: up to STREAM_IOVECS pieces, and the descriptors that go with the first
+ * byte (sendmsg() with SCM_RIGHTS); if there are any, the pieces end with their frame.
+ * Return: 0, STREAM_E_EMPTY.
+ */
+int stream_peek(const Stream *stream, struct iovec iov[static STREAM_IOVECS], size_t *ret_n_iov,
+                const int **ret_fds, size_t *ret_n_fds);
+
+/* @n bytes of what stream_peek() showed were written; descriptors that went along are closed. */
+void stream_written(Stream *stream, size_t n);
