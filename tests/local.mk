@@ -1,1 +1,68 @@
-# Nothing here yet.
+# Tests: Check programs, fuzz targets, shell scenarios; all of them speak TAP.
+#
+# A Check program is tests/check_X.c with a check_suite() (tests/main.h) and three lines here:
+#
+#     unit_tests += %D%/check_X
+#     %C%_check_X_CFLAGS = $(unit_cflags)
+#     %C%_check_X_LDADD = $(unit_libs) libp2pbus-core.la
+#
+# A fuzz target is tests/fuzz/fuzz_X.c (tests/fuzz/fuzz.h), files in tests/fuzz/corpus/X/, and the
+# same with fuzz_tests, %C%_fuzz_fuzz_X_LDADD = $(fuzz_libs) ...; `make check` replays the corpus.
+#
+# A shell scenario is tests/NN-what-it-shows.sh, executable, and `shell_tests += %D%/NN-...`. It
+# finds $top_srcdir and $top_builddir (absolute) in its environment, as every test does.
+
+unit_tests =
+fuzz_tests =
+shell_tests =
+
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+SH_LOG_DRIVER = $(LOG_DRIVER)
+TEST_EXTENSIONS = .sh
+# Check's time-out of 4 s a test is for idle machines; ours only ends what hangs.
+AM_TESTS_ENVIRONMENT = \
+	CK_VERBOSITY=silent; export CK_VERBOSITY; \
+	CK_TAP_LOG_FILE_NAME=-; export CK_TAP_LOG_FILE_NAME; \
+	CK_DEFAULT_TIMEOUT=$${CK_DEFAULT_TIMEOUT-60}; export CK_DEFAULT_TIMEOUT; \
+	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:$$ASAN_OPTIONS; export ASAN_OPTIONS; \
+	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:$$UBSAN_OPTIONS; export UBSAN_OPTIONS; \
+	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
+	top_builddir='$(abs_top_builddir)'; export top_builddir;
+
+unit_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
+unit_libs = libp2pbus-checkmain.la $(CHECK_LIBS)
+if HAVE_CHECK
+check_LTLIBRARIES += libp2pbus-checkmain.la
+libp2pbus_checkmain_la_SOURCES = %D%/main.c %D%/main.h
+libp2pbus_checkmain_la_CFLAGS = $(unit_cflags)
+
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+endif
+
+if ENABLE_FUZZERS
+# Run by hand or by `make fuzz`; libFuzzer's main takes the place of replay.c.
+noinst_PROGRAMS += $(fuzz_tests)
+fuzz_libs = $(FUZZ_ENGINE)
+else
+fuzz_libs = libp2pbus-replay.la
+check_LTLIBRARIES += libp2pbus-replay.la
+libp2pbus_replay_la_SOURCES = %D%/fuzz/fuzz.h %D%/fuzz/replay.c
+check_PROGRAMS += $(fuzz_tests)
+TESTS += $(fuzz_tests)
+endif
+EXTRA_DIST += %D%/fuzz/corpus
+
+dist_check_SCRIPTS += $(shell_tests)
+TESTS += $(shell_tests)
+
+unit_tests += %D%/check_packet
+%C%_check_packet_CFLAGS = $(unit_cflags)
+%C%_check_packet_LDADD = $(unit_libs) libp2pbus-core.la
+
+unit_tests += %D%/check_pid
+%C%_check_pid_CFLAGS = $(unit_cflags)
+%C%_check_pid_LDADD = $(unit_libs) libp2pbus-core.la
+
+fuzz_tests += %D%/fuzz/fuzz_packet
+%C%_fuzz_fuzz_packet_LDADD = $(fuzz_libs) libp2pbus-core.la
