@@ -27,7 +27,13 @@ AM_TESTS_ENVIRONMENT = \
 	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:$$ASAN_OPTIONS; export ASAN_OPTIONS; \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:$$UBSAN_OPTIONS; export UBSAN_OPTIONS; \
 	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
-	top_builddir='$(abs_top_builddir)'; export top_builddir;
+	top_builddir='$(abs_top_builddir)'; export top_builddir; \
+	CC='$(CC)'; export CC; \
+	test_cppflags='$(all_cppflags)'; export test_cppflags;
+
+# Where all the libraries' headers are, for what looks at any file of the tree.
+all_cppflags = $(SYSTEMD_CFLAGS) $(SODIUM_CFLAGS) $(LWS_CFLAGS) $(JANSSON_CFLAGS) $(INIH_CFLAGS) \
+	$(CHECK_CFLAGS)
 
 unit_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
 unit_libs = libp2pbus-checkmain.la $(CHECK_LIBS)
@@ -52,6 +58,9 @@ check_PROGRAMS += $(fuzz_tests)
 TESTS += $(fuzz_tests)
 endif
 EXTRA_DIST += %D%/fuzz/corpus
+
+shell_tests += %D%/check-headers.sh
+shell_tests += %D%/check-layers.sh
 
 dist_check_SCRIPTS += $(shell_tests)
 TESTS += $(shell_tests)
