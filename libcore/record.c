@@ -81,9 +81,11 @@ static int skip_decode(BufReader *r, Record *record) {
 static int skipped_decode(BufReader *r, Record *record) {
         record->skipped.last = buf_get_le64(r);
         record->skipped.from = buf_get_le64(r);
-        buf_get_zero(r, 8);
+        record->skipped.reason = buf_get_le16(r);
+        buf_get_zero(r, 6);
         if (record->skipped.last < record->seq || record->skipped.from < record->seq ||
-            record->skipped.from - 1 > record->skipped.last)
+            (record->skipped.from > record->skipped.last &&
+             record->skipped.from - 1 != record->skipped.last))
                 return RECORD_E_VIOLATION;
         return 0;
 }
@@ -247,7 +249,8 @@ void record_encode(const Record *record, uint8_t *out) {
         case RECORD_SKIPPED:
                 buf_put_le64(&w, record->skipped.last);
                 buf_put_le64(&w, record->skipped.from);
-                buf_put_zero(&w, 8);
+                buf_put_le16(&w, record->skipped.reason);
+                buf_put_zero(&w, 6);
                 break;
         case RECORD_CLOSE:
         case RECORD_RESET:

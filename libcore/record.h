@@ -125,7 +125,8 @@ typedef struct Record {
                 } skip;
                 struct {
                         uint64_t last;
-                        uint64_t from; /* seq up to from-1 arrived, from up to last did not */
+                        uint64_t from;   /* seq up to from-1 arrived, from up to last did not */
+                        uint16_t reason; /* ControlCode: the SKIP's, or why the receiver refuses */
                 } skipped;
                 uint16_t code;   /* CLOSE, RESET: ControlCode */
                 PacketId id;     /* CANCEL */
