@@ -75,3 +75,4 @@ unit_tests += %D%/check_pid
 
 fuzz_tests += %D%/fuzz/fuzz_packet
 %C%_fuzz_fuzz_packet_LDADD = $(fuzz_libs) libp2pbus-core.la
+shell_tests += %D%/40-units.sh
