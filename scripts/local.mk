@@ -1,1 +1,15 @@
-# Nothing here yet.
+# Scripts for people with a clone, and the targets that are neither building nor checking.
+
+EXTRA_DIST += \
+	.ci/run \
+	.clang-tidy \
+	.cppcheck-suppress \
+	%D%/build \
+	%D%/install-deps \
+	%D%/lint \
+	%D%/test \
+	$(NULL)
+
+.PHONY: lint
+lint: config.h
+	lint_cppflags='$(DEFS) -I$(abs_top_builddir) -I. $(all_cppflags)' $(top_srcdir)/%D%/lint

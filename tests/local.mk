@@ -60,10 +60,48 @@ endif
 EXTRA_DIST += %D%/fuzz/corpus
 
 shell_tests += %D%/check-headers.sh
+shell_tests += %D%/check-install.sh
 shell_tests += %D%/check-layers.sh
 
 dist_check_SCRIPTS += $(shell_tests)
 TESTS += $(shell_tests)
+
+# `make valgrind` runs these, and every daemon and tool that they start, under memcheck; what it
+# finds fails the test whose process it was, or, in a process started by a test, the target.
+valgrind_tests = $(unit_tests) $(fuzz_tests)
+valgrind_log = $(abs_builddir)/valgrind
+EXTRA_DIST += %D%/valgrind.supp
+.PHONY: valgrind
+valgrind: all
+	rm -rf $(valgrind_log) && $(MKDIR_P) $(valgrind_log)
+	status=0; CK_TIMEOUT_MULTIPLIER=10 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(valgrind_tests)' \
+	  LOG_COMPILER='$(LIBTOOL) --silent --mode=execute valgrind -q --trace-children=yes \
+	    --trace-children-skip=/bin/*,/usr/bin/* --leak-check=full --errors-for-leak-kinds=definite \
+	    --error-exitcode=99 --suppressions=$(abs_top_srcdir)/%D%/valgrind.supp \
+	    --log-file=$(valgrind_log)/%p.log' || status=1; \
+	find $(valgrind_log) -size 0 -exec rm -f {} +; \
+	cat $(valgrind_log)/*.log 2>/dev/null && status=1; \
+	exit $$status
+
+# FUZZ_FLAGS is libFuzzer's; new inputs that it finds go to fuzz-found/ in the build directory.
+FUZZ_FLAGS = -max_total_time=60
+.PHONY: fuzz
+if ENABLE_FUZZERS
+fuzz: $(fuzz_tests)
+	@status=0; for t in $(fuzz_tests); do \
+	  name=$${t##*/fuzz_}; \
+	  $(MKDIR_P) fuzz-found/$$name; \
+	  if $(AM_TESTS_ENVIRONMENT) ./$$t $(FUZZ_FLAGS) -artifact_prefix=fuzz-found/$$name- \
+	      fuzz-found/$$name $(srcdir)/%D%/fuzz/corpus/$$name >fuzz-found/$$name.log 2>&1; then \
+	    echo "ok - $$name, fuzzed"; \
+	  else \
+	    tail -n 50 fuzz-found/$$name.log; echo "not ok - $$name, fuzzed"; status=1; \
+	  fi; \
+	done; exit $$status
+else
+fuzz:
+	@echo 'make fuzz: configure with --enable-fuzzers CC=clang first' >&2; exit 1
+endif
 
 unit_tests += %D%/check_packet
 %C%_check_packet_CFLAGS = $(unit_cflags)
