@@ -4,6 +4,7 @@
 
 set -eu
 
+: "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 units=$top_builddir/systemd
 sockets=$top_srcdir/systemd
 work=$(mktemp -d)
@@ -35,15 +36,15 @@ verify() {
 }
 
 verify "$units/system" "$sockets/system" --system && r=0 || r=1
-ok $r "system units verify without a word"
+ok "$r" "system units verify without a word"
 rm -f "$work"/*.service "$work"/*.socket
 verify "$units/user" "$sockets/user" --user && r=0 || r=1
-ok $r "user units verify without a word"
+ok "$r" "user units verify without a word"
 
 for unit in "$units"/system/*.service "$units"/user/*.service; do
 	case $unit in */user/*) manager=--user ;; *) manager=--system ;; esac
 	said=$(XDG_RUNTIME_DIR=$work systemd-analyze "$manager" security --offline=yes --no-pager --threshold=20 "$unit" 2>&1) && r=0 || r=1
 	echo "# $(echo "$said" | tail -n 1)"
-	ok $r "${unit#"$units"/} is exposed at 2.0 or less"
+	ok "$r" "${unit#"$units"/} is exposed at 2.0 or less"
 done
 echo "1..$n"
