@@ -10,7 +10,8 @@
 # same with fuzz_tests, %C%_fuzz_fuzz_X_LDADD = $(fuzz_libs) ...; `make check` replays the corpus.
 #
 # A shell scenario is tests/NN-what-it-shows.sh, executable, and `shell_tests += %D%/NN-...`. It
-# finds $top_srcdir and $top_builddir (absolute) in its environment, as every test does.
+# finds $top_srcdir and $top_builddir (absolute) in its environment, as every test does; programs
+# are $top_builddir/p2pbusd and so on, also first in its PATH.
 
 unit_tests =
 fuzz_tests =
@@ -28,6 +29,7 @@ AM_TESTS_ENVIRONMENT = \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:$$UBSAN_OPTIONS; export UBSAN_OPTIONS; \
 	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
 	top_builddir='$(abs_top_builddir)'; export top_builddir; \
+	PATH='$(abs_top_builddir)':$$PATH; export PATH; \
 	CC='$(CC)'; export CC; \
 	test_cppflags='$(all_cppflags)'; export test_cppflags;
 
