@@ -1,21 +1,13 @@
 # Keys, signed records, Noise, links, sealing: the only folder that includes sodium.h.
 
-noinst_LTLIBRARIES += libp2pbus-secure.la
-libp2pbus_secure_la_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
-libp2pbus_secure_la_LIBADD = $(SODIUM_LIBS)
-libp2pbus_secure_la_SOURCES = \
+EXTRA_DIST += \
 	%D%/attach.h \
-	%D%/crypto.c \
 	%D%/crypto.h \
-	%D%/identity.c \
 	%D%/identity.h \
-	%D%/key.c \
 	%D%/key.h \
 	%D%/link.h \
-	%D%/noise.c \
 	%D%/noise.h \
 	%D%/seal.h \
-	%D%/secret.c \
 	%D%/secret.h \
 	%D%/signed-answer.h \
 	%D%/signed-record.h \

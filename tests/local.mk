@@ -113,8 +113,24 @@ unit_tests += %D%/check_pid
 %C%_check_pid_CFLAGS = $(unit_cflags)
 %C%_check_pid_LDADD = $(unit_libs) libp2pbus-core.la
 
-include tests/secure.mk
-
 fuzz_tests += %D%/fuzz/fuzz_packet
 %C%_fuzz_fuzz_packet_LDADD = $(fuzz_libs) libp2pbus-core.la
 shell_tests += %D%/40-units.sh
+
+unit_tests += %D%/check_stream
+%C%_check_stream_CFLAGS = $(unit_cflags)
+%C%_check_stream_LDADD = $(unit_libs) libp2pbus-core.la
+
+unit_tests += %D%/check_conf
+%C%_check_conf_CFLAGS = $(unit_cflags)
+%C%_check_conf_LDADD = $(unit_libs) libp2pbus-conf.la
+
+unit_tests += %D%/check_log
+%C%_check_log_CFLAGS = $(unit_cflags)
+%C%_check_log_LDADD = $(unit_libs) libp2pbus-conf.la
+
+fuzz_tests += %D%/fuzz/fuzz_stream
+%C%_fuzz_fuzz_stream_LDADD = $(fuzz_libs) libp2pbus-core.la
+
+fuzz_tests += %D%/fuzz/fuzz_conf
+%C%_fuzz_fuzz_conf_LDADD = $(fuzz_libs) libp2pbus-conf.la
