@@ -1,13 +1,21 @@
 # Keys, signed records, Noise, links, sealing: the only folder that includes sodium.h.
 
-EXTRA_DIST += \
+noinst_LTLIBRARIES += libp2pbus-secure.la
+libp2pbus_secure_la_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+libp2pbus_secure_la_LIBADD = $(SODIUM_LIBS)
+libp2pbus_secure_la_SOURCES = \
 	%D%/attach.h \
+	%D%/crypto.c \
 	%D%/crypto.h \
+	%D%/identity.c \
 	%D%/identity.h \
+	%D%/key.c \
 	%D%/key.h \
 	%D%/link.h \
+	%D%/noise.c \
 	%D%/noise.h \
 	%D%/seal.h \
+	%D%/secret.c \
 	%D%/secret.h \
 	%D%/signed-answer.h \
 	%D%/signed-record.h \

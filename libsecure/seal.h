@@ -53,16 +53,16 @@ typedef struct SealedSender {
 enum {
         _SEAL_E_SUCCESS,
 
-        SEAL_E_MALFORMED,   /* not a ONE, or its times contradict themselves: drop */
+        SEAL_E_MALFORMED,   /* not a ONE, not for us, or with impossible times: drop */
         SEAL_E_UNKNOWN_KEY, /* sealed for a key not held (any more): NACK UNKNOWN_KEY */
         SEAL_E_FORGED,      /* does not open: drop */
         SEAL_E_SENDER,      /* opens, but lease, key and source do not belong together: drop */
-        SEAL_E_NEED_LEASE,  /* opens, but the lease inside is missing or has ended: NACK NEED_LEASE */
-        SEAL_E_STALE,       /* sent before we attached, or too far in the future: NACK STALE */
-        SEAL_E_EXPIRED,     /* its deadline is over: NACK EXPIRED; or the lease to seal for has ended */
-        SEAL_E_REPEATED,    /* opened before: drop, nothing to answer */
-        SEAL_E_OVERLOAD,    /* too many packets to remember: NACK OVERLOAD */
-        SEAL_E_FORKED,      /* keys are gone */
+        SEAL_E_NEED_LEASE, /* opens, but the lease inside is missing or has ended: NACK NEED_LEASE */
+        SEAL_E_STALE,      /* sent before we attached, or too far in the future: NACK STALE */
+        SEAL_E_EXPIRED, /* its deadline is over: NACK EXPIRED; or the lease to seal for has ended */
+        SEAL_E_REPEATED, /* opened before: drop, nothing to answer */
+        SEAL_E_OVERLOAD, /* too many packets to remember: NACK OVERLOAD */
+        SEAL_E_FORKED,   /* keys are gone */
 };
 
 /*
@@ -103,7 +103,7 @@ int seal_one(Sealer *sealer, const uint8_t header[static PACKET_HEADER_SIZE],
  * Opens the payload of a packet; @out needs n_payload bytes and must not overlap. Whatever fails,
  * @out holds no plaintext afterwards; ret_n_out and @ret_sender are untouched.
  * Return: 0, SEAL_E_MALFORMED, _UNKNOWN_KEY, _FORGED, _SENDER, _NEED_LEASE, _STALE, _EXPIRED,
- * _REPEATED, _OVERLOAD, _FORKED, -EINVAL (the packet is not for us), -ENOBUFS, -ENOMEM.
+ * _REPEATED, _OVERLOAD, _FORKED, -ENOBUFS (@out_size), -ENOMEM.
  */
 int open_one(Sealer *sealer, const uint8_t header[static PACKET_HEADER_SIZE], Slice payload,
              uint64_t now_usec, uint8_t *out, size_t out_size, size_t *ret_n_out,

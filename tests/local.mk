@@ -113,6 +113,8 @@ unit_tests += %D%/check_pid
 %C%_check_pid_CFLAGS = $(unit_cflags)
 %C%_check_pid_LDADD = $(unit_libs) libp2pbus-core.la
 
+include tests/secure.mk
+
 fuzz_tests += %D%/fuzz/fuzz_packet
 %C%_fuzz_fuzz_packet_LDADD = $(fuzz_libs) libp2pbus-core.la
 shell_tests += %D%/40-units.sh
