@@ -24,7 +24,7 @@
 #define HELLO_INSTANCE_SIZE 16
 #define HELLO_NONCE_SIZE 32
 
-/* Hello.flags and Attach.flags are libcore/control.h's HELLO_X and ATTACH_X: unknown ones are ignored
+/* Hello.flags and Attach.flags are HELLO_X and ATTACH_X of control.h: unknown ones are ignored
  * in the one and refused in the other. */
 enum {
         _ATTACH_FLAGS_ALL = _ATTACH_KNOWN,
