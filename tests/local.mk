@@ -46,6 +46,12 @@ libp2pbus_checkmain_la_CFLAGS = $(unit_cflags)
 
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
+else
+.PHONY: check-needs-check
+check-needs-check:
+	@echo 'make check: needs Check; install it and run configure again' >&2; exit 1
+check-local: check-needs-check
+valgrind: check-needs-check
 endif
 
 if ENABLE_FUZZERS
