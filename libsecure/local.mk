@@ -4,6 +4,7 @@ noinst_LTLIBRARIES += libp2pbus-secure.la
 libp2pbus_secure_la_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 libp2pbus_secure_la_LIBADD = $(SODIUM_LIBS)
 libp2pbus_secure_la_SOURCES = \
+	%D%/attach.c \
 	%D%/attach.h \
 	%D%/crypto.c \
 	%D%/crypto.h \
@@ -17,6 +18,8 @@ libp2pbus_secure_la_SOURCES = \
 	%D%/seal.h \
 	%D%/secret.c \
 	%D%/secret.h \
+	%D%/signed-answer.c \
 	%D%/signed-answer.h \
+	%D%/signed-record.c \
 	%D%/signed-record.h \
 	$(NULL)

@@ -22,3 +22,11 @@ unit_tests += %D%/check_noise
 unit_tests += %D%/check_identity
 %C%_check_identity_CFLAGS = $(vectors_cflags)
 %C%_check_identity_LDADD = $(vectors_libs)
+
+unit_tests += %D%/check_attach
+%C%_check_attach_CFLAGS = $(vectors_cflags)
+%C%_check_attach_LDADD = $(vectors_libs)
+
+unit_tests += %D%/check_signed_record
+%C%_check_signed_record_CFLAGS = $(vectors_cflags)
+%C%_check_signed_record_LDADD = $(vectors_libs)
