@@ -120,6 +120,7 @@ unit_tests += %D%/check_pid
 %C%_check_pid_LDADD = $(unit_libs) libp2pbus-core.la
 
 include tests/secure.mk
+include tests/session.mk
 
 fuzz_tests += %D%/fuzz/fuzz_packet
 %C%_fuzz_fuzz_packet_LDADD = $(fuzz_libs) libp2pbus-core.la
