@@ -143,3 +143,15 @@ fuzz_tests += %D%/fuzz/fuzz_stream
 
 fuzz_tests += %D%/fuzz/fuzz_conf
 %C%_fuzz_fuzz_conf_LDADD = $(fuzz_libs) libp2pbus-conf.la
+
+unit_tests += %D%/check_bridge_outbox
+%C%_check_bridge_outbox_CFLAGS = $(unit_cflags)
+%C%_check_bridge_outbox_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
+
+unit_tests += %D%/check_bridge_routes
+%C%_check_bridge_routes_CFLAGS = $(unit_cflags)
+%C%_check_bridge_routes_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
+
+unit_tests += %D%/check_bridge_timing
+%C%_check_bridge_timing_CFLAGS = $(unit_cflags)
+%C%_check_bridge_timing_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
