@@ -12,12 +12,16 @@ libp2pbus_secure_la_SOURCES = \
 	%D%/identity.h \
 	%D%/key.c \
 	%D%/key.h \
+	%D%/link.c \
 	%D%/link.h \
 	%D%/noise.c \
 	%D%/noise.h \
+	%D%/seal.c \
 	%D%/seal.h \
 	%D%/secret.c \
 	%D%/secret.h \
+	%D%/seen.c \
+	%D%/seen.h \
 	%D%/signed-answer.c \
 	%D%/signed-answer.h \
 	%D%/signed-record.c \

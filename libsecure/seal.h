@@ -83,15 +83,17 @@ const uint8_t *sealer_encpk(const Sealer *sealer);
  */
 int sealer_add_key(Sealer *sealer, EncryptionKey *key);
 /*
- * Our own current lease, put into everything sealed from now on; copied.
- * Return: 0, -EINVAL if it is not ours or not for the newest key.
+ * Our own current lease, put into everything sealed from now on; copied. What is sealed proves the
+ * key that it certifies, which need not be the newest.
+ * Return: 0, -EINVAL if it is not ours, or for no key that is held.
  */
 int sealer_set_lease(Sealer *sealer, const uint8_t *lease, size_t n_lease);
 
 /*
  * Seals @content for @peer, a verified LEASE, into @out: n_content + SEAL_OVERHEAD bytes. @header
- * is the encoded header of the packet, from us to @peer, kind PACKET_SEALED; its size field is not
- * covered and may be set later. @now_usec is the wall clock.
+ * is the encoded header of the packet, from us to @peer, both with their tags, kind PACKET_SEALED;
+ * its first 16 bytes are not covered and may be set later. @now_usec is the wall clock. A deadline
+ * lies within SEAL_LIFE_MAX_USEC of the time of sending; 0 counts as SEAL_LIFE_DEFAULT_USEC.
  * Return: 0, SEAL_E_EXPIRED (the lease's encryption key has ended), SEAL_E_SENDER (the peer's key
  * is a useless point), SEAL_E_FORKED, -EINVAL (the header is not from us to @peer, or no lease of
  * ours is set), -EMSGSIZE, -ENOBUFS, -ENOMEM.

@@ -30,3 +30,11 @@ unit_tests += %D%/check_attach
 unit_tests += %D%/check_signed_record
 %C%_check_signed_record_CFLAGS = $(vectors_cflags)
 %C%_check_signed_record_LDADD = $(vectors_libs)
+
+unit_tests += %D%/check_link
+%C%_check_link_CFLAGS = $(vectors_cflags)
+%C%_check_link_LDADD = $(vectors_libs)
+
+unit_tests += %D%/check_seal
+%C%_check_seal_CFLAGS = $(vectors_cflags)
+%C%_check_seal_LDADD = $(vectors_libs)
