@@ -121,6 +121,7 @@ unit_tests += %D%/check_pid
 
 include tests/secure.mk
 include tests/session.mk
+include tests/tools.mk
 
 fuzz_tests += %D%/fuzz/fuzz_packet
 %C%_fuzz_fuzz_packet_LDADD = $(fuzz_libs) libp2pbus-core.la
