@@ -1,1 +1,19 @@
-# Nothing here yet.
+# The only folder that knows libwebsockets and libuv.
+
+noinst_LTLIBRARIES += libp2pbus-ws.la
+libp2pbus_ws_la_SOURCES = \
+	%D%/loop.c \
+	%D%/loop.h \
+	%D%/resolve.c \
+	%D%/resolve.h \
+	%D%/url.c \
+	%D%/url.h \
+	%D%/ws-client.c \
+	%D%/ws-listen.c \
+	%D%/ws-private.h \
+	%D%/ws.c \
+	%D%/ws.h \
+	$(NULL)
+libp2pbus_ws_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE
+libp2pbus_ws_la_CFLAGS = $(AM_CFLAGS) $(LWS_CFLAGS) $(SYSTEMD_CFLAGS) -pthread
+libp2pbus_ws_la_LIBADD = libp2pbus-core.la $(LWS_LIBS) $(SYSTEMD_LIBS) -lpthread
