@@ -32,6 +32,17 @@ enum {
         RESULT_CANCELLED = 0x10002,
 };
 
+/* Which of its session's lists holds a message; the session's own business. */
+typedef enum MessagePlace {
+        MESSAGE_NOWHERE,
+        MESSAGE_QUEUED,
+        MESSAGE_SENT,
+        MESSAGE_SKIPPING,
+        MESSAGE_FINISHED,
+        MESSAGE_INBOX,
+        MESSAGE_LEFT_OVER,
+} MessagePlace;
+
 struct Message {
         unsigned n_refs;
 
@@ -39,32 +50,59 @@ struct Message {
         uint8_t flags; /* MESSAGE_MORE ... */
         PacketId id;
         PacketId reply_to;
-        uint32_t lifetime_msec; /* as sent; 0: none */
-        uint8_t *extensions;    /* owned; encoded */
+        uint32_t lifetime_msec; /* incoming: from arrival, 0: none; outgoing: see @deadline_usec */
+        uint8_t *extensions;    /* encoded; owned, malloc()ed or inside @bytes */
         uint16_t n_extensions;
-        uint8_t *data; /* owned, malloc()ed; NULL if n_data is 0 */
+        uint8_t *data; /* owned, malloc()ed or inside @bytes; NULL if n_data is 0 */
         size_t n_data;
 
         uint8_t from_key[PID_KEY_SIZE]; /* incoming: the verified key of its sender */
-        Address from;
-        Peer *peer;        /* whose session it came by or goes by; NULL once that is gone */
-        uint64_t last_seq; /* incoming: of its last record, for session_taken() */
-        bool taken;        /* incoming: session_taken() was called for it */
+        Address from;                   /* incoming: filled in by the session's owner */
+        Peer *peer;     /* whose session it came by or goes by; NULL once that is gone */
+        bool taken;     /* incoming: session_taken() has nothing to do for it (any more) */
 
-        /* Outgoing only. */
+        /* Outgoing, set by its maker. */
         bool ack_now;           /* somebody waits for the delivery: no delayed acknowledgement */
         uint64_t deadline_usec; /* CLOCK_BOOTTIME; USEC_NEVER: none */
-        uint64_t first_seq;     /* last_seq is the last; valid once it was begun */
-        uint64_t n_records_sent; /* records of it that were ever produced */
-        int result;              /* RESULT_X or a ControlCode */
-        void *waiter;            /* whoever waits for the result; not owned */
+        void *waiter;           /* whoever waits for the result; not owned */
 
-        Message *prev, *next; /* in one queue of its session at a time */
+        int result; /* RESULT_X or a ControlCode */
+
+        /* The session's own. */
+        MessagePlace place;
+        bool popped;              /* incoming */
+        bool skip_due;            /* outgoing: its SKIP has to be said (again) */
+        uint16_t refusal;         /* incoming: a ControlCode; the rest of it is thrown away */
+        int fate;                 /* outgoing, abandoned: the result if it did not arrive */
+        uint64_t skip_number;     /* outgoing, abandoned: counts them */
+        uint64_t first_seq;       /* its records have first_seq .. last_seq, */
+        uint64_t last_seq;
+        uint64_t first_position;  /* and the bytes from here ... */
+        uint64_t last_position;   /* ... to before here; outgoing: of those sent so far */
+        uint64_t n_records;       /* outgoing: in all */
+        uint64_t n_records_sent;  /* outgoing: that were ever produced */
+        size_t reserved;          /* incoming: taken from the quota for large messages */
+        Message *prev, *next;     /* in one list of its session at a time */
+
+        size_t n_bytes; /* of the room that message_new_with_size() made */
+        uint8_t bytes[] __attribute__((aligned(16)));
 };
 
-/* Return: 0 or -ENOMEM. The new message has one reference and is all zero, result pending. */
+/*
+ * Return: 0 or -ENOMEM. The new message has one reference and is all zero; no deadline, result
+ * pending.
+ */
 int message_new(Message **ret);
+/*
+ * The same with room for a payload of @n_data and extensions of @n_extensions bytes in one block
+ * with it; data and extensions point there, not yet filled. They may be replaced by malloc()ed
+ * ones.
+ */
+int message_new_with_size(Message **ret, size_t n_data, uint16_t n_extensions);
 Message *message_ref(Message *message);
 /* Frees with the last reference. Accepts NULL, returns NULL. */
 Message *message_unref(Message *message);
 DEFINE_CLEANUP(Message, message_unref)
+
+/* Bytes of memory that it stands for in a session's books: they do not change once it is filled. */
+size_t message_memory(const Message *message);

@@ -32,8 +32,21 @@
 #define SESSION_PROBE_MAX_USEC 8000000
 #define SESSION_IDLE_USEC (60 * USEC_PER_SEC)
 #define SESSION_HINT_USEC (30 * USEC_PER_SEC) /* "not here" this long is the end of it */
+#define SESSION_BODY_MIN 1024 /* least body of a record that is not a message's last */
+#define SESSION_REPLIES_MAX 262144 /* bytes of replies not yet sent that hold requests back */
 
 typedef struct Session Session;
+
+/*
+ * What messages longer than SESSION_WINDOW reserve, whole, before their sender may send them;
+ * shared by all sessions of a bus, served in the order in which their first records came. It must
+ * outlive them. To be filled in as { .size = N, .left = N }.
+ */
+typedef struct SessionQuota {
+        size_t size;
+        size_t left;
+        struct SessionIn *waiting; /* list; private */
+} SessionQuota;
 
 /* What a path promises; see PROTOCOL.md, "Paths". */
 typedef enum SessionPath {
@@ -48,7 +61,8 @@ typedef struct SessionOptions {
         uint64_t id;                    /* random */
         uint64_t opened_usec;           /* wall clock, greater than of any earlier session to it */
         uint64_t message_max;           /* bytes of the largest message accepted or sent */
-        size_t *reassembly_left;        /* bytes that large messages may still reserve; shared */
+        SessionQuota *quota;            /* borrowed */
+        uint16_t body_max; /* bytes of a record's body, SESSION_BODY_MIN..RECORD_BODY_MAX; 0: that */
 } SessionOptions;
 
 typedef struct SessionCounters {
@@ -67,13 +81,12 @@ typedef struct SessionCounters {
 enum {
         _SESSION_E_SUCCESS,
 
-        SESSION_E_FULL,        /* send: over SESSION_QUEUE_MAX; wait for session_is_writable() */
-        SESSION_E_TOO_BIG,     /* send: over message_max */
-        SESSION_E_IDLE,        /* produce: nothing to send now */
-        SESSION_E_VIOLATION,   /* consume: the peer breaks the protocol: kill the session */
-        SESSION_E_UNKNOWN,     /* consume: a session id never heard of: answer with RESET(id) */
-        SESSION_E_UNSUPPORTED, /* consume: refused to its sender with SKIPPED, go on */
-        SESSION_E_CLOSED,      /* consume: the peer closed and everything is settled: forget it */
+        SESSION_E_FULL,      /* send: over SESSION_QUEUE_MAX; wait for session_is_writable() */
+        SESSION_E_TOO_BIG,   /* send: over message_max */
+        SESSION_E_IDLE,      /* produce: nothing to send now */
+        SESSION_E_VIOLATION, /* consume: the peer breaks the protocol: kill the session */
+        SESSION_E_UNKNOWN,   /* consume: a session id never heard of: answer with RESET(id) */
+        SESSION_E_CLOSED,    /* consume: the peer closed and everything is settled: forget it */
 };
 
 int session_new(Session **ret, const SessionOptions *options, uint64_t now_usec);
@@ -86,7 +99,8 @@ DEFINE_CLEANUP(Session, session_free)
  * never begun and whose deadline passes are finished as CODE_EXPIRED without touching the wire.
  * Replies (MESSAGE_REPLY, MESSAGE_ERROR) are never refused as FULL.
  *
- * Return: 0, SESSION_E_FULL, SESSION_E_TOO_BIG, or -ENOMEM; no reference is taken unless 0.
+ * Return: 0, SESSION_E_FULL, SESSION_E_TOO_BIG, or -ESHUTDOWN after session_close(); no reference
+ * is taken unless 0.
  */
 int session_send(Session *session, Message *message, uint64_t now_usec);
 
@@ -99,8 +113,8 @@ void session_abandon(Session *session, Message *message, int result, uint64_t no
 /*
  * Writes the records of one packet to @out: START if the peer has not answered yet, what is due
  * of ACK, SKIP, SKIPPED, CLOSE, then MSG and PART records as credit and flight allow: at most one
- * of these if @single, else as many as fit. @n_out is at least RECORD_HEADER_SIZE +
- * RECORD_BODY_MAX + 256, or at least 4096 for a path that wants smaller packets.
+ * of these if @single, else as many as fit. @n_out is at least RECORD_HEADER_SIZE + body_max (of
+ * the options) + 256: how a message is cut into records must not change when they are sent again.
  * @ret_id receives the id of the message if the packet carries records of exactly one, else it
  * is all zero; @ret_deadline_usec the deadline of it, else USEC_NEVER.
  *
@@ -111,16 +125,30 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
 
 /*
  * One record came from the peer, in the packet's order. The owner has checked the source.
- * Return: 0, SESSION_E_VIOLATION, SESSION_E_UNKNOWN, SESSION_E_UNSUPPORTED, SESSION_E_CLOSED or
- * -ENOMEM.
+ * PING, PONG and CANCEL are the owner's: nothing happens.
+ *
+ * Return: 0, SESSION_E_VIOLATION, SESSION_E_UNKNOWN, SESSION_E_CLOSED, or -ENOMEM, as if the
+ * record had been lost.
  */
 int session_consume(Session *session, const Record *record, uint64_t now_usec);
 
-/* The next message for the application, with the session's reference; NULL if there is none. */
+/*
+ * The same for a MSG that is not wanted: record_decode() said UNSUPPORTED, or policy says DENIED.
+ * Its records are thrown away as they come, and its sender finishes it as @code. Other types of
+ * record have no effect.
+ */
+int session_refuse(Session *session, const Record *record, uint16_t code, uint64_t now_usec);
+
+/*
+ * The next message for the application, with a reference that is now the caller's; NULL if there
+ * is none, or if it is a request and more than SESSION_REPLIES_MAX bytes of replies wait to be
+ * sent. @from and @peer are the owner's to fill in.
+ */
 Message *session_pop(Session *session);
 /* The application is done with a popped message: its bytes become credit. In any order. */
 void session_taken(Session *session, Message *message, uint64_t now_usec);
-/* A sent message whose ->result is known, with the session's reference; NULL if there is none. */
+/* A sent message whose ->result is known, with the session's reference; NULL if there is none.
+ * A message is not handed to a session twice. */
 Message *session_pop_finished(Session *session);
 
 /* The application asked for a message and there is none: say what was taken, now. */
@@ -139,10 +167,12 @@ void session_resume(Session *session, uint64_t now_usec);
  * takes it as a hint and fails after SESSION_HINT_USEC of nothing else; one that has not fails
  * at once, unless @code is CODE_SETTLING: all its messages are finished with @code. */
 void session_hint(Session *session, uint16_t code, uint64_t now_usec);
-/* Everything unfinished is finished with @result; what can be popped stays. */
+/* Everything unfinished is finished with @result; what can be popped stays. Later messages go into
+ * a new session. */
 void session_fail(Session *session, int result, uint64_t now_usec);
 
-/* Queues the final ACK and CLOSE; they come out of the next session_produce(). */
+/* Queues the final ACK and CLOSE; they come out of the next session_produce(), and nothing after
+ * them. Messages that are not finished stay so: call session_fail() before to hear of them. */
 void session_close(Session *session, uint64_t now_usec);
 
 void session_tick(Session *session, uint64_t now_usec);
@@ -152,6 +182,8 @@ uint64_t session_due(const Session *session);
 bool session_is_writable(const Session *session);
 /* Both directions taken, nothing waiting, idle for SESSION_IDLE_USEC: close and forget it. */
 bool session_is_forgettable(const Session *session, uint64_t now_usec);
+/* The peer closed, and nothing is left to pop, to report or to send: free it. */
+bool session_is_closed(const Session *session);
 /* The peer has answered in this session. */
 bool session_is_established(const Session *session);
 uint64_t session_id(const Session *session);

@@ -12,5 +12,20 @@ libp2pbus_core_la_SOURCES = \
 	%D%/pid.h \
 	%D%/record.c \
 	%D%/record.h \
+	%D%/stream.c \
+	%D%/stream.h \
+	%D%/stream-socket.c \
+	%D%/stream-socket.h \
 	%D%/util.h \
 	$(NULL)
+
+# What daemons need and the library does not.
+noinst_LTLIBRARIES += libp2pbus-conf.la
+libp2pbus_conf_la_SOURCES = \
+	%D%/conf.c \
+	%D%/conf.h \
+	%D%/log.c \
+	%D%/log.h \
+	$(NULL)
+libp2pbus_conf_la_CFLAGS = $(AM_CFLAGS) $(INIH_CFLAGS)
+libp2pbus_conf_la_LIBADD = $(INIH_LIBS)

@@ -73,6 +73,7 @@ static int ack_decode(BufReader *r, Record *record) {
 
 static int skip_decode(BufReader *r, Record *record) {
         record->skip.last = buf_get_le64(r);
+        record->skip.end = buf_get_le64(r);
         record->skip.reason = buf_get_le16(r);
         buf_get_zero(r, 6);
         return record->skip.last < record->seq ? RECORD_E_VIOLATION : 0;
@@ -243,6 +244,7 @@ void record_encode(const Record *record, uint8_t *out) {
                 break;
         case RECORD_SKIP:
                 buf_put_le64(&w, record->skip.last);
+                buf_put_le64(&w, record->skip.end);
                 buf_put_le16(&w, record->skip.reason);
                 buf_put_zero(&w, 6);
                 break;

@@ -24,7 +24,7 @@
 #define RECORD_START_SIZE 48
 #define RECORD_ACK_SIZE 32
 #define RECORD_ACK_RANGES_MAX 32
-#define RECORD_SKIP_SIZE 16
+#define RECORD_SKIP_SIZE 24
 #define RECORD_SKIPPED_SIZE 24
 #define RECORD_PING_SIZE 16
 #define RECORD_EXTENSION_CRITICAL 0x80
@@ -120,7 +120,8 @@ typedef struct Record {
                         RecordRange ranges[RECORD_ACK_RANGES_MAX];
                 } ack;
                 struct {
-                        uint64_t last; /* seq is the first */
+                        uint64_t last;   /* seq is the first */
+                        uint64_t end;    /* byte position behind the last */
                         uint16_t reason; /* ControlCode */
                 } skip;
                 struct {

@@ -12,10 +12,13 @@
  *
  * Input: one buffer that grows from nothing to the size of the frame that is coming (at most
  * FRAME_SIZE_MAX) plus what one read brings along, and shrinks to nothing when it runs empty:
- * ten thousand idle connections hold no buffers. A popped frame is borrowed from that buffer.
+ * ten thousand idle connections hold no buffers. A popped frame is borrowed from that buffer. A
+ * program with many streams lends them one big buffer in turn, and only what is unfinished after a
+ * read is kept in memory of the stream's own.
  *
  * Output: a queue of bytes in chunks; small frames are copied together, so that one system call
- * carries many. Its size is known, so that its owner can charge and bound it.
+ * carries many. Its size is known, so that its owner can charge and bound it. Chunks come from a
+ * pool, if there is one: a busy forwarder allocates nothing for a frame.
  *
  * Descriptors: the frame's prefix says how many it carries. The kernel ties descriptors to the
  * bytes they were sent with; all that arrive before a frame is complete belong, in order, to it
@@ -31,12 +34,14 @@
 
 #define STREAM_READ_SIZE 65536 /* room offered for one read */
 #define STREAM_IOVECS 16
+#define STREAM_FDS_MAX (2 * FRAME_FDS_MAX) /* the frame that is coming, and the one behind it */
 
 typedef struct Stream Stream;
+typedef struct StreamPool StreamPool;
 
 typedef struct StreamFrame {
         FramePrefix prefix;
-        const uint8_t *data; /* the whole frame, prefix included; valid until the next feed */
+        const uint8_t *data; /* the whole frame, prefix included; valid until the next call */
         size_t size;
         int fds[FRAME_FDS_MAX]; /* owned by whoever popped the frame */
 } StreamFrame;
@@ -53,19 +58,37 @@ int stream_new(Stream **ret);
 Stream *stream_free(Stream *stream);
 DEFINE_CLEANUP(Stream, stream_free)
 
+/* Empty chunks for the streams of one thread; it must outlive them. Return: 0 or -ENOMEM. */
+int stream_pool_new(StreamPool **ret);
+StreamPool *stream_pool_free(StreamPool *pool);
+DEFINE_CLEANUP(StreamPool, stream_pool_free)
+/* To be called before anything is queued. */
+void stream_set_pool(Stream *stream, StreamPool *pool);
+
 /*
- * Room for at least @n_least bytes of input, at most STREAM_READ_SIZE or what is missing of the
- * frame that is coming, whichever is more. Return: 0 or -ENOMEM.
+ * Input from here on stands in @data, of at least FRAME_SIZE_MAX + STREAM_READ_SIZE bytes, until
+ * stream_settle(); what is unfinished is copied there now.
+ */
+void stream_lend(Stream *stream, uint8_t *data, size_t size);
+/* Takes what is unfinished out of the lent buffer. Return: 0 or -ENOMEM (the stream is useless). */
+int stream_settle(Stream *stream);
+
+/*
+ * Room for input: STREAM_READ_SIZE bytes, or what is missing of the frame that is coming,
+ * whichever is more; all that is left of a lent buffer. Return: 0 or -ENOMEM.
  */
 int stream_input(Stream *stream, uint8_t **ret_data, size_t *ret_size);
 
 /*
  * @n bytes were read into stream_input()'s room, together with @n_fds descriptors, which are now
- * the stream's. Return: 0; STREAM_E_VIOLATION if more descriptors wait than a frame may have.
+ * the stream's. Return: 0; STREAM_E_VIOLATION if more than STREAM_FDS_MAX wait (@fds are closed).
  */
 int stream_fed(Stream *stream, size_t n, const int *fds, size_t n_fds);
 
-/* Return: 0, STREAM_E_EMPTY, STREAM_E_VIOLATION; -ENOMEM never. */
+/*
+ * The next whole frame. Whether the descriptors that came fit their frames is judged here; what is
+ * inside a frame is not. Return: 0, STREAM_E_EMPTY, STREAM_E_VIOLATION; @ret is untouched unless 0.
+ */
 int stream_pop(Stream *stream, StreamFrame *ret);
 
 /* Bytes of an unfinished frame: what a peer makes us hold on the input side. */

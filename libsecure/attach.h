@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcore/control.h"
 #include "libsecure/identity.h"
 #include "libsecure/key.h"
 
@@ -23,19 +24,10 @@
 #define HELLO_INSTANCE_SIZE 16
 #define HELLO_NONCE_SIZE 32
 
-/* Hello.flags; unknown ones are ignored. */
+/* Hello.flags and Attach.flags are HELLO_X and ATTACH_X of control.h: unknown ones are ignored
+ * in the one and refused in the other. */
 enum {
-        HELLO_OFF_HOST = 1 << 0, /* a gateway is attached */
-        HELLO_RINGS = 1 << 1,
-        HELLO_MONITORED = 1 << 2,
-};
-
-/* Attach.flags; unknown ones are refused. */
-enum {
-        ATTACH_EPHEMERAL = 1 << 0,
-        ATTACH_TAKEOVER = 1 << 1,
-        ATTACH_OFF_HOST = 1 << 2,
-        _ATTACH_FLAGS_ALL = ATTACH_EPHEMERAL | ATTACH_TAKEOVER | ATTACH_OFF_HOST,
+        _ATTACH_FLAGS_ALL = _ATTACH_KNOWN,
 };
 
 typedef struct Hello {

@@ -19,7 +19,9 @@
 #define CRYPTO_HASH_SIZE 64
 #define CRYPTO_KEY_SIZE 32
 #define CRYPTO_TAG_SIZE 16
+#define CRYPTO_NONCE_SIZE 12
 #define CRYPTO_DH_SIZE 32
+#define CRYPTO_SIGNATURE_SIZE 64
 
 /* Bytes that somebody else owns; several of them are read as one string. */
 typedef struct Slice {
@@ -49,7 +51,7 @@ bool crypto_equal(const void *a, const void *b, size_t size);
 void crypto_label(const char *label, uint8_t out[static CRYPTO_LABEL_SIZE]);
 
 /* BLAKE2b, unkeyed, of the parts one after the other; @out_size 1 to 64 selects the variant. */
-void crypto_hash(uint8_t *out, size_t out_size, const Slice *parts, size_t n_parts);
+void crypto_blake2b(uint8_t *out, size_t out_size, const Slice *parts, size_t n_parts);
 /* HMAC-BLAKE2b-512; a key of more than 128 bytes is hashed first, as RFC 2104 says. */
 void crypto_hmac(uint8_t out[static CRYPTO_HASH_SIZE], Slice key, const Slice *parts,
                  size_t n_parts);
@@ -65,15 +67,21 @@ void crypto_dh_public(uint8_t out[static CRYPTO_DH_SIZE],
                       const uint8_t secret[static CRYPTO_DH_SIZE]);
 
 /*
- * ChaCha20-Poly1305 with Noise's nonce: 4 zero bytes and @counter little-endian. @out may be
- * @plain. Writes @n_plain + CRYPTO_TAG_SIZE bytes.
+ * Ed25519 (RFC 8032), of one message in one piece; key_verify() is what has a label.
+ * Return: 0, CRYPTO_E_REFUSED: not signed so, or key or signature are small-order or not canonical.
  */
-void crypto_encrypt(uint8_t *out, const uint8_t key[static CRYPTO_KEY_SIZE], uint64_t counter,
-                    Slice ad, const uint8_t *plain, size_t n_plain);
+int crypto_verify(const uint8_t public[static CRYPTO_KEY_SIZE], const uint8_t *data, size_t n_data,
+                  const uint8_t signature[static CRYPTO_SIGNATURE_SIZE]);
+
+/* ChaCha20-Poly1305 (RFC 8439). @out may be @plain; it gets n_plain + CRYPTO_TAG_SIZE bytes. */
+void crypto_encrypt(uint8_t *out, const uint8_t key[static CRYPTO_KEY_SIZE],
+                    const uint8_t nonce[static CRYPTO_NONCE_SIZE], Slice ad, const uint8_t *plain,
+                    size_t n_plain);
 /*
  * The reverse; writes @n_sealed - CRYPTO_TAG_SIZE bytes, and only after the tag was verified.
  * @out may be @sealed.
  * Return: 0, CRYPTO_E_REFUSED: @out holds no plaintext then.
  */
-int crypto_decrypt(uint8_t *out, const uint8_t key[static CRYPTO_KEY_SIZE], uint64_t counter,
-                   Slice ad, const uint8_t *sealed, size_t n_sealed);
+int crypto_decrypt(uint8_t *out, const uint8_t key[static CRYPTO_KEY_SIZE],
+                   const uint8_t nonce[static CRYPTO_NONCE_SIZE], Slice ad, const uint8_t *sealed,
+                   size_t n_sealed);

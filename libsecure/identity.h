@@ -56,8 +56,8 @@ int identity_sign(const IdentityKey *identity, const char *label, const Slice *p
 
 /*
  * Reads a key file. It must be a regular file of the caller or root without rights for group and
- * others; below $CREDENTIALS_DIRECTORY systemd's owner and mode are accepted. Symbolic links are
- * not followed (except by systemd in that directory).
+ * others; below $CREDENTIALS_DIRECTORY systemd's owner and mode are accepted. A symbolic link is not
+ * followed.
  * Return: 0, -errno (-ENOENT: there is none), IDENTITY_E_NOT_REGULAR, _OWNER, _MODE, _MALFORMED,
  * _RESERVED; nothing is held then.
  */

@@ -21,8 +21,8 @@
 #define KEY_SIZE 32
 #define KEY_ID_SIZE 16
 #define KEY_SIGNATURE_SIZE 64
-#define KEY_TEXT_SIZE 61     /* "PID:" and 43 of base64url, and a NUL */
-#define KEY_SIGNED_MAX 1088  /* bytes that one signature may cover, label included */
+#define KEY_TEXT_SIZE 61    /* "PID:" and 43 of base64url, and a NUL */
+#define KEY_SIGNED_MAX 1088 /* bytes that one signature may cover, label included */
 
 /* An Ed25519 public key. */
 typedef struct PublicKey {

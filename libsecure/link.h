@@ -58,12 +58,12 @@ typedef enum LinkState {
 
 typedef struct LinkOptions {
         bool initiator;
-        LinkRole initiator_role;        /* the responder is always a relay */
-        const IdentityKey *identity;    /* must be the signer of @record */
-        const EncryptionKey *key;       /* its public part stands in @record; borrowed while the
+        LinkRole initiator_role;     /* the responder is always a relay */
+        const IdentityKey *identity; /* must be the signer of @record */
+        const EncryptionKey *key;    /* its public part stands in @record; borrowed while the
                                            handshake lasts */
-        Slice record;                   /* our PRESENCE or RELAY; copied */
-        const PublicKey *pinned;        /* the one key wanted at the other end, copied; or NULL */
+        Slice record;                /* our PRESENCE or RELAY; copied */
+        const PublicKey *pinned;     /* the one key wanted at the other end, copied; or NULL */
 } LinkOptions;
 
 enum {
@@ -75,7 +75,7 @@ enum {
         LINK_E_EXPIRED,   /* its record has ended: a clock is wrong, or it is a replay */
         LINK_E_OTHER_KEY, /* proven, but not the pinned key; link_peer() says who */
         LINK_E_FORKED,
-        LINK_E_WORN_OUT,  /* 2^32 messages: make a new link */
+        LINK_E_WORN_OUT, /* 2^32 messages: make a new link */
 };
 
 /* Return: 0, -ENOMEM, -EINVAL (record and keys do not belong together). */

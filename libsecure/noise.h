@@ -29,6 +29,17 @@ typedef enum NoisePattern {
         _NOISE_PATTERN_MAX,
 } NoisePattern;
 
+typedef struct NoiseShared NoiseShared;
+
+/*
+ * Embedded by whoever remembers DH results of static keys, which saves one of a handshake's DHs.
+ * @find writes the DH of the handshake's own static key and @rs to @ret, or returns false.
+ */
+struct NoiseShared {
+        bool (*find)(NoiseShared *shared, const uint8_t rs[static CRYPTO_DH_SIZE],
+                     uint8_t ret[static CRYPTO_DH_SIZE]);
+};
+
 /* One direction's key and counter; @counter is the next nonce. */
 typedef struct NoiseCipher {
         uint8_t key[CRYPTO_KEY_SIZE];
@@ -41,9 +52,9 @@ typedef struct NoiseHandshake {
         NoisePattern pattern;
         bool initiator;
         bool dead;
-        bool has_ss;
         unsigned n_done; /* messages so far */
         const EncryptionKey *s;
+        NoiseShared *shared;
         NoiseCipher cipher;
         uint8_t ck[CRYPTO_HASH_SIZE];
         uint8_t h[CRYPTO_HASH_SIZE];
@@ -60,7 +71,7 @@ typedef struct NoiseOptions {
         Slice prologue;
         const EncryptionKey *s; /* our static key, borrowed until noise_done(); always needed */
         const uint8_t *rs;      /* the other's, where the pattern knows it beforehand */
-        const uint8_t *ss;      /* DH of both, if already known: saves one; or NULL */
+        NoiseShared *shared;    /* or NULL */
 } NoiseOptions;
 
 enum {
@@ -80,13 +91,13 @@ bool noise_is_my_turn(const NoiseHandshake *handshake);
 bool noise_is_complete(const NoiseHandshake *handshake);
 
 /*
- * Writes the next message. @payload and @out must not overlap.
+ * Writes the next message; the parts of @payload, one after the other, must not overlap @out.
  * Return: 0, NOISE_E_REFUSED (the other's key is a useless point), NOISE_E_FORKED, -ENOBUFS (@out
  * or a Noise message is too small for it), -EINVAL (not our turn, or the state is dead). All but
  * 0 leave the state dead.
  */
-int noise_create(NoiseHandshake *handshake, Slice payload, uint8_t *out, size_t out_size,
-                 size_t *ret_n_out);
+int noise_create(NoiseHandshake *handshake, const Slice *payload, size_t n_payload, uint8_t *out,
+                 size_t out_size, size_t *ret_n_out);
 /*
  * Reads the next message; its payload is written to @out, which needs n_message - overhead bytes
  * and must not overlap it. Nothing of a payload is written before its tag was verified.
@@ -97,6 +108,8 @@ int noise_consume(NoiseHandshake *handshake, Slice message, uint8_t *out, size_t
 
 /* The other's static key; valid once a message proved it. */
 const uint8_t *noise_remote_static(const NoiseHandshake *handshake);
+/* The DH of both static keys, for NoiseShared; valid in X and IK once a message used it. */
+const uint8_t *noise_static_shared(const NoiseHandshake *handshake);
 /* The 64 bytes that name this handshake; valid when it is complete. */
 const uint8_t *noise_hash(const NoiseHandshake *handshake);
 /* Derives the transport ciphers and wipes the handshake, which must be complete. */
@@ -107,6 +120,7 @@ void noise_split(NoiseHandshake *handshake, NoiseCipher *ret_send, NoiseCipher *
  * only.
  * Return: 0, NOISE_E_REFUSED (forged, or too short; all counters used up).
  */
-int noise_encrypt(NoiseCipher *cipher, Slice ad, const uint8_t *plain, size_t n_plain, uint8_t *out);
+int noise_encrypt(NoiseCipher *cipher, Slice ad, const uint8_t *plain, size_t n_plain,
+                  uint8_t *out);
 int noise_decrypt(NoiseCipher *cipher, Slice ad, const uint8_t *sealed, size_t n_sealed,
                   uint8_t *out);

@@ -53,16 +53,16 @@ typedef struct SealedSender {
 enum {
         _SEAL_E_SUCCESS,
 
-        SEAL_E_MALFORMED,   /* not a ONE, or its times contradict themselves: drop */
+        SEAL_E_MALFORMED,   /* not a ONE, not for us, or with impossible times: drop */
         SEAL_E_UNKNOWN_KEY, /* sealed for a key not held (any more): NACK UNKNOWN_KEY */
         SEAL_E_FORGED,      /* does not open: drop */
         SEAL_E_SENDER,      /* opens, but lease, key and source do not belong together: drop */
-        SEAL_E_NEED_LEASE,  /* opens, but the lease inside is missing or has ended: NACK NEED_LEASE */
-        SEAL_E_STALE,       /* sent before we attached, or too far in the future: NACK STALE */
-        SEAL_E_EXPIRED,     /* its deadline is over: NACK EXPIRED; or the lease to seal for has ended */
-        SEAL_E_REPEATED,    /* opened before: drop, nothing to answer */
-        SEAL_E_OVERLOAD,    /* too many packets to remember: NACK OVERLOAD */
-        SEAL_E_FORKED,      /* keys are gone */
+        SEAL_E_NEED_LEASE, /* opens, but the lease inside is missing or has ended: NACK NEED_LEASE */
+        SEAL_E_STALE,      /* sent before we attached, or too far in the future: NACK STALE */
+        SEAL_E_EXPIRED, /* its deadline is over: NACK EXPIRED; or the lease to seal for has ended */
+        SEAL_E_REPEATED, /* opened before: drop, nothing to answer */
+        SEAL_E_OVERLOAD, /* too many packets to remember: NACK OVERLOAD */
+        SEAL_E_FORKED,   /* keys are gone */
 };
 
 /*
@@ -83,15 +83,17 @@ const uint8_t *sealer_encpk(const Sealer *sealer);
  */
 int sealer_add_key(Sealer *sealer, EncryptionKey *key);
 /*
- * Our own current lease, put into everything sealed from now on; copied.
- * Return: 0, -EINVAL if it is not ours or not for the newest key.
+ * Our own current lease, put into everything sealed from now on; copied. What is sealed proves the
+ * key that it certifies, which need not be the newest.
+ * Return: 0, -EINVAL if it is not ours, or for no key that is held.
  */
 int sealer_set_lease(Sealer *sealer, const uint8_t *lease, size_t n_lease);
 
 /*
  * Seals @content for @peer, a verified LEASE, into @out: n_content + SEAL_OVERHEAD bytes. @header
- * is the encoded header of the packet, from us to @peer, kind PACKET_SEALED; its size field is not
- * covered and may be set later. @now_usec is the wall clock.
+ * is the encoded header of the packet, from us to @peer, both with their tags, kind PACKET_SEALED;
+ * its first 16 bytes are not covered and may be set later. @now_usec is the wall clock. A deadline
+ * lies within SEAL_LIFE_MAX_USEC of the time of sending; 0 counts as SEAL_LIFE_DEFAULT_USEC.
  * Return: 0, SEAL_E_EXPIRED (the lease's encryption key has ended), SEAL_E_SENDER (the peer's key
  * is a useless point), SEAL_E_FORKED, -EINVAL (the header is not from us to @peer, or no lease of
  * ours is set), -EMSGSIZE, -ENOBUFS, -ENOMEM.
@@ -103,7 +105,7 @@ int seal_one(Sealer *sealer, const uint8_t header[static PACKET_HEADER_SIZE],
  * Opens the payload of a packet; @out needs n_payload bytes and must not overlap. Whatever fails,
  * @out holds no plaintext afterwards; ret_n_out and @ret_sender are untouched.
  * Return: 0, SEAL_E_MALFORMED, _UNKNOWN_KEY, _FORGED, _SENDER, _NEED_LEASE, _STALE, _EXPIRED,
- * _REPEATED, _OVERLOAD, _FORKED, -EINVAL (the packet is not for us), -ENOBUFS, -ENOMEM.
+ * _REPEATED, _OVERLOAD, _FORKED, -ENOBUFS (@out_size), -ENOMEM.
  */
 int open_one(Sealer *sealer, const uint8_t header[static PACKET_HEADER_SIZE], Slice payload,
              uint64_t now_usec, uint8_t *out, size_t out_size, size_t *ret_n_out,

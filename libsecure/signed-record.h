@@ -124,7 +124,7 @@ enum {
         SIGNED_RECORD_E_MALFORMED, /* not a record, of another type, or against the table */
         SIGNED_RECORD_E_CLOCK,     /* issued in the future: one of the two clocks is wrong */
         SIGNED_RECORD_E_EXPIRED,
-        SIGNED_RECORD_E_HELD,      /* what the caller holds is the same or newer */
+        SIGNED_RECORD_E_HELD, /* what the caller holds is the same or newer */
         SIGNED_RECORD_E_SIGNATURE,
         SIGNED_RECORD_E_FORKED,
 };

@@ -5,6 +5,8 @@ EXTRA_DIST += \
 	.clang-tidy \
 	.cppcheck-suppress \
 	%D%/build \
+	%D%/clean-root-test \
+	%D%/demo \
 	%D%/install-deps \
 	%D%/lint \
 	%D%/test \

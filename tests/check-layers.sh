@@ -58,12 +58,12 @@ result 'tools know nothing but the public headers' "$(printf '%s\n' "$includes" 
 # Daemon, bridge and relay carry sealed messages and have no code that could open one.
 only_in '"libsecure/seal\.h"' 'libsecure/|libclient/|tests/|bench/'
 
-only_in '<sodium' 'libsecure/'
-only_in '<(libwebsockets|lws)' 'libws/'
-only_in '<uv' 'libws/'
+only_in '<sodium' 'libsecure/|tests/|bench/'
+only_in '<(libwebsockets|lws)' 'libws/|tests/|bench/'
+only_in '<uv' 'libws/|tests/|bench/'
 only_in '<systemd/' 'libclient/p2pbus-sd-event\.h|libws/|daemon/|bridge/|relay/|tests/|bench/'
 only_in '<jansson' 'tools/json\.c|tests/|bench/'
-only_in '<ini\.h' 'daemon/|bridge/|relay/|tools/'
+only_in '<ini\.h' 'libcore/conf\.c'
 only_in '<sqlite3' 'daemon/store\.c'
 only_in '<nats' 'relay/directory-nats\.c|bench/'
 only_in '<check\.h' 'tests/'

@@ -10,7 +10,8 @@
 # same with fuzz_tests, %C%_fuzz_fuzz_X_LDADD = $(fuzz_libs) ...; `make check` replays the corpus.
 #
 # A shell scenario is tests/NN-what-it-shows.sh, executable, and `shell_tests += %D%/NN-...`. It
-# finds $top_srcdir and $top_builddir (absolute) in its environment, as every test does.
+# finds $top_srcdir and $top_builddir (absolute) in its environment, as every test does; programs
+# are $top_builddir/p2pbusd and so on, also first in its PATH.
 
 unit_tests =
 fuzz_tests =
@@ -28,6 +29,7 @@ AM_TESTS_ENVIRONMENT = \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:$$UBSAN_OPTIONS; export UBSAN_OPTIONS; \
 	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
 	top_builddir='$(abs_top_builddir)'; export top_builddir; \
+	PATH='$(abs_top_builddir)':$$PATH; export PATH; \
 	CC='$(CC)'; export CC; \
 	test_cppflags='$(all_cppflags)'; export test_cppflags;
 
@@ -44,6 +46,12 @@ libp2pbus_checkmain_la_CFLAGS = $(unit_cflags)
 
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
+else
+.PHONY: check-needs-check
+check-needs-check:
+	@echo 'make check: needs Check; install it and run configure again' >&2; exit 1
+check-local: check-needs-check
+valgrind: check-needs-check
 endif
 
 if ENABLE_FUZZERS
@@ -115,10 +123,39 @@ include tests/secure.mk
 include tests/session.mk
 include tests/tools.mk
 
-
 fuzz_tests += %D%/fuzz/fuzz_packet
 %C%_fuzz_fuzz_packet_LDADD = $(fuzz_libs) libp2pbus-core.la
 shell_tests += %D%/40-units.sh
+
+unit_tests += %D%/check_stream
+%C%_check_stream_CFLAGS = $(unit_cflags)
+%C%_check_stream_LDADD = $(unit_libs) libp2pbus-core.la
+
+unit_tests += %D%/check_conf
+%C%_check_conf_CFLAGS = $(unit_cflags)
+%C%_check_conf_LDADD = $(unit_libs) libp2pbus-conf.la
+
+unit_tests += %D%/check_log
+%C%_check_log_CFLAGS = $(unit_cflags)
+%C%_check_log_LDADD = $(unit_libs) libp2pbus-conf.la
+
+fuzz_tests += %D%/fuzz/fuzz_stream
+%C%_fuzz_fuzz_stream_LDADD = $(fuzz_libs) libp2pbus-core.la
+
+fuzz_tests += %D%/fuzz/fuzz_conf
+%C%_fuzz_fuzz_conf_LDADD = $(fuzz_libs) libp2pbus-conf.la
+
+unit_tests += %D%/check_bridge_outbox
+%C%_check_bridge_outbox_CFLAGS = $(unit_cflags)
+%C%_check_bridge_outbox_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
+
+unit_tests += %D%/check_bridge_routes
+%C%_check_bridge_routes_CFLAGS = $(unit_cflags)
+%C%_check_bridge_routes_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
+
+unit_tests += %D%/check_bridge_timing
+%C%_check_bridge_timing_CFLAGS = $(unit_cflags)
+%C%_check_bridge_timing_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
 
 unit_tests += %D%/check_url
 %C%_check_url_CFLAGS = $(unit_cflags)

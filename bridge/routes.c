@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "bridge/routes.h"
+
+#include <assert.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "libcore/err.h"
+
+typedef struct Entry Entry;
+
+/* Hashed as bytes: no padding. */
+typedef struct EntryKey {
+        uint64_t pid;
+        uint64_t tag;
+} EntryKey;
+
+struct Entry {
+        EntryKey key;
+        UT_hash_handle hh;
+        Entry *prev, *next; /* by time of learning, the oldest first */
+        uint64_t learnt_usec[ROUTES_LINKS_MAX];
+        uint32_t known;
+        int last;
+};
+
+struct Routes {
+        Entry *by_address;
+        Entry *by_age;
+        unsigned n_entries;
+        unsigned entries_max;
+};
+
+int routes_new(Routes **ret, unsigned entries_max) {
+        Routes *routes = calloc(1, sizeof(*routes));
+
+        if (!routes)
+                return err_origin(-ENOMEM);
+        routes->entries_max = entries_max;
+        *ret = routes;
+        return 0;
+}
+
+static void entry_drop(Routes *routes, Entry *entry) {
+        DL_DELETE(routes->by_age, entry);
+        HASH_DELETE(hh, routes->by_address, entry);
+        routes->n_entries--;
+        free(entry);
+}
+
+Routes *routes_free(Routes *routes) {
+        if (!routes)
+                return NULL;
+
+        while (routes->by_age)
+                entry_drop(routes, routes->by_age);
+        free(routes);
+        return NULL;
+}
+
+static Entry *entry_find(const Routes *routes, Address address) {
+        EntryKey key = { .pid = address.pid, .tag = address.tag };
+        Entry *entry;
+
+        HASH_FIND(hh, routes->by_address, &key, sizeof(key), entry);
+        return entry;
+}
+
+static Entry *entry_add(Routes *routes, Address address) {
+        Entry *entry;
+
+        if (routes->n_entries >= routes->entries_max)
+                entry_drop(routes, routes->by_age);
+        entry = calloc(1, sizeof(*entry));
+        if (!entry)
+                return NULL;
+        entry->key = (EntryKey){ .pid = address.pid, .tag = address.tag };
+        HASH_ADD(hh, routes->by_address, key, sizeof(entry->key), entry);
+        DL_APPEND(routes->by_age, entry);
+        routes->n_entries++;
+        return entry;
+}
+
+void routes_learn(Routes *routes, Address address, unsigned slot, uint64_t now_usec) {
+        Entry *entry = entry_find(routes, address);
+
+        assert(slot < ROUTES_LINKS_MAX);
+        if (!entry)
+                entry = entry_add(routes, address);
+        if (!entry)
+                return;
+
+        entry->known |= 1U << slot;
+        entry->learnt_usec[slot] = now_usec;
+        entry->last = (int)slot;
+        DL_DELETE(routes->by_age, entry);
+        DL_APPEND(routes->by_age, entry);
+}
+
+static void entry_forget(Routes *routes, Entry *entry, unsigned slot) {
+        entry->known &= ~(1U << slot);
+        if (entry->last == (int)slot)
+                entry->last = -1;
+        if (entry->known == 0)
+                entry_drop(routes, entry);
+}
+
+void routes_forget(Routes *routes, Address address, unsigned slot) {
+        Entry *entry = entry_find(routes, address);
+
+        assert(slot < ROUTES_LINKS_MAX);
+        if (entry)
+                entry_forget(routes, entry, slot);
+}
+
+void routes_forget_link(Routes *routes, unsigned slot) {
+        Entry *entry, *next;
+
+        assert(slot < ROUTES_LINKS_MAX);
+        DL_FOREACH_SAFE(routes->by_age, entry, next)
+                entry_forget(routes, entry, slot);
+}
+
+Route routes_find(const Routes *routes, Address address, uint64_t now_usec) {
+        const Entry *entry = entry_find(routes, address);
+        Route route = { .last = -1 };
+
+        if (!entry)
+                return route;
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (entry->known & 1U << i && now_usec - entry->learnt_usec[i] < ROUTES_LIFE_USEC)
+                        route.known |= 1U << i;
+        if (entry->last >= 0 && route.known & 1U << entry->last)
+                route.last = entry->last;
+        return route;
+}
+
+unsigned routes_count(const Routes *routes) {
+        return routes->n_entries;
+}

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * libp2pbus: messages between processes, addressed by key, wherever they run
+ *
+ * A process is its key; the hash of the key is its PID. The same call reaches a process on this
+ * host or, through relays, on another; what leaves the host is sealed for the receiver alone. A
+ * complete program, which asks one process and prints what it answers:
+ *
+ *      #include <p2pbus.h>
+ *      #include <stdio.h>
+ *      int main(int argc, char **argv) {
+ *              p2pbus *bus = NULL;
+ *              p2pbus_message *question = NULL, *answer = NULL;
+ *              int r = argc == 2 ? p2pbus_open(&bus, NULL) : -1;
+ *              if (r >= 0)
+ *                      r = p2pbus_message_new(&question, "how are you?", 12);
+ *              if (r >= 0)
+ *                      r = p2pbus_request(bus, argv[1], question, 0, &answer);
+ *              if (r >= 0)
+ *                      printf("%.*s\n", (int)p2pbus_message_get_size(answer),
+ *                             (const char *)p2pbus_message_get_payload(answer));
+ *              else
+ *                      fprintf(stderr, "%s\n", p2pbus_get_explanation());
+ *              p2pbus_message_unref(answer);
+ *              p2pbus_message_unref(question);
+ *              p2pbus_unref(bus);
+ *              return r < 0;
+ *      }
+ *
+ * Results. Functions return 0 or more, or -errno; out parameters are untouched on failure. The
+ * errnos have one meaning everywhere:
+ *
+ *      -ENOTCONN       there is no bus: not there, lost and not back in time, closed, replaced
+ *      -EHOSTUNREACH   no such process; -ENXIO: nobody provides this name; -ENETUNREACH: not on
+ *                      this host, and no gateway or relay to ask
+ *      -ETIMEDOUT      not done in time
+ *      -EACCES         policy; -EDQUOT: a share is used up; -EMSGSIZE: over the largest message
+ *      -ECONNRESET     the receiver or its session ended before it answered: nobody knows whether
+ *                      it was delivered
+ *      -ECANCELED      cancelled by p2pbus_cancel() or p2pbus_close()
+ *      -EAGAIN         nothing to do now, or no room; call again after p2pbus_process()
+ *      -ECHILD         this process was forked from the one that opened the handle
+ *      -EINVAL         malformed argument; -ENOMEM: out of memory
+ *
+ * p2pbus_get_reason() and p2pbus_get_explanation() say more about the calling thread's last
+ * failure.
+ *
+ * Threads. Any function may be called by any thread at any time on one handle; several may block in
+ * calls on it. Messages are not locked: one thread at a time uses one message. Reply callbacks run
+ * in a thread that is inside p2pbus_process(), p2pbus_wait() or a blocking call, one at a time, and
+ * may call every function but those that block, close or drop the last reference of the handle.
+ *
+ * fork(). The keys stay with the parent: each call of the child fails with -ECHILD, except
+ * p2pbus_unref(), which frees the child's copy and disturbs nobody. The parent goes on.
+ *
+ * Any event loop. Watch p2pbus_get_fd() for p2pbus_get_events(), at most for p2pbus_get_timeout(),
+ * then call p2pbus_process(), then take what came with p2pbus_receive(), p2pbus_next_result(). The
+ * descriptor never changes, also when the daemon is away. p2pbus-sd-event.h does it for sd-event.
+ *
+ * The daemon may be restarted at any time: the library attaches again by itself with the same key,
+ * claims its names again, and goes on where each conversation was; messages are neither lost nor
+ * doubled.
+ *
+ * Destinations (@dest) are text: a PID (16 hex digits), its tagged form (PID-TAG), its full form
+ * (PID:key, the only one that nobody can forge), or a service name, which contains a dot.
+ *
+ * Time-outs are microseconds. Where a call says so, 0 stands for P2PBUS_TIMEOUT_DEFAULT.
+ */
+
+#ifndef P2PBUS_H
+#define P2PBUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define P2PBUS_PID_SIZE 17  /* bytes of a PID as text: 16 hex digits and a NUL */
+#define P2PBUS_FULL_SIZE 61 /* bytes of a full form as text, NUL included */
+#define P2PBUS_ID_SIZE 33   /* bytes of a message's id as text: 32 hex digits and a NUL */
+#define P2PBUS_NAME_MAX 255 /* characters of a service name, without NUL */
+#define P2PBUS_TYPE_MAX 255 /* characters of a MIME type, without NUL */
+#define P2PBUS_ERROR_TEXT_MAX 4096 /* bytes of the text of an error reply, without NUL */
+
+#define P2PBUS_TIMEOUT_DEFAULT ((uint64_t)30 * 1000000) /* microseconds */
+#define P2PBUS_FOREVER ((uint64_t)-1)
+
+/* A connection to the bus: one key, one PID. Reference counted. */
+typedef struct p2pbus p2pbus;
+
+/* A message. Reference counted; what was given to p2pbus_send() does not change any more. */
+typedef struct p2pbus_message p2pbus_message;
+
+/* What exactly went wrong; p2pbus_reason_text() says it in words. 1 to 24 are the protocol's codes
+ * (PROTOCOL.md, "Control"); new ones may be added. */
+enum p2pbus_reason {
+        P2PBUS_REASON_NONE = 0,
+        P2PBUS_REASON_NOT_HERE = 1,   /* -EHOSTUNREACH: nobody with this address */
+        P2PBUS_REASON_GONE = 2,       /* -EHOSTUNREACH: was here and left */
+        P2PBUS_REASON_SETTLING = 3,   /* -EHOSTUNREACH: bus or relays do not know yet */
+        P2PBUS_REASON_NO_ROUTE = 4,   /* -ENETUNREACH: not on this host; no gateway or no relay */
+        P2PBUS_REASON_AMBIGUOUS = 5,  /* -EHOSTUNREACH: several keys share the PID: full form */
+        P2PBUS_REASON_WRONG_KEY = 6,  /* -EHOSTUNREACH: the PID is there, with another key */
+        P2PBUS_REASON_DENIED = 7,     /* -EACCES */
+        P2PBUS_REASON_QUOTA = 8,      /* -EDQUOT */
+        P2PBUS_REASON_QUEUE_FULL = 9, /* -EDQUOT */
+        P2PBUS_REASON_TOO_BIG = 10,   /* -EMSGSIZE */
+        P2PBUS_REASON_EXPIRED = 11,   /* -ETIMEDOUT */
+        P2PBUS_REASON_OVERLOAD = 12,  /* -EDQUOT */
+        P2PBUS_REASON_BUSY = 13,      /* -EBUSY: key attached already, role or name taken */
+        P2PBUS_REASON_BAD_SIGNATURE = 14,   /* -EACCES */
+        P2PBUS_REASON_BAD_CREDENTIALS = 15, /* -EACCES */
+        P2PBUS_REASON_VIOLATION = 16,       /* -EPROTO */
+        P2PBUS_REASON_UNSUPPORTED = 17,     /* -EPROTONOSUPPORT */
+        P2PBUS_REASON_RATE = 18,            /* -EDQUOT */
+        P2PBUS_REASON_REPLACED = 19,        /* -ENOTCONN: the same key attached again elsewhere */
+        P2PBUS_REASON_SHUTDOWN = 20,        /* -ENOTCONN: the daemon ended */
+        P2PBUS_REASON_CLOCK = 21,           /* -EPROTO: clocks differ by more than 5 minutes */
+        P2PBUS_REASON_NO_PROVIDER = 22,     /* -ENXIO */
+        P2PBUS_REASON_TIMEOUT = 23,         /* -ETIMEDOUT */
+        P2PBUS_REASON_NOT_LEASED = 24,      /* -ENETUNREACH */
+
+        P2PBUS_REASON_UNKNOWN = 100,       /* -ECONNRESET: delivered or not, nobody knows */
+        P2PBUS_REASON_CANCELLED = 101,     /* -ECANCELED */
+        P2PBUS_REASON_CLOSED = 102,        /* -ENOTCONN: p2pbus_close() was called */
+        P2PBUS_REASON_FORKED = 103,        /* -ECHILD */
+        P2PBUS_REASON_BAD_DESTINATION = 104, /* -EINVAL */
+        P2PBUS_REASON_ERROR_REPLY = 105,   /* -EREMOTEIO: the answer was an error reply */
+        P2PBUS_REASON_RESERVED = 106,      /* -EINVAL: a PID that no process can have */
+
+        P2PBUS_REASON_NO_SOCKET = 120,     /* -ENOTCONN: no such socket */
+        P2PBUS_REASON_NO_LISTENER = 121,   /* -ENOTCONN: a socket, but nobody listens */
+        P2PBUS_REASON_NO_ACCESS = 122,     /* -ENOTCONN: the kernel forbids to connect */
+        P2PBUS_REASON_NOT_TRUSTED = 123,   /* -ENOTCONN: a listener of another user: not signed */
+        P2PBUS_REASON_WRONG_USER = 124,    /* -ENOTCONN: HELLO names another user: not signed */
+        P2PBUS_REASON_NOT_A_BUS = 125,     /* -ENOTCONN: speaks another protocol */
+        P2PBUS_REASON_LOST = 126,          /* -ENOTCONN: the connection broke */
+        P2PBUS_REASON_PATH_TOO_LONG = 127, /* -ENAMETOOLONG: a socket path over 107 bytes */
+
+        P2PBUS_REASON_KEY_MISSING = 140,   /* -ENOKEY */
+        P2PBUS_REASON_KEY_UNREADABLE = 141, /* -ENOKEY */
+        P2PBUS_REASON_KEY_OWNER = 142,     /* -EKEYREJECTED: neither the caller's nor root's */
+        P2PBUS_REASON_KEY_MODE = 143,      /* -EKEYREJECTED: group or others may use it */
+        P2PBUS_REASON_KEY_NOT_REGULAR = 144, /* -EKEYREJECTED */
+        P2PBUS_REASON_KEY_MALFORMED = 145  /* -EKEYREJECTED */
+};
+
+/* ---- Open and close ---- */
+
+/* p2pbus_options.flags */
+enum p2pbus_flags {
+        P2PBUS_OFF_HOST = 1 << 0,     /* send to and be reachable from other hosts */
+        P2PBUS_TAKEOVER = 1 << 1,     /* replace a connection of the same key and user */
+        P2PBUS_NO_RECONNECT = 1 << 2, /* a lost connection is the end of the handle */
+        P2PBUS_RESULTS = 1 << 3       /* keep the fate of each message for p2pbus_next_result() */
+};
+
+/* Clear with memset(), set struct_size; 0 and NULL mean the default. Later versions append fields.
+ * */
+typedef struct p2pbus_options {
+        size_t struct_size;        /* sizeof(p2pbus_options) */
+        const char *socket_path;   /* NULL: p2pbus_default_socket() */
+        const char *key_file;      /* NULL: a fresh key, for this handle only */
+        uint32_t flags;            /* P2PBUS_OFF_HOST ... */
+        uint64_t connect_timeout_usec; /* until attached; 0: 5 seconds */
+        uint64_t buffer_bytes;     /* memory of all conversations; 0: 64 MiB */
+} p2pbus_options;
+
+/**
+ * p2pbus_open() - connect to the bus and attach
+ * @ret:     receives the handle, with one reference: p2pbus_unref() it
+ * @options: NULL for the defaults; not used after the call
+ *
+ * Blocks until the daemon has welcomed this process. Does not wait for a bus that is not there. The
+ * key file is read before anything is connected. Without P2PBUS_OFF_HOST messages stay on this
+ * host.
+ *
+ * Return: 0, or
+ *      -ENOKEY         the key file cannot be read; -EKEYREJECTED: it is unsafe or malformed
+ *      -ENAMETOOLONG   the socket's path has more than 107 bytes
+ *      -ENOTCONN       no bus, or none that may be trusted; p2pbus_get_reason() says which
+ *      -EACCES         refused by policy; -EBUSY: the key is attached, without P2PBUS_TAKEOVER;
+ *                      -EDQUOT: too many processes or attaches of this user
+ *      -ETIMEDOUT      the daemon does not answer
+ *      -EINVAL         unknown flags, struct_size of no version; -ENOMEM; -EMFILE
+ *
+ * Bytes: PROTOCOL.md, "Attach".
+ */
+int p2pbus_open(p2pbus **ret, const p2pbus_options *options);
+
+/* One more reference; returns @bus. Any thread. */
+p2pbus *p2pbus_ref(p2pbus *bus);
+
+/* Drops a reference; the last one closes as p2pbus_close() does and frees. NULL is ignored. Not
+ * from within a callback if it is the last. Return: NULL. */
+p2pbus *p2pbus_unref(p2pbus *bus);
+
+/**
+ * p2pbus_close() - end the connection
+ *
+ * Final acknowledgements and the end of each conversation are written as far as the socket takes
+ * them at once; nothing is waited for. Unfinished messages end as -ECANCELED; blocked calls return
+ * -ENOTCONN; reply callbacks not yet run are run by nobody. Received messages stay readable. To be
+ * sure that all was delivered call p2pbus_flush() first. Never blocks; any thread; again is
+ * harmless.
+ */
+void p2pbus_close(p2pbus *bus);
+
+/* The socket that a handle without @socket_path uses: $P2PBUS_SOCKET, else the user's own bus if it
+ * is there, else the system's. @path receives it with a NUL, at most @n_path bytes.
+ * Return: 0; -ENAMETOOLONG: it does not fit, or has more than 107 bytes. */
+int p2pbus_default_socket(char *path, size_t n_path);
+
+/* The path in use; valid as long as the handle. */
+const char *p2pbus_get_socket(p2pbus *bus);
+
+/* This process's full form, and its PID alone; valid as long as the handle. */
+const char *p2pbus_get_full(p2pbus *bus);
+const char *p2pbus_get_pid(p2pbus *bus);
+
+/* Bytes of the largest message that this bus takes, as it said at the last attach. */
+uint64_t p2pbus_get_message_max(p2pbus *bus);
+
+/* What p2pbus_get_state() returns. */
+enum p2pbus_state {
+        P2PBUS_STATE_ATTACHED = 1 << 0,  /* else: away, and trying again unless CLOSED */
+        P2PBUS_STATE_CLOSED = 1 << 1,    /* for good: closed, replaced, or lost without reconnect */
+        P2PBUS_STATE_OFF_HOST = 1 << 2,  /* the daemon granted P2PBUS_OFF_HOST */
+        P2PBUS_STATE_GATEWAY = 1 << 3,   /* a gateway is attached to this host's bus */
+        P2PBUS_STATE_REACHABLE = 1 << 4, /* a relay knows this process */
+        P2PBUS_STATE_MONITORED = 1 << 5  /* somebody is listening in */
+};
+
+/**
+ * p2pbus_get_state() - whether the bus is there now
+ * @ret_reason: why it is away or closed (P2PBUS_REASON_X), else 0; may be NULL
+ *
+ * Changes during p2pbus_process() and blocking calls. Return: bits of P2PBUS_STATE_X; or -ECHILD.
+ */
+int p2pbus_get_state(p2pbus *bus, int *ret_reason);
+
+/**
+ * p2pbus_wait_reachable() - wait until other hosts can reach this process
+ * @timeout_usec: microseconds; 0: do not wait
+ *
+ * Return: 0, or -ENETUNREACH: no gateway is attached, or P2PBUS_OFF_HOST was not asked for or not
+ * granted; -ETIMEDOUT: no relay has confirmed yet; -ENOTCONN; -ECHILD. Blocks.
+ */
+int p2pbus_wait_reachable(p2pbus *bus, uint64_t timeout_usec);
+
+/* ---- Messages ---- */
+
+enum p2pbus_kind {
+        P2PBUS_KIND_ONE_WAY = 1,
+        P2PBUS_KIND_REQUEST = 2, /* the sender waits for a reply */
+        P2PBUS_KIND_REPLY = 3,
+        P2PBUS_KIND_ERROR = 4    /* a reply that says why there is none: status, payload is text */
+};
+
+/**
+ * p2pbus_message_new() - a message to be sent
+ * @payload: @size bytes, copied; NULL if @size is 0
+ * Return: 0 or -ENOMEM. @ret has one reference.
+ */
+int p2pbus_message_new(p2pbus_message **ret, const void *payload, size_t size);
+
+/* The same without a copy: @payload, from malloc(), is the message's on success. For big ones. */
+int p2pbus_message_new_take(p2pbus_message **ret, void *payload, size_t size);
+
+/* Any thread. References of one message may be dropped by different threads. */
+p2pbus_message *p2pbus_message_ref(p2pbus_message *message);
+
+/* Drops a reference; NULL is ignored. The last reference of a received message also says that this
+ * program has it, as p2pbus_done() does. Return: NULL. */
+p2pbus_message *p2pbus_message_unref(p2pbus_message *message);
+
+/* Sets the MIME type, up to P2PBUS_TYPE_MAX printable characters, copied; NULL removes it.
+ * Return: 0, -EINVAL, -ENOMEM, -EPERM: the message was sent or received. */
+int p2pbus_message_set_type(p2pbus_message *message, const char *type);
+
+/* Any pointer of the caller's, for example to know a result again; never followed or freed. */
+void p2pbus_message_set_userdata(p2pbus_message *message, void *userdata);
+void *p2pbus_message_get_userdata(p2pbus_message *message);
+
+/* The payload, borrowed: valid while a reference is held, aligned as from malloc(), not followed by
+ * a NUL. NULL if the size is 0. */
+const void *p2pbus_message_get_payload(p2pbus_message *message);
+size_t p2pbus_message_get_size(p2pbus_message *message);
+/* enum p2pbus_kind */
+int p2pbus_message_get_kind(p2pbus_message *message);
+/* "one-way", "request", "reply", "error" */
+const char *p2pbus_kind_text(int kind);
+/* 32 hex digits; "" before it was sent. Valid while a reference is held, as all text here. */
+const char *p2pbus_message_get_id(p2pbus_message *message);
+/* The id of the request that this answers, "" if none. */
+const char *p2pbus_message_get_reply_to(p2pbus_message *message);
+/* MIME type, or NULL. */
+const char *p2pbus_message_get_type(p2pbus_message *message);
+/* Full form and PID of the sender of a received message: its proven key. "" for others. */
+const char *p2pbus_message_get_from(p2pbus_message *message);
+const char *p2pbus_message_get_from_pid(p2pbus_message *message);
+/* 1 if a received message came from another host, sealed; else 0. */
+int p2pbus_message_is_remote(p2pbus_message *message);
+/* The number that an error reply carries, as given to p2pbus_reply_error(); else 0. */
+uint32_t p2pbus_message_get_status(p2pbus_message *message);
+/* Milliseconds after its arrival when its sender stops waiting; 0: never. */
+uint32_t p2pbus_message_get_lifetime(p2pbus_message *message);
+
+/* ---- Send ---- */
+
+/**
+ * p2pbus_check_destination() - whether a text can name a destination
+ * Return: enum p2pbus_destination, or -EINVAL. Needs no bus.
+ */
+enum p2pbus_destination {
+        P2PBUS_DESTINATION_PID = 1,
+        P2PBUS_DESTINATION_TAGGED = 2,
+        P2PBUS_DESTINATION_FULL = 3,
+        P2PBUS_DESTINATION_NAME = 4
+};
+int p2pbus_check_destination(const char *dest);
+
+/**
+ * p2pbus_send() - send one message
+ * @dest:         a destination
+ * @message:      made by p2pbus_message_new(); the library takes a reference. Sent once only
+ * @timeout_usec: microseconds until it is given up if not delivered; 0: P2PBUS_TIMEOUT_DEFAULT
+ * @ret_id:       receives the id, for p2pbus_cancel(); may be NULL
+ *
+ * Queues and returns, without blocking. What happens later is told by p2pbus_flush() or, with
+ * P2PBUS_RESULTS, p2pbus_next_result(). A first message is written to the socket at once; while
+ * earlier ones wait for the socket, they gather, and go out many at a time with p2pbus_process(),
+ * any blocking call, or at 32 KiB. So a program that sends and then does something else for long
+ * should call p2pbus_process() before, which is cheap.
+ *
+ * Return: 0, or nothing was queued and
+ *      -EAGAIN         no room: the receiver is slow, or results wait for p2pbus_next_result()
+ *      -EMSGSIZE       over p2pbus_get_message_max()
+ *      -EINVAL         malformed @dest, its PID is reserved, or the message was sent before
+ *      -ENOTCONN       closed; -ECHILD; -ENOMEM
+ *
+ * Bytes: PROTOCOL.md, "Records", MSG.
+ */
+int p2pbus_send(p2pbus *bus, const char *dest, p2pbus_message *message, uint64_t timeout_usec,
+                char ret_id[P2PBUS_ID_SIZE]);
+
+/**
+ * p2pbus_send_wait() - send one message and wait until it is delivered
+ *
+ * As p2pbus_send(), but blocks, first for room, then until the receiving program has taken the
+ * message and its library has said so. No result is kept for p2pbus_next_result().
+ *
+ * Return: 0: delivered; else the errors of p2pbus_send() but -EAGAIN, and -EHOSTUNREACH, -ENXIO,
+ * -ENETUNREACH, -ETIMEDOUT, -EACCES, -EDQUOT, -ECONNRESET, -ECANCELED.
+ */
+int p2pbus_send_wait(p2pbus *bus, const char *dest, p2pbus_message *message, uint64_t timeout_usec);
+
+/**
+ * p2pbus_flush() - wait until everything sent is settled
+ * @timeout_usec: microseconds; 0: do not wait
+ *
+ * Blocks until each message sent so far is delivered or has failed. Requests, too, count from here
+ * only as messages, not until their reply.
+ *
+ * Return: 0; the error of the first message that failed since the last flush (messages whose result
+ * p2pbus_next_result() or p2pbus_send_wait() has told do not count); -ETIMEDOUT with
+ * P2PBUS_REASON_TIMEOUT: something is still under way; -ENOTCONN; -ECHILD.
+ */
+int p2pbus_flush(p2pbus *bus, uint64_t timeout_usec);
+
+/**
+ * p2pbus_hand_over() - wait until everything sent is in the bus's hands
+ * @timeout_usec: microseconds; 0: do not wait
+ *
+ * Blocks until each message was written to the daemon on the way that leads to its receiver: if the
+ * process ends now, they go on without it as far as nothing on the way fails.
+ *
+ * Return: as p2pbus_flush().
+ */
+int p2pbus_hand_over(p2pbus *bus, uint64_t timeout_usec);
+
+/**
+ * p2pbus_next_result() - the fate of a message sent with p2pbus_send()
+ * @ret: receives the message, with a reference; its result is in the getters below
+ *
+ * Needs P2PBUS_RESULTS. In the order of sending for each receiver. Does not block.
+ * Return: 0, -EAGAIN: none now; -EINVAL: the handle has no P2PBUS_RESULTS; -ECHILD. Results outlive
+ * p2pbus_close().
+ */
+int p2pbus_next_result(p2pbus *bus, p2pbus_message **ret);
+
+/* 0: delivered; -EINPROGRESS; or why not, -errno. Any thread. */
+int p2pbus_message_get_result(p2pbus_message *message);
+/* P2PBUS_REASON_X of the result, 0 if delivered or in progress. */
+int p2pbus_message_get_reason(p2pbus_message *message);
+/* Payload bytes of a sent message that have gone out; for progress displays. At most 1 MiB of it is
+ * not yet at the receiver. Any thread. */
+size_t p2pbus_message_get_progress(p2pbus_message *message);
+
+/**
+ * p2pbus_cancel() - stop a message or a request
+ * @id: as p2pbus_send() or p2pbus_request_start() gave it
+ *
+ * A message that was not delivered yet ends as -ECANCELED (or as delivered, if that came first);
+ * the callback of a request runs with -ECANCELED, from p2pbus_process(), and the receiver is told
+ * that nobody waits. Return: 0, -ENOENT: not known or over; -EINVAL; -ECHILD.
+ */
+int p2pbus_cancel(p2pbus *bus, const char *id);
+
+/* ---- Request and reply ---- */
+
+/**
+ * p2pbus_request() - ask and wait for the reply
+ * @timeout_usec: microseconds until the reply must be here; 0: P2PBUS_TIMEOUT_DEFAULT
+ * @ret_reply:    receives the reply with a reference, its kind P2PBUS_KIND_REPLY; or, if the call
+ *                returns -EREMOTEIO, of kind P2PBUS_KIND_ERROR, with status and text
+ *
+ * Return: 0; -EREMOTEIO: the receiver answered with an error, and @ret_reply is set; else as
+ * p2pbus_send_wait(). Blocks.
+ */
+int p2pbus_request(p2pbus *bus, const char *dest, p2pbus_message *message, uint64_t timeout_usec,
+                   p2pbus_message **ret_reply);
+
+/**
+ * p2pbus_reply_callback - how a request ended; called once
+ * @error:    0: a reply; -EREMOTEIO: an error reply; else why there is none
+ * @reason:   P2PBUS_REASON_X of @error, 0 with a reply
+ * @reply:    set with 0 and -EREMOTEIO; valid until the callback returns, unless it takes a
+ *                reference
+ * @userdata: as given to p2pbus_request_start()
+ */
+typedef void (*p2pbus_reply_callback)(p2pbus *bus, int error, int reason, p2pbus_message *reply,
+                                      void *userdata);
+
+/**
+ * p2pbus_request_start() - ask, and be called with the reply
+ *
+ * As p2pbus_send(); @callback runs once, unless the handle is closed before, and never from within
+ * this call. No result is kept for p2pbus_next_result().
+ * Return: as p2pbus_send(), and -EINVAL if @callback is NULL.
+ */
+int p2pbus_request_start(p2pbus *bus, const char *dest, p2pbus_message *message,
+                         uint64_t timeout_usec, p2pbus_reply_callback callback, void *userdata,
+                         char ret_id[P2PBUS_ID_SIZE]);
+
+/**
+ * p2pbus_reply() - answer a request
+ * @request: a received message of kind P2PBUS_KIND_REQUEST; answered at most once
+ * @message: made by p2pbus_message_new(); the library takes a reference
+ *
+ * Queues, whatever the load, and returns; says also that the request was taken, as p2pbus_done()
+ * does. While 256 KiB of replies wait for one asker, no further request of it is received.
+ * Return: 0; -EINVAL: no request, or answered already; -EMSGSIZE; -ENOTCONN: closed; -ECHILD;
+ * -ENOMEM.
+ */
+int p2pbus_reply(p2pbus *bus, p2pbus_message *request, p2pbus_message *message);
+
+/* The same with an error: @status, any number, and @text for people, up to P2PBUS_ERROR_TEXT_MAX
+ * bytes. */
+int p2pbus_reply_error(p2pbus *bus, p2pbus_message *request, uint32_t status, const char *text);
+
+/* ---- Receive ---- */
+
+/**
+ * p2pbus_receive() - the next message
+ * @timeout_usec: microseconds; 0: do not wait
+ * @ret:          receives a one-way message or a request, with a reference
+ *
+ * In order for each sender. Its sender hears of delivery when p2pbus_done() is called or the last
+ * reference goes, and may send so much more then. Replies go to their requests, not here.
+ * Return: 0; -EAGAIN: none came in time; -ENOTCONN: closed; -ECHILD. Blocks unless @timeout_usec is
+ * 0.
+ */
+int p2pbus_receive(p2pbus *bus, uint64_t timeout_usec, p2pbus_message **ret);
+
+/* This program has the message: its sender is told "delivered". In any order, any thread, once or
+ * more; ignored for messages that were not received. Does not drop the reference. */
+void p2pbus_done(p2pbus_message *message);
+
+/* ---- Names ---- */
+
+/**
+ * p2pbus_own_name() - provide a service name
+ * @name: elements of letters, digits, - and _, joined by dots, at least one dot; up to
+ *                P2PBUS_NAME_MAX
+ *
+ * Blocks for the daemon's answer. The name is claimed again by itself after each new attach.
+ * Return: 0; -EINVAL: no name; -EACCES: policy; -EDQUOT; -EBUSY: taken; -ETIMEDOUT; -ENOTCONN;
+ * -ECHILD.
+ */
+int p2pbus_own_name(p2pbus *bus, const char *name, uint64_t timeout_usec);
+int p2pbus_release_name(p2pbus *bus, const char *name, uint64_t timeout_usec);
+
+/* ---- Any event loop ---- */
+
+/* The one descriptor to watch; owned by the handle. */
+int p2pbus_get_fd(p2pbus *bus);
+/* What to watch it for: poll()'s bits, today always POLLIN. */
+int p2pbus_get_events(p2pbus *bus);
+/* Microseconds from now until p2pbus_process() wants to be called whatever the descriptor says; 0:
+ * at once; P2PBUS_FOREVER: never. Ask just before waiting. Return: 0 or -ECHILD. */
+int p2pbus_get_timeout(p2pbus *bus, uint64_t *ret_usec);
+
+/**
+ * p2pbus_process() - do what can be done without waiting
+ *
+ * Reads, writes, attaches again when it is time, runs reply callbacks. Afterwards p2pbus_receive(),
+ * p2pbus_next_result() and p2pbus_monitor_next() have what came.
+ * Return: 1: something may be there for them; 0: nothing new; -ENOTCONN: closed for good; -ECHILD.
+ */
+int p2pbus_process(p2pbus *bus);
+
+/* Blocks until p2pbus_process() would have something to do, or @timeout_usec, and does it. Returns
+ * also when another thread's work made something ready. Return: as p2pbus_process(). */
+int p2pbus_wait(p2pbus *bus, uint64_t timeout_usec);
+
+/* ---- Who is there ---- */
+
+/**
+ * p2pbus_resolve() - who answers to a destination now
+ * @ret_full:   receives the full form
+ * @ret_remote: receives 1 for a process on another host, 0 for this one; may be NULL
+ *
+ * Return: 0: a message sent now has a route; else as p2pbus_send_wait(). Blocks.
+ */
+int p2pbus_resolve(p2pbus *bus, const char *dest, uint64_t timeout_usec,
+                   char ret_full[P2PBUS_FULL_SIZE], int *ret_remote);
+
+/* Round trip to a process's library, which answers by itself. @ret_usec in microseconds; the others
+ * as p2pbus_resolve(), each may be NULL. Blocks. */
+int p2pbus_ping(p2pbus *bus, const char *dest, uint64_t timeout_usec, uint64_t *ret_usec,
+                char ret_full[P2PBUS_FULL_SIZE], int *ret_remote);
+
+enum p2pbus_path {
+        P2PBUS_PATH_NONE = 0,     /* no way known now */
+        P2PBUS_PATH_LOCAL = 1,    /* through this host's daemon */
+        P2PBUS_PATH_OFF_HOST = 2, /* sealed, through gateway and relays */
+        P2PBUS_PATH_RING = 3      /* shared memory */
+};
+
+/* Set struct_size before the call; later versions append fields. */
+typedef struct p2pbus_peer_info {
+        size_t struct_size;
+        char full[P2PBUS_FULL_SIZE]; /* "" as long as its key is not known */
+        int path;                    /* enum p2pbus_path */
+        uint64_t queued_messages;    /* sent, not yet settled */
+        uint64_t memory_bytes;       /* held for it, in both directions */
+        uint64_t waiting_usec;       /* how long already it gives no credit; 0: it does */
+        uint64_t sent, delivered, refused, expired, cancelled, unknown; /* messages */
+        uint64_t received, taken, doubles, resent_records;
+} p2pbus_peer_info;
+
+/* What is known of one process that this handle talks with. Never blocks.
+ * Return: 0; -ENOENT: no conversation with it; -EINVAL; -ECHILD. */
+int p2pbus_get_peer(p2pbus *bus, const char *dest, p2pbus_peer_info *info);
+
+/* Set struct_size before the call. sent = the next five + queued. */
+typedef struct p2pbus_counters {
+        size_t struct_size;
+        uint64_t sent, delivered, refused, expired, cancelled, unknown, queued; /* messages */
+        uint64_t received;
+        uint64_t attaches; /* 1, and one for each time that the bus came back */
+        uint64_t peers;    /* conversations held now */
+        uint64_t bad_packets; /* dropped: malformed, forged, of nobody */
+} p2pbus_counters;
+int p2pbus_get_counters(p2pbus *bus, p2pbus_counters *counters);
+
+/* ---- Administration: for tools ---- */
+
+enum p2pbus_query_kind {
+        P2PBUS_QUERY_STATUS = 1, /* lines "key TAB value" */
+        P2PBUS_QUERY_LIST = 2,   /* a line a process; columns in PROTOCOL.md, "Control" */
+        P2PBUS_QUERY_PEERS = 3
+};
+/* Asks the daemon. @ret_text: free() it; lines end in a newline, fields are separated by TABs.
+ * Return: 0, -EACCES, -ETIMEDOUT, -ENOTCONN, -ECHILD, -EINVAL, -ENOMEM. Blocks. */
+int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **ret_text);
+
+/* Makes the daemon read its configuration again. Return: 0; -EACCES; -EINVAL: it does not like it
+ * and keeps the old one; -ETIMEDOUT, -ENOTCONN, -ECHILD. Blocks. */
+int p2pbus_reload(p2pbus *bus, uint64_t timeout_usec);
+
+/**
+ * p2pbus_monitor_start() - see what passes through this host's daemon
+ * @full: 0: headers; 1: payloads too, as far as they are in the clear
+ * @peer: a PID in any form: only what comes from or goes to it; NULL: everything
+ *
+ * Asked again by itself after each new attach. May be called again for another @peer: both are
+ * seen.
+ * Return: 0, -EACCES: not allowed to this user; -EINVAL, -ETIMEDOUT, -ENOTCONN, -ECHILD. Blocks.
+ */
+int p2pbus_monitor_start(p2pbus *bus, int full, const char *peer, uint64_t timeout_usec);
+
+enum p2pbus_seen_kind {
+        P2PBUS_SEEN_MESSAGE = 1, /* begins a message: kind, id, message_bytes are known */
+        P2PBUS_SEEN_PART = 2,    /* a further piece of one */
+        P2PBUS_SEEN_SESSION = 3, /* acknowledgements and the like */
+        P2PBUS_SEEN_SEALED = 4,  /* to or from another host: only the header can be read */
+        P2PBUS_SEEN_CONTROL = 5
+};
+
+/* Set struct_size before the call. Pointers are valid until the next p2pbus_monitor_next(). */
+typedef struct p2pbus_seen {
+        size_t struct_size;
+        int seen;              /* enum p2pbus_seen_kind */
+        int kind;              /* enum p2pbus_kind, of SEEN_MESSAGE; else 0 */
+        int remote;            /* 1: it came from another host */
+        int truncated;         /* 1: payload is not whole */
+        uint64_t time_usec;    /* wall clock, when the daemon passed it on */
+        char from[P2PBUS_PID_SIZE];
+        char to[P2PBUS_PID_SIZE];
+        char id[P2PBUS_ID_SIZE];       /* the message's, or else the packet's */
+        char reply_to[P2PBUS_ID_SIZE]; /* "" if none */
+        uint64_t message_bytes;        /* payload of the whole message, SEEN_MESSAGE */
+        uint64_t packet_bytes;         /* of the packet, header included */
+        const char *type;              /* MIME type or NULL */
+        const void *payload;           /* of this piece, if asked for and readable; else NULL */
+        size_t n_payload;
+        const void *packet;            /* as it passed, header first (PROTOCOL.md, "Packet") */
+        size_t n_packet;               /* less than packet_bytes if it was cut */
+} p2pbus_seen;
+
+/* The next packet seen; up to 4 MiB wait for this call, more is dropped and counted. @ret_lost:
+ * packets dropped since the last call; may be NULL. Return: 0; -EAGAIN: none in time; -ENOTCONN;
+ * -ECHILD. Blocks unless @timeout_usec is 0. One thread. */
+int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen *seen, uint64_t *ret_lost);
+
+/* ---- Key files: without a bus ---- */
+
+/* Makes a key and its file (mode 0600); never overwrites. @ret_full receives the full form, or is
+ * NULL.
+ * Return: 0, -EEXIST, or the kernel's -errno. */
+int p2pbus_key_generate(const char *file, char ret_full[P2PBUS_FULL_SIZE]);
+/* Reads a key file, as p2pbus_open() does. Return: 0, -ENOKEY, -EKEYREJECTED. */
+int p2pbus_key_read(const char *file, char ret_full[P2PBUS_FULL_SIZE]);
+
+/* ---- Errors in words ---- */
+
+/* P2PBUS_REASON_X of the last call that failed in this thread, 0 if it had none. Successful calls
+ * leave it alone. */
+int p2pbus_get_reason(void);
+/* The same in words and with the particulars, one line without a dot: "message of 70000000 bytes,
+ * this bus takes 67108864". Valid until the thread's next call of this library. Never NULL. */
+const char *p2pbus_get_explanation(void);
+/* "no such process": a constant, never NULL, for any number. */
+const char *p2pbus_reason_text(int reason);
+/* The same for an -errno of this library. */
+const char *p2pbus_error_text(int error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Credit is counted in byte positions: every MSG and PART moves the position by its header and
+ * body, and so does a SKIP for records that never came, which is why it says where they ended.
+ * What the peer may make us hold follows from one comparison, position against granted: records
+ * behind a gap lie below granted as well, so their number and bytes are bounded by it before any
+ * of them is stored.
+ *
+ * Everything in a record is the peer's word. What no honest peer says is SESSION_E_VIOLATION, and
+ * is found before anything is changed.
+ */
+
+#include "libclient/session-in.h"
+
+#include <assert.h>
+#include <utlist.h>
+
+#include "libcore/control.h"
+#include "libcore/err.h"
+
+struct SessionPending {
+        SessionPending *next;
+        uint16_t refusal;
+        size_t size;
+        uint8_t bytes[]; /* encoded again */
+};
+
+void session_in_init(SessionIn *in, const SessionOptions *options, SessionCounters *counters) {
+        *in = (SessionIn){
+                .message_max = options->message_max,
+                .quota = options->quota,
+                .counters = counters,
+                .granted = SESSION_WINDOW_FIRST,
+                .ack_at = USEC_NEVER,
+        };
+        memcpy(in->peer_key, options->peer_key, sizeof(in->peer_key));
+}
+
+/* Where the sender's account of what was taken stands: sequence number and position. */
+static void taken_so_far(const SessionIn *in, uint64_t *ret_seq, uint64_t *ret_position) {
+        const Message *oldest = in->inbox ? in->inbox : in->assembly;
+
+        *ret_seq = oldest ? oldest->first_seq : in->next_seq;
+        *ret_position = oldest ? oldest->first_position : in->position;
+}
+
+static uint64_t limit_now(const SessionIn *in) {
+        uint64_t taken, position, limit;
+
+        taken_so_far(in, &taken, &position);
+        limit = position + SESSION_WINDOW;
+        if (in->assembly && in->assembly->reserved > 0)
+                limit = MAX(limit, in->assembly->first_position + in->assembly->reserved);
+        return MAX(limit, in->granted);
+}
+
+static void unacknowledged(SessionIn *in, uint64_t now_usec) {
+        if (in->ack_at == USEC_NEVER)
+                in->ack_at = now_usec + SESSION_ACK_DELAY_USEC;
+        if (in->position - in->told_position >= SESSION_WINDOW ||
+            limit_now(in) - in->granted >= SESSION_WINDOW / 2)
+                in->ack_due = true;
+}
+
+bool session_in_is_dirty(const SessionIn *in) {
+        return in->ack_due || in->ack_at != USEC_NEVER;
+}
+
+bool session_in_is_idle(const SessionIn *in) {
+        return !in->inbox && !in->left_over && !in->assembly && in->n_gaps == 0 &&
+               in->n_answers == 0;
+}
+
+void session_in_flush(SessionIn *in) {
+        uint64_t taken, position;
+
+        taken_so_far(in, &taken, &position);
+        if (taken != in->told_taken)
+                in->ack_due = true;
+}
+
+void session_in_acknowledge(SessionIn *in, Record *ret) {
+        uint64_t position;
+
+        taken_so_far(in, &in->told_taken, &position);
+        in->granted = limit_now(in);
+        in->told_received = in->next_seq;
+        in->told_position = in->position;
+        in->ack_due = false;
+        in->ack_at = USEC_NEVER;
+        in->refusal_due = in->inbox && in->inbox->refusal != 0;
+
+        ret->type = RECORD_ACK;
+        ret->flags = 0;
+        ret->seq = 0;
+        ret->ack.received = in->told_received;
+        ret->ack.taken = in->told_taken;
+        ret->ack.limit = in->granted;
+        ret->ack.n_ranges = (uint16_t)in->n_gaps;
+        for (unsigned i = 0; i < in->n_gaps; i++)
+                ret->ack.ranges[i] =
+                        (RecordRange){ .first = in->gaps[i].first, .last = in->gaps[i].last };
+}
+
+/* Large messages */
+
+/*
+ * Most bytes that the records of a message may take: its sender may cut it into bodies of
+ * SESSION_BODY_MIN. @total is not over message_max.
+ */
+static size_t bytes_of_records(const RecordMessage *m) {
+        return (size_t)m->total + m->n_extensions + RECORD_MESSAGE_HEAD_SIZE +
+               RECORD_HEADER_SIZE * ((size_t)m->total / SESSION_BODY_MIN + 2);
+}
+
+int session_in_reserve(SessionIn *in) {
+        uint8_t *data;
+
+        if (in->need == 0 || in->quota->waiting != in || in->need > in->quota->left)
+                return 0;
+
+        data = realloc(in->assembly->data, in->total);
+        if (!data)
+                return err_origin(-ENOMEM);
+        in->assembly->data = data;
+        in->memory += in->total - in->assembly->n_data;
+        in->assembly->n_data = in->total;
+
+        in->assembly->reserved = in->need;
+        in->quota->left -= in->need;
+        in->need = 0;
+        DL_DELETE(in->quota->waiting, in);
+        in->ack_due = true;
+        return 0;
+}
+
+static void give_back(SessionIn *in, Message *message) {
+        in->quota->left += message->reserved;
+        message->reserved = 0;
+}
+
+static void drop_assembly(SessionIn *in) {
+        if (!in->assembly)
+                return;
+        if (in->need > 0)
+                DL_DELETE(in->quota->waiting, in);
+        in->need = 0;
+        give_back(in, in->assembly);
+        in->memory -= message_memory(in->assembly);
+        in->assembly = message_unref(in->assembly);
+}
+
+/* Messages */
+
+static void put_in_inbox(SessionIn *in, Message *message) {
+        message->place = MESSAGE_INBOX;
+        DL_APPEND(in->inbox, message);
+        if (!in->ready)
+                in->ready = message;
+}
+
+static void remove_from_inbox(SessionIn *in, Message *message) {
+        if (in->ready == message)
+                in->ready = message->next;
+        DL_DELETE(in->inbox, message);
+        message->place = MESSAGE_NOWHERE;
+        in->memory -= message_memory(message);
+        give_back(in, message);
+        message_unref(message);
+}
+
+static int refuse_message(SessionIn *in, const Record *r, uint16_t refusal) {
+        Message *m;
+        int c;
+
+        c = message_new(&m);
+        if (c < 0)
+                return err_trace(c);
+        m->refusal = refusal;
+        m->first_seq = m->last_seq = r->seq;
+        m->first_position = in->position;
+        m->last_position = in->position + r->size;
+        in->memory += message_memory(m);
+        put_in_inbox(in, m);
+        in->discarding = m;
+        in->ack_due = true;
+        return 0;
+}
+
+static void message_is_whole(SessionIn *in, Message *message) {
+        in->counters->n_received++;
+        put_in_inbox(in, message);
+}
+
+static int begin_message(SessionIn *in, const Record *r, uint16_t refusal) {
+        const RecordMessage *head = &r->message;
+        size_t n_block, need;
+        Message *m;
+        int c;
+
+        if (in->assembly)
+                return SESSION_E_VIOLATION;
+        if (refusal == 0 && head->total > in->message_max)
+                refusal = CODE_TOO_BIG;
+        if (refusal != 0)
+                return refuse_message(in, r, refusal);
+        need = bytes_of_records(head);
+        if (need <= SESSION_WINDOW)
+                need = 0;
+        else if (need > in->quota->size) /* would wait for ever */
+                return refuse_message(in, r, CODE_TOO_BIG);
+
+        /* A large one may send a window before it has its room, and grows when it gets that. */
+        n_block = need == 0 ? (size_t)head->total : 0;
+        c = message_new_with_size(&m, n_block, head->n_extensions);
+        if (c < 0)
+                return err_trace(c);
+        if (need > 0) {
+                m->n_data = MIN((size_t)head->total, (size_t)SESSION_WINDOW);
+                m->data = malloc(m->n_data);
+                if (!m->data) {
+                        message_unref(m);
+                        return err_origin(-ENOMEM);
+                }
+        }
+
+        m->kind = head->kind;
+        m->flags = head->flags;
+        m->id = head->id;
+        m->reply_to = head->reply_to;
+        m->lifetime_msec = head->lifetime_msec;
+        if (head->n_extensions > 0)
+                memcpy(m->extensions, head->extensions, head->n_extensions);
+        if (head->n_data > 0)
+                memcpy(m->data, head->data, head->n_data);
+        memcpy(m->from_key, in->peer_key, sizeof(m->from_key));
+        m->ack_now = r->flags & RECORD_ACK_NOW;
+        m->first_seq = m->last_seq = r->seq;
+        m->first_position = in->position;
+        m->last_position = in->position + r->size;
+        in->memory += message_memory(m);
+        in->discarding = NULL;
+
+        if (head->n_data == head->total) {
+                message_is_whole(in, m);
+                return 0;
+        }
+        in->assembly = m;
+        in->assembled = head->n_data;
+        in->total = head->total;
+        in->need = need;
+        if (need > 0) {
+                DL_APPEND(in->quota->waiting, in);
+                (void)session_in_reserve(in); /* no memory now: it stays waiting */
+        }
+        /* What the message lacks is there to be given: do not let its sender wait for the timer. */
+        if (m->first_position + bytes_of_records(head) > in->granted && limit_now(in) > in->granted)
+                in->ack_due = true;
+        return 0;
+}
+
+/* One that waits for its room may use up what was granted before. */
+static int grow_assembly(SessionIn *in, size_t n_data) {
+        Message *m = in->assembly;
+        uint8_t *data;
+
+        n_data = MIN(MAX(n_data, 2 * m->n_data), (size_t)in->total);
+        data = realloc(m->data, n_data);
+        if (!data)
+                return err_origin(-ENOMEM);
+        in->memory += n_data - m->n_data;
+        m->data = data;
+        m->n_data = n_data;
+        return 0;
+}
+
+static int continue_message(SessionIn *in, const Record *r) {
+        Message *m = in->assembly;
+        int c;
+
+        if (in->discarding) {
+                in->discarding->last_seq = r->seq;
+                in->discarding->last_position = in->position + r->size;
+                return 0;
+        }
+        if (!m || r->part.n_data > in->total - in->assembled)
+                return SESSION_E_VIOLATION;
+        if (in->assembled + r->part.n_data > m->n_data) {
+                c = grow_assembly(in, in->assembled + r->part.n_data);
+                if (c < 0)
+                        return err_trace(c);
+        }
+
+        memcpy(m->data + in->assembled, r->part.data, r->part.n_data);
+        in->assembled += r->part.n_data;
+        if (r->flags & RECORD_ACK_NOW)
+                m->ack_now = true;
+        m->last_seq = r->seq;
+        m->last_position = in->position + r->size;
+        if (in->assembled == in->total) {
+                /* It fitted into the window after all: then it needs no room. */
+                if (in->need > 0)
+                        DL_DELETE(in->quota->waiting, in);
+                in->need = 0;
+                in->assembly = NULL;
+                message_is_whole(in, m);
+        }
+        return 0;
+}
+
+/* The record at @next_seq. */
+static int accept_record(SessionIn *in, const Record *r, uint16_t refusal) {
+        int c;
+
+        if (r->size > in->granted - in->position)
+                return SESSION_E_VIOLATION;
+        c = r->type == RECORD_MSG ? begin_message(in, r, refusal) : continue_message(in, r);
+        if (c != 0)
+                return c;
+        in->next_seq++;
+        in->position += r->size;
+        return 0;
+}
+
+/* Records behind a gap */
+
+static SessionPending *remove_pending(SessionIn *in, SessionGap *gap) {
+        SessionPending *pending = gap->head;
+
+        gap->head = pending->next;
+        gap->first++;
+        in->gap_bytes -= pending->size;
+        in->memory -= sizeof(*pending) + pending->size;
+        if (!gap->head) {
+                in->n_gaps--;
+                memmove(gap, gap + 1, (size_t)(in->gaps + in->n_gaps - gap) * sizeof(*gap));
+        }
+        return pending;
+}
+
+static void drop_pending_below(SessionIn *in, uint64_t seq) {
+        while (in->n_gaps > 0 && in->gaps[0].first < seq)
+                free(remove_pending(in, &in->gaps[0]));
+}
+
+/* What waited for the record that just came. */
+static int drain_pending(SessionIn *in) {
+        drop_pending_below(in, in->next_seq);
+        while (in->n_gaps > 0 && in->gaps[0].first == in->next_seq) {
+                SessionPending *pending = in->gaps[0].head;
+                Record record;
+                size_t at = 0;
+                int c;
+
+                /* A refused one may be of a type of extension that decoding does not know. */
+                (void)record_decode(pending->bytes, pending->size, &at, &record);
+                c = accept_record(in, &record, pending->refusal);
+                if (c != 0)
+                        return c;
+                free(remove_pending(in, &in->gaps[0]));
+        }
+        return 0;
+}
+
+static int keep_pending(SessionIn *in, const Record *r, uint16_t refusal) {
+        SessionPending *pending;
+        SessionGap *gap;
+        uint64_t n_missing;
+        unsigned i = 0;
+        bool joins_before, joins_behind;
+
+        /* All that is missing before it takes at least its headers. */
+        n_missing = r->seq - in->next_seq;
+        if (n_missing > (in->granted - in->position) / RECORD_HEADER_SIZE ||
+            in->gap_bytes + r->size > in->granted - in->position)
+                return SESSION_E_VIOLATION;
+
+        while (i < in->n_gaps && in->gaps[i].last < r->seq)
+                i++;
+        gap = &in->gaps[i];
+        if (i < in->n_gaps && gap->first <= r->seq) {
+                in->counters->n_doubles++;
+                return 0;
+        }
+        joins_before = i > 0 && in->gaps[i - 1].last + 1 == r->seq;
+        joins_behind = i < in->n_gaps && gap->first == r->seq + 1;
+        if (!joins_before && !joins_behind && in->n_gaps == RECORD_ACK_RANGES_MAX)
+                return 0; /* as if lost: it will come again */
+
+        pending = malloc(sizeof(*pending) + r->size);
+        if (!pending)
+                return err_origin(-ENOMEM);
+        pending->next = NULL;
+        pending->refusal = refusal;
+        pending->size = r->size;
+        record_encode(r, pending->bytes);
+        in->gap_bytes += r->size;
+        in->memory += sizeof(*pending) + r->size;
+
+        if (joins_before) {
+                gap--;
+                gap->tail->next = pending;
+                gap->tail = pending;
+                gap->last++;
+                if (joins_behind) {
+                        gap->tail->next = gap[1].head;
+                        gap->tail = gap[1].tail;
+                        gap->last = gap[1].last;
+                        in->n_gaps--;
+                        memmove(gap + 1, gap + 2,
+                                (size_t)(in->gaps + in->n_gaps - (gap + 1)) * sizeof(*gap));
+                }
+        } else if (joins_behind) {
+                pending->next = gap->head;
+                gap->head = pending;
+                gap->first--;
+        } else {
+                memmove(gap + 1, gap, (size_t)(in->gaps + in->n_gaps - gap) * sizeof(*gap));
+                *gap = (SessionGap){ r->seq, r->seq, pending, pending };
+                in->n_gaps++;
+        }
+        return 0;
+}
+
+int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uint64_t now_usec) {
+        int c;
+
+        /* Beginning anew again and again must not make us hold more and more: as if lost. */
+        if (in->left_over_bytes > SESSION_WINDOW)
+                return 0;
+        if (record->seq < in->next_seq) {
+                in->counters->n_doubles++;
+                in->ack_due = true; /* our word on it was lost */
+                return 0;
+        }
+        if (record->seq > in->next_seq)
+                c = keep_pending(in, record, refusal);
+        else {
+                c = accept_record(in, record, refusal);
+                if (c == 0)
+                        c = drain_pending(in);
+        }
+        if (c != 0)
+                return c;
+        unacknowledged(in, now_usec);
+        return 0;
+}
+
+/* What the sender gave up */
+
+static bool was_skipped(const SessionIn *in, uint64_t first) {
+        for (unsigned i = 0; i < MIN(in->n_kept, (unsigned)SESSION_SKIPS_KEPT); i++)
+                if (in->kept[i].first == first)
+                        return true;
+        return false;
+}
+
+static void answer(SessionIn *in, const Record *r, bool arrived) {
+        SessionAnswer a = {
+                .first = r->seq,
+                .last = r->skip.last,
+                .from = arrived ? r->skip.last + 1 : r->seq,
+                .reason = r->skip.reason,
+        };
+
+        in->answers[in->n_answers++] = a;
+        if (!arrived && !was_skipped(in, r->seq))
+                in->kept[in->n_kept++ % SESSION_SKIPS_KEPT] = a;
+}
+
+/* Some of the message never came. */
+static int skip_missing(SessionIn *in, const Record *r) {
+        uint64_t room = in->granted - in->position;
+        uint64_t n_less_one = r->skip.last - in->next_seq;
+
+        if (n_less_one >= room / RECORD_HEADER_SIZE || r->skip.end > in->granted ||
+            r->skip.end < in->position ||
+            r->skip.end - in->position < (n_less_one + 1) * RECORD_HEADER_SIZE)
+                return SESSION_E_VIOLATION;
+        if (r->seq < in->next_seq && !(in->assembly && in->assembly->first_seq == r->seq) &&
+            !(in->discarding && in->discarding->first_seq == r->seq))
+                return SESSION_E_VIOLATION; /* it begins amid a message, or before an earlier one */
+        if (r->seq == in->next_seq && in->assembly)
+                return SESSION_E_VIOLATION; /* and what of that one? */
+
+        drop_assembly(in);
+        if (in->discarding && in->discarding->first_seq == r->seq)
+                remove_from_inbox(in, in->discarding);
+        in->discarding = NULL;
+        drop_pending_below(in, r->skip.last + 1);
+        in->next_seq = r->skip.last + 1;
+        in->position = r->skip.end;
+        answer(in, r, false);
+        return drain_pending(in);
+}
+
+/* All of it came: then it depends on whether the application has it. */
+static void skip_received(SessionIn *in, const Record *r) {
+        Message *m;
+
+        if (was_skipped(in, r->seq)) {
+                answer(in, r, false);
+                return;
+        }
+        if (in->assembly && in->assembly->first_seq == r->seq) {
+                drop_assembly(in);
+                answer(in, r, false);
+                return;
+        }
+
+        /* Given up are rather the youngest. */
+        m = in->inbox ? in->inbox->prev : NULL;
+        while (m && m->first_seq > r->seq)
+                m = m != in->inbox ? m->prev : NULL;
+        if (!m || m->first_seq != r->seq || m->popped) {
+                answer(in, r, true);
+                return;
+        }
+        if (in->discarding == m)
+                in->discarding = NULL;
+        remove_from_inbox(in, m);
+        answer(in, r, false);
+}
+
+int session_in_skip(SessionIn *in, const Record *record, uint64_t now_usec) {
+        int c = 0;
+
+        /* What comes before it has to come first, and answers have to go: it will be repeated. */
+        if (record->seq > in->next_seq || in->n_answers == SESSION_SKIPS_MAX)
+                return 0;
+        for (unsigned i = 0; i < in->n_answers; i++)
+                if (in->answers[i].first == record->seq)
+                        return 0;
+
+        if (record->skip.last >= in->next_seq)
+                c = skip_missing(in, record);
+        else
+                skip_received(in, record);
+        if (c != 0)
+                return c;
+        in->ack_due = true;
+        unacknowledged(in, now_usec);
+        return 0;
+}
+
+/* The application's side */
+
+Message *session_in_pop(SessionIn *in, bool hold_requests) {
+        Message *m = in->left_over;
+
+        if (m) {
+                if (hold_requests && m->kind == MESSAGE_REQUEST)
+                        return NULL;
+                DL_DELETE(in->left_over, m);
+                m->place = MESSAGE_NOWHERE;
+                m->popped = true;
+                in->left_over_bytes -= message_memory(m);
+                in->memory -= message_memory(m);
+                give_back(in, m);
+                return m;
+        }
+
+        while (in->ready && in->ready->refusal != 0)
+                in->ready = in->ready->next;
+        m = in->ready;
+        if (!m || (hold_requests && m->kind == MESSAGE_REQUEST))
+                return NULL;
+        in->ready = m->next;
+        m->popped = true;
+        return message_ref(m);
+}
+
+void session_in_taken(SessionIn *in, Message *message, uint64_t now_usec) {
+        if (message->taken || message->place != MESSAGE_INBOX)
+                return;
+        message->taken = true;
+        in->counters->n_taken++;
+        if (message->ack_now)
+                in->ack_due = true;
+        while (in->inbox && in->inbox->taken)
+                remove_from_inbox(in, in->inbox);
+        unacknowledged(in, now_usec);
+}
+
+void session_in_renew(SessionIn *in) {
+        drop_assembly(in);
+        drop_pending_below(in, UINT64_MAX);
+
+        while (in->inbox) {
+                Message *m = in->inbox;
+
+                if (m->popped || m->refusal != 0) {
+                        m->taken = true;
+                        remove_from_inbox(in, m);
+                        continue;
+                }
+                DL_DELETE(in->inbox, m);
+                DL_APPEND(in->left_over, m);
+                m->place = MESSAGE_LEFT_OVER;
+                m->taken = true;
+                in->left_over_bytes += message_memory(m);
+        }
+        in->ready = in->discarding = NULL;
+        in->n_answers = in->n_kept = 0;
+        in->next_seq = in->position = 0;
+        in->granted = SESSION_WINDOW_FIRST;
+        in->told_received = in->told_taken = in->told_position = 0;
+        in->ack_due = in->refusal_due = false;
+        in->ack_at = USEC_NEVER;
+}
+
+void session_in_done(SessionIn *in) {
+        Message *m;
+
+        session_in_renew(in);
+        while ((m = session_in_pop(in, false)))
+                message_unref(m);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * SessionIn: the half of a session that receives
+ *
+ * Takes MSG, PART and SKIP in any order, puts them in the peer's order, makes messages of them,
+ * and knows what to acknowledge and how much credit to give. See session.h for the words.
+ *
+ * A record behind a gap waits in one of at most RECORD_ACK_RANGES_MAX ranges. Complete messages
+ * stand in @inbox, in the peer's order, until the application took them; a refused one stands
+ * there too, without its bytes, until the sender gave it up: `taken` never passes it before.
+ */
+
+#include "libclient/session.h"
+
+#define SESSION_SKIPS_MAX 16 /* SKIPs that a sender may have unanswered, counted in their order */
+#define SESSION_SKIPS_KEPT (2 * SESSION_SKIPS_MAX) /* answers that a receiver can repeat */
+
+typedef struct SessionPending SessionPending; /* a record behind a gap */
+
+typedef struct SessionGap {
+        uint64_t first, last;
+        SessionPending *head, *tail;
+} SessionGap;
+
+typedef struct SessionAnswer {
+        uint64_t first, last, from;
+        uint16_t reason;
+} SessionAnswer;
+
+typedef struct SessionIn {
+        uint64_t message_max;
+        SessionQuota *quota;
+        uint8_t peer_key[PID_KEY_SIZE];
+        SessionCounters *counters;
+
+        uint64_t next_seq; /* all below were received or skipped */
+        uint64_t position; /* bytes of these */
+        uint64_t granted;  /* the position that the peer may fill; only grows */
+
+        Message *inbox;     /* complete or refused, not taken */
+        Message *ready;     /* the first of @inbox that was not popped */
+        Message *left_over; /* of earlier sessions with the same peer, not popped */
+        size_t left_over_bytes;
+        Message *assembly;   /* of which parts are still to come */
+        size_t assembled;    /* bytes of it */
+        uint64_t total;      /* bytes of it when it is whole */
+        size_t need;         /* what it has to reserve; 0 if nothing (more) */
+        Message *discarding; /* the refused one whose parts come now */
+
+        SessionGap gaps[RECORD_ACK_RANGES_MAX];
+        unsigned n_gaps;
+        size_t gap_bytes;
+
+        SessionAnswer answers[SESSION_SKIPS_MAX]; /* to be said */
+        unsigned n_answers;
+        SessionAnswer kept[SESSION_SKIPS_KEPT]; /* said before */
+        unsigned n_kept;
+
+        uint64_t told_received, told_taken, told_position;
+        bool ack_due;
+        bool refusal_due; /* @inbox begins with a refused message that the sender must hear of */
+        uint64_t ack_at;  /* CLOCK_BOOTTIME; USEC_NEVER: nothing to acknowledge */
+        size_t memory;
+
+        struct SessionIn *prev, *next; /* in @quota->waiting, while @need > 0 */
+} SessionIn;
+
+void session_in_init(SessionIn *in, const SessionOptions *options, SessionCounters *counters);
+void session_in_done(SessionIn *in);
+/* Begins anew with sequence number 0; what can be popped stays. */
+void session_in_renew(SessionIn *in);
+
+/* MSG or PART; @refusal: a ControlCode, or 0. Return: 0, SESSION_E_VIOLATION, -ENOMEM. */
+int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uint64_t now_usec);
+/* Return: 0, SESSION_E_VIOLATION. */
+int session_in_skip(SessionIn *in, const Record *record, uint64_t now_usec);
+
+Message *session_in_pop(SessionIn *in, bool hold_requests);
+void session_in_taken(SessionIn *in, Message *message, uint64_t now_usec);
+
+/* There may be room for the message that waits for it. Return: 0, -ENOMEM: try again later. */
+int session_in_reserve(SessionIn *in);
+
+/* Something is not yet acknowledged that may be. */
+bool session_in_is_dirty(const SessionIn *in);
+/* What was taken is to be said now. */
+void session_in_flush(SessionIn *in);
+/* Fills in the ACK that says how things are, and from here on they count as said. */
+void session_in_acknowledge(SessionIn *in, Record *ret);
+/* Everything taken. */
+bool session_in_is_idle(const SessionIn *in);

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * How a message is cut into records follows from its size and @body_max alone, so that any record
+ * can be produced again at any time from its number in the message. Nothing here looks at more
+ * than the messages that an event is about, except session_out_expire(), which looks at all of
+ * them at most once in EXPIRE_STEP_USEC.
+ */
+
+#include "libclient/session-out.h"
+
+#include <assert.h>
+#include <utlist.h>
+
+#include "libclient/session-in.h"
+#include "libcore/control.h"
+
+#define EXPIRE_STEP_USEC (10 * USEC_PER_MSEC)
+#define LIMIT_MAX (UINT64_C(1) << 62) /* no honest peer grants that much */
+
+void session_out_init(SessionOut *out, const SessionOptions *options, SessionCounters *counters) {
+        *out = (SessionOut){
+                .body_max = options->body_max > 0 ? options->body_max : RECORD_BODY_MAX,
+                .message_max = options->message_max,
+                .counters = counters,
+                .limit = SESSION_WINDOW_FIRST,
+                .expire_at = USEC_NEVER,
+                .blocked_since = USEC_NEVER,
+        };
+        assert(out->body_max >= SESSION_BODY_MIN && out->body_max <= RECORD_BODY_MAX);
+}
+
+/* Records of a message */
+
+/* Bytes of payload in its first record. */
+static size_t first_part(const SessionOut *out, const Message *m) {
+        return MIN(m->n_data, (size_t)out->body_max - RECORD_MESSAGE_HEAD_SIZE - m->n_extensions);
+}
+
+static uint64_t count_records(const SessionOut *out, const Message *m) {
+        return 1 + (m->n_data - first_part(out, m) + out->body_max - 1) / out->body_max;
+}
+
+/* Bytes of its records before number @k. */
+static size_t bytes_before(const SessionOut *out, const Message *m, uint64_t k) {
+        if (k == 0)
+                return 0;
+        if (k >= m->n_records)
+                return (size_t)m->n_records * RECORD_HEADER_SIZE + RECORD_MESSAGE_HEAD_SIZE +
+                       m->n_extensions + m->n_data;
+        return (size_t)k * RECORD_HEADER_SIZE + RECORD_MESSAGE_HEAD_SIZE + m->n_extensions +
+               first_part(out, m) + (size_t)(k - 1) * out->body_max;
+}
+
+static size_t bytes_of(const SessionOut *out, const Message *m, uint64_t k) {
+        return bytes_before(out, m, k + 1) - bytes_before(out, m, k);
+}
+
+static uint32_t lifetime(const Message *m, uint64_t now_usec) {
+        uint64_t msec;
+
+        if (m->deadline_usec == USEC_NEVER)
+                return 0;
+        msec = m->deadline_usec > now_usec ? (m->deadline_usec - now_usec) / USEC_PER_MSEC : 0;
+        return (uint32_t)MIN(MAX(msec, UINT64_C(1)), (uint64_t)UINT32_MAX);
+}
+
+static void fill_record(const SessionOut *out, const Message *m, uint64_t k, uint64_t now_usec,
+                        Record *ret) {
+        size_t first = first_part(out, m);
+
+        ret->flags = m->ack_now && k + 1 == m->n_records ? RECORD_ACK_NOW : 0;
+        ret->seq = m->first_seq + k;
+        ret->size = bytes_of(out, m, k);
+        if (k == 0) {
+                ret->type = RECORD_MSG;
+                ret->message = (RecordMessage){
+                        .kind = m->kind,
+                        .flags = m->flags,
+                        .lifetime_msec = lifetime(m, now_usec),
+                        .id = m->id,
+                        .reply_to = m->reply_to,
+                        .total = m->n_data,
+                        .extensions = m->extensions,
+                        .n_extensions = m->n_extensions,
+                        .data = m->data,
+                        .n_data = first,
+                };
+                return;
+        }
+        ret->type = RECORD_PART;
+        ret->part.data = m->data + first + (size_t)(k - 1) * out->body_max;
+        ret->part.n_data = ret->size - RECORD_HEADER_SIZE;
+}
+
+static bool is_reply(const Message *m) {
+        return m->kind == MESSAGE_REPLY || m->kind == MESSAGE_ERROR;
+}
+
+/* From list to list */
+
+static void finish(SessionOut *out, Message *m, int result) {
+        uint64_t *counter;
+
+        switch (result) {
+        case RESULT_DELIVERED:
+                counter = &out->counters->n_delivered;
+                break;
+        case RESULT_UNKNOWN:
+                counter = &out->counters->n_unknown;
+                break;
+        case RESULT_CANCELLED:
+                counter = &out->counters->n_cancelled;
+                break;
+        case CODE_EXPIRED:
+                counter = &out->counters->n_expired;
+                break;
+        default:
+                counter = &out->counters->n_refused;
+        }
+        (*counter)++;
+        m->result = result;
+        m->place = MESSAGE_FINISHED;
+        out->memory -= message_memory(m);
+        DL_APPEND(out->finished, m);
+}
+
+static void remove_from_queued(SessionOut *out, Message *m) {
+        DL_DELETE(out->queued, m);
+        if (is_reply(m))
+                out->replies -= bytes_before(out, m, m->n_records);
+}
+
+/* What of it was not produced never will be. */
+static void remove_from_sent(SessionOut *out, Message *m) {
+        out->waiting -= bytes_before(out, m, m->n_records) -
+                        bytes_before(out, m, m->n_records_sent);
+        if (out->cursor == m) {
+                out->cursor = m->next;
+                out->cursor_at = 0;
+        }
+        if (out->unreceived == m)
+                out->unreceived = m->next;
+        DL_DELETE(out->sent, m);
+}
+
+int session_out_send(SessionOut *out, Message *m, uint64_t now_usec) {
+        size_t bytes;
+
+        assert(m->place == MESSAGE_NOWHERE && m->result == RESULT_PENDING);
+        if (m->n_data > out->message_max ||
+            m->n_extensions > out->body_max - RECORD_MESSAGE_HEAD_SIZE)
+                return SESSION_E_TOO_BIG;
+        if (out->waiting >= SESSION_QUEUE_MAX && !is_reply(m))
+                return SESSION_E_FULL;
+
+        message_ref(m);
+        out->counters->n_sent++;
+        out->memory += message_memory(m);
+        if (m->deadline_usec <= now_usec) {
+                finish(out, m, CODE_EXPIRED);
+                return 0;
+        }
+        m->n_records = count_records(out, m);
+        m->n_records_sent = 0;
+        bytes = bytes_before(out, m, m->n_records);
+        out->waiting += bytes;
+        if (is_reply(m))
+                out->replies += bytes;
+        out->expire_at = MIN(out->expire_at, m->deadline_usec);
+        m->place = MESSAGE_QUEUED;
+        DL_APPEND(out->queued, m);
+        return 0;
+}
+
+void session_out_abandon(SessionOut *out, Message *m, int result) {
+        if (m->place == MESSAGE_QUEUED) {
+                remove_from_queued(out, m);
+                out->waiting -= bytes_before(out, m, m->n_records);
+                finish(out, m, result);
+        } else if (m->place == MESSAGE_SENT) {
+                remove_from_sent(out, m);
+                m->last_seq = m->first_seq + m->n_records_sent - 1;
+                m->fate = result;
+                m->skip_number = out->n_skips++;
+                m->skip_due = out->skips_due = true;
+                m->place = MESSAGE_SKIPPING;
+                DL_APPEND(out->skipping, m);
+        }
+}
+
+void session_out_fail_queued(SessionOut *out, int result) {
+        while (out->queued)
+                session_out_abandon(out, out->queued, result);
+}
+
+void session_out_renew(SessionOut *out, int result) {
+        while (out->sent) {
+                Message *m = out->sent;
+
+                remove_from_sent(out, m);
+                finish(out, m, result);
+        }
+        while (out->skipping) {
+                Message *m = out->skipping;
+
+                DL_DELETE(out->skipping, m);
+                finish(out, m, result);
+        }
+        out->next_seq = out->position = 0;
+        out->received = out->received_position = out->taken = 0;
+        out->limit = SESSION_WINDOW_FIRST;
+        out->n_ranges = 0;
+        out->skips_due = false;
+        out->blocked_since = USEC_NEVER;
+}
+
+Message *session_out_pop_finished(SessionOut *out) {
+        Message *m = out->finished;
+
+        if (m) {
+                DL_DELETE(out->finished, m);
+                m->place = MESSAGE_NOWHERE;
+        }
+        return m;
+}
+
+void session_out_done(SessionOut *out) {
+        Message *m;
+
+        session_out_renew(out, RESULT_UNKNOWN);
+        session_out_fail_queued(out, RESULT_UNKNOWN);
+        while ((m = session_out_pop_finished(out)))
+                message_unref(m);
+}
+
+/* Producing */
+
+void session_out_go_back(SessionOut *out) {
+        out->cursor = out->unreceived;
+        out->cursor_at = 0;
+}
+
+static bool peer_has(const SessionOut *out, uint64_t seq) {
+        if (seq < out->received)
+                return true;
+        for (unsigned i = 0; i < out->n_ranges; i++)
+                if (seq >= out->ranges[i].first && seq <= out->ranges[i].last)
+                        return true;
+        return false;
+}
+
+/* Moves the cursor to a record that the peer may lack. Return: false at the end of @sent. */
+static bool find_record(SessionOut *out) {
+        while (out->cursor) {
+                Message *m = out->cursor;
+
+                /* In one step, as far as it is simple: a message may have very many. */
+                if (out->received > m->first_seq + out->cursor_at)
+                        out->cursor_at = MIN(out->received - m->first_seq, m->n_records_sent);
+                while (out->cursor_at < m->n_records_sent &&
+                       peer_has(out, m->first_seq + out->cursor_at))
+                        out->cursor_at++;
+                if (out->cursor_at < m->n_records)
+                        return true;
+                out->cursor = m->next;
+                out->cursor_at = 0;
+        }
+        return false;
+}
+
+static void begin_message(SessionOut *out) {
+        Message *m = out->queued;
+
+        remove_from_queued(out, m);
+        m->first_seq = out->next_seq;
+        m->last_seq = m->first_seq + m->n_records - 1;
+        m->first_position = m->last_position = out->position;
+        m->place = MESSAGE_SENT;
+        DL_APPEND(out->sent, m);
+        out->cursor = m;
+        out->cursor_at = 0;
+        if (!out->unreceived)
+                out->unreceived = m;
+}
+
+int session_out_next(SessionOut *out, size_t n_max, uint64_t session, uint64_t now_usec,
+                     Record *ret, Message **ret_message) {
+        Message *m;
+        size_t size;
+        bool is_new;
+
+        while (!find_record(out) && out->queued && out->queued->deadline_usec <= now_usec)
+                session_out_abandon(out, out->queued, CODE_EXPIRED);
+
+        m = out->cursor ? out->cursor : out->queued;
+        if (!m)
+                return SESSION_E_IDLE;
+        is_new = !out->cursor || out->cursor_at == m->n_records_sent;
+        size = bytes_of(out, m, out->cursor ? out->cursor_at : 0);
+        if (is_new && out->position + size > out->limit) {
+                if (out->blocked_since == USEC_NEVER)
+                        out->blocked_since = now_usec;
+                return SESSION_E_IDLE;
+        }
+        if (is_new && out->position + size > out->received_position + SESSION_FLIGHT_MAX)
+                return SESSION_E_IDLE;
+        if (size > n_max)
+                return SESSION_E_IDLE;
+
+        if (!out->cursor)
+                m->first_seq = out->next_seq; /* if it is begun now */
+        ret->session = session;
+        fill_record(out, m, out->cursor ? out->cursor_at : 0, now_usec, ret);
+        *ret_message = m;
+        return 0;
+}
+
+int session_out_missing(SessionOut *out, size_t n_max, uint64_t session, uint64_t now_usec,
+                        Record *ret, Message **ret_message) {
+        Message *m = out->unreceived;
+        uint64_t k;
+
+        if (!m)
+                return SESSION_E_IDLE;
+        k = out->received > m->first_seq ? out->received - m->first_seq : 0;
+        if (k >= m->n_records_sent || bytes_of(out, m, k) > n_max)
+                return SESSION_E_IDLE;
+        ret->session = session;
+        fill_record(out, m, k, now_usec, ret);
+        *ret_message = m;
+        return 0;
+}
+
+void session_out_advance(SessionOut *out) {
+        Message *m;
+
+        if (!out->cursor)
+                begin_message(out);
+        m = out->cursor;
+        if (out->cursor_at == m->n_records_sent) {
+                size_t size = bytes_of(out, m, out->cursor_at);
+
+                m->n_records_sent++;
+                m->last_position += size;
+                out->next_seq++;
+                out->position += size;
+                out->waiting -= size;
+                out->blocked_since = USEC_NEVER;
+        } else
+                out->counters->n_resent++;
+        out->cursor_at++;
+}
+
+int session_out_next_skip(SessionOut *out, uint64_t session, Record *ret) {
+        Message *m;
+
+        if (!out->skips_due)
+                return SESSION_E_IDLE;
+        DL_FOREACH(out->skipping, m) {
+                if (m->skip_number >= out->skipping->skip_number + SESSION_SKIPS_MAX)
+                        break;
+                if (!m->skip_due)
+                        continue;
+                m->skip_due = false;
+                ret->type = RECORD_SKIP;
+                ret->flags = 0;
+                ret->session = session;
+                ret->seq = m->first_seq;
+                ret->skip.last = m->last_seq;
+                ret->skip.end = m->last_position;
+                ret->skip.reason = m->fate < _CODE_MAX ? (uint16_t)m->fate : CODE_OK;
+                return 0;
+        }
+        out->skips_due = false;
+        return SESSION_E_IDLE;
+}
+
+void session_out_repeat_skips(SessionOut *out) {
+        Message *m;
+
+        DL_FOREACH(out->skipping, m) {
+                if (m->skip_number >= out->skipping->skip_number + SESSION_SKIPS_MAX)
+                        break;
+                m->skip_due = out->skips_due = true;
+        }
+}
+
+/* What the peer says */
+
+/* A SKIP that came before what lies in front of it was passed over: now it fits. */
+static void repeat_reached_skips(SessionOut *out, uint64_t before) {
+        Message *m;
+
+        DL_FOREACH(out->skipping, m) {
+                if (m->skip_number >= out->skipping->skip_number + SESSION_SKIPS_MAX)
+                        break;
+                if (m->first_seq > before && m->first_seq <= out->received)
+                        m->skip_due = out->skips_due = true;
+        }
+}
+
+static void note_received(SessionOut *out, uint64_t received) {
+        uint64_t before = out->received;
+
+        out->received = received;
+        while (out->unreceived && out->unreceived->last_seq < received) {
+                out->received_position = out->unreceived->last_position;
+                out->unreceived = out->unreceived->next;
+        }
+        if (received == out->next_seq)
+                out->received_position = out->position;
+        else if (out->unreceived && out->unreceived->first_seq <= received)
+                out->received_position =
+                        out->unreceived->first_position +
+                        bytes_before(out, out->unreceived, received - out->unreceived->first_seq);
+        if (out->skipping)
+                repeat_reached_skips(out, before);
+}
+
+static void note_taken(SessionOut *out, uint64_t taken) {
+        out->taken = taken;
+        while (out->sent && out->sent->last_seq < taken) {
+                Message *m = out->sent;
+
+                remove_from_sent(out, m);
+                finish(out, m, RESULT_DELIVERED);
+        }
+}
+
+int session_out_ack(SessionOut *out, const Record *r, bool strict, bool *ret_progress) {
+        uint64_t received = r->ack.received, taken = r->ack.taken, limit = r->ack.limit;
+        bool older = received < out->received || taken < out->taken || limit < out->limit;
+        bool newer = received > out->received || taken > out->taken || limit > out->limit;
+
+        *ret_progress = false;
+        if (received > out->next_seq || taken > received || limit > LIMIT_MAX ||
+            (older && (newer || strict)) ||
+            (r->ack.n_ranges > 0 && r->ack.ranges[r->ack.n_ranges - 1].last >= out->next_seq))
+                return SESSION_E_VIOLATION;
+        if (older)
+                return 0; /* overtaken by a later one */
+
+        if (received != out->received)
+                note_received(out, received);
+        if (taken != out->taken)
+                note_taken(out, taken);
+        out->limit = limit;
+        out->n_ranges = r->ack.n_ranges;
+        memcpy(out->ranges, r->ack.ranges, out->n_ranges * sizeof(out->ranges[0]));
+        *ret_progress = newer;
+        return 0;
+}
+
+int session_out_skipped(SessionOut *out, const Record *r) {
+        Message *m;
+
+        if (r->skipped.last >= out->next_seq)
+                return SESSION_E_VIOLATION;
+
+        DL_FOREACH(out->skipping, m) {
+                if (m->skip_number >= out->skipping->skip_number + SESSION_SKIPS_MAX)
+                        break;
+                if (m->first_seq != r->seq)
+                        continue;
+                if (m->last_seq != r->skipped.last)
+                        return 0; /* a refusal that our SKIP has met */
+                DL_DELETE(out->skipping, m);
+                out->skips_due = true; /* those behind may go now */
+                finish(out, m, r->skipped.from > m->last_seq ? RESULT_DELIVERED : m->fate);
+                return 0;
+        }
+
+        /* A refusal: `taken` cannot pass it, so in time it is about the first, and is repeated. */
+        if (r->skipped.reason != 0 && out->sent && out->sent->first_seq == r->seq &&
+            r->seq < out->received)
+                session_out_abandon(out, out->sent, r->skipped.reason);
+        return 0;
+}
+
+void session_out_expire(SessionOut *out, uint64_t now_usec) {
+        Message *m, *tmp;
+
+        if (out->expire_at > now_usec)
+                return;
+        out->expire_at = USEC_NEVER;
+        DL_FOREACH_SAFE(out->sent, m, tmp) {
+                if (m->deadline_usec <= now_usec)
+                        session_out_abandon(out, m, CODE_EXPIRED);
+                else
+                        out->expire_at = MIN(out->expire_at, m->deadline_usec);
+        }
+        DL_FOREACH_SAFE(out->queued, m, tmp) {
+                if (m->deadline_usec <= now_usec)
+                        session_out_abandon(out, m, CODE_EXPIRED);
+                else
+                        out->expire_at = MIN(out->expire_at, m->deadline_usec);
+        }
+        if (out->expire_at != USEC_NEVER)
+                out->expire_at = MAX(out->expire_at, now_usec + EXPIRE_STEP_USEC);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * SessionOut: the half of a session that sends
+ *
+ * A message goes from @queued to @sent when its first record is produced, which is when it gets
+ * its sequence numbers, and from there to @finished when the peer's application took it. One that
+ * is given up half-way waits in @skipping until the peer says what became of it.
+ *
+ * @cursor walks through @sent: at its end new records come out, and going back to what the peer
+ * has not received makes them come out again. See session.h for the words.
+ */
+
+#include "libclient/session.h"
+
+typedef struct SessionOut {
+        uint16_t body_max;
+        uint64_t message_max;
+        SessionCounters *counters;
+
+        Message *queued;
+        Message *sent; /* in the order of their sequence numbers */
+        Message *skipping;
+        Message *finished;
+
+        Message *cursor; /* the record that comes out next is number @cursor_at of it; or NULL */
+        uint64_t cursor_at;
+        Message *unreceived; /* the first of @sent that the peer does not have whole; or NULL */
+
+        uint64_t next_seq;          /* of the next record that was never produced */
+        uint64_t position;          /* bytes of all below */
+        uint64_t received;          /* the peer has all below */
+        uint64_t received_position; /* at least that many bytes */
+        uint64_t taken;
+        uint64_t limit;
+        RecordRange ranges[RECORD_ACK_RANGES_MAX]; /* it has these, too */
+        unsigned n_ranges;
+
+        size_t waiting;        /* bytes of records that were never produced */
+        size_t replies;        /* of these, of replies not begun */
+        uint64_t n_skips;      /* numbers them */
+        bool skips_due;        /* some of @skipping are */
+        uint64_t expire_at;    /* not later than the first deadline; USEC_NEVER: none */
+        uint64_t expired_last; /* when the deadlines were looked through */
+        uint64_t blocked_since;
+        size_t memory;
+} SessionOut;
+
+void session_out_init(SessionOut *out, const SessionOptions *options, SessionCounters *counters);
+void session_out_done(SessionOut *out);
+/* Begins anew with sequence number 0; messages that were begun are finished with @result. */
+void session_out_renew(SessionOut *out, int result);
+/* The same for messages that were never begun. */
+void session_out_fail_queued(SessionOut *out, int result);
+
+/* Return: 0, SESSION_E_FULL, SESSION_E_TOO_BIG. */
+int session_out_send(SessionOut *out, Message *message, uint64_t now_usec);
+Message *session_out_pop_finished(SessionOut *out);
+void session_out_abandon(SessionOut *out, Message *message, int result);
+
+/* Produce again what the peer is not known to have. */
+void session_out_go_back(SessionOut *out);
+
+/*
+ * The next MSG or PART that credit and flight allow, if it takes no more than @n_max bytes; the
+ * same again until session_out_advance().
+ * Return: 0, SESSION_E_IDLE; its message in @ret_message, borrowed.
+ */
+int session_out_next(SessionOut *out, size_t n_max, uint64_t session, uint64_t now_usec,
+                     Record *ret, Message **ret_message);
+/* The first record that the peer does not have; the cursor stays. Return: the same. */
+int session_out_missing(SessionOut *out, size_t n_max, uint64_t session, uint64_t now_usec,
+                        Record *ret, Message **ret_message);
+/* The record of session_out_next() was written. */
+void session_out_advance(SessionOut *out);
+
+/* The next SKIP to be said. Return: 0, SESSION_E_IDLE. */
+int session_out_next_skip(SessionOut *out, uint64_t session, Record *ret);
+/* All SKIPs have to be said again. */
+void session_out_repeat_skips(SessionOut *out);
+
+/* @strict: no old ACK can arrive late. Return: 0, SESSION_E_VIOLATION; @ret_progress: news. */
+int session_out_ack(SessionOut *out, const Record *record, bool strict, bool *ret_progress);
+int session_out_skipped(SessionOut *out, const Record *record);
+
+/* Gives up what is past its deadline. */
+void session_out_expire(SessionOut *out, uint64_t now_usec);
+
+/* Some message was begun and is not finished. */
+static inline bool session_out_is_unsettled(const SessionOut *out) {
+        return out->sent || out->skipping;
+}
+/* A SKIP is unsaid. */
+static inline bool session_out_has_skips(const SessionOut *out) {
+        return out->skips_due && out->skipping;
+}

@@ -1,0 +1,5 @@
+# Records, control words, sessions.
+
+unit_tests += %D%/check_session
+%C%_check_session_CFLAGS = $(unit_cflags)
+%C%_check_session_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
