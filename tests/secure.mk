@@ -38,3 +38,15 @@ unit_tests += %D%/check_link
 unit_tests += %D%/check_seal
 %C%_check_seal_CFLAGS = $(vectors_cflags)
 %C%_check_seal_LDADD = $(vectors_libs)
+
+fuzz_tests += %D%/fuzz/fuzz_key_text
+%C%_fuzz_fuzz_key_text_LDADD = $(fuzz_libs) $(secure_libs)
+
+fuzz_tests += %D%/fuzz/fuzz_signed_record
+%C%_fuzz_fuzz_signed_record_LDADD = $(fuzz_libs) $(secure_libs)
+
+fuzz_tests += %D%/fuzz/fuzz_link
+%C%_fuzz_fuzz_link_LDADD = $(fuzz_libs) $(secure_libs)
+
+fuzz_tests += %D%/fuzz/fuzz_seal
+%C%_fuzz_fuzz_seal_LDADD = $(fuzz_libs) $(secure_libs)
