@@ -1,1 +1,32 @@
-# Nothing here yet.
+# Manual pages, in mdoc.
+
+dist_man_MANS += \
+	%D%/libp2pbus.3 \
+	%D%/p2pbus.7 \
+	%D%/p2pbus_get_fd.3 \
+	%D%/p2pbus_get_reason.3 \
+	%D%/p2pbus_key_generate.3 \
+	%D%/p2pbus_message_new.3 \
+	%D%/p2pbus_open.3 \
+	%D%/p2pbus_query.3 \
+	%D%/p2pbus_receive.3 \
+	%D%/p2pbus_request.3 \
+	%D%/p2pbus_resolve.3 \
+	%D%/p2pbus_send.3 \
+	$(NULL)
+
+# A page of section 3 answers to each of its functions' names.
+install-data-hook:
+	@for page in $(filter %.3,$(dist_man_MANS)); do \
+		file=$(srcdir)/$$page; base=$${page##*/}; \
+		for name in $$($(SED) -n '/^\.Sh LIBRARY/q; s/^\.Nm \([a-z0-9_]*\).*/\1/p' $$file); do \
+			[ "$$name.3" = "$$base" ] || ln -sf "$$base" "$(DESTDIR)$(man3dir)/$$name.3"; \
+		done; \
+	done
+
+uninstall-hook:
+	@for page in $(filter %.3,$(dist_man_MANS)); do \
+		for name in $$($(SED) -n '/^\.Sh LIBRARY/q; s/^\.Nm \([a-z0-9_]*\).*/\1/p' $(srcdir)/$$page); do \
+			rm -f "$(DESTDIR)$(man3dir)/$$name.3"; \
+		done; \
+	done
