@@ -6,7 +6,7 @@
  * End-to-end sealing: what leaves the host is readable by one process alone
  *
  * A sealed packet's payload is a ONE: a Noise X message that needs no earlier contact, bound to
- * bytes 16 to 71 of its header, with the sender's lease inside (PROTOCOL.md, "Sealed payload").
+ * bytes 16 to 71 of its header, with the sender's lease inside (PROTOCOL.md, "Sealing").
  * Opening it yields the content, the sender's full key and its lease, all verified; a packet seen
  * before is told apart. Policy on the sender is the caller's.
  *

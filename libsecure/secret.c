@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Mappings of 64 KiB, each handed out in units of 64 bytes; the first unit is the canary. Which
- * units are taken is noted outside, so that a child can free what it sees as zeros.
+ * Mappings of 64 KiB, aligned to their size, each handed out in units of 64 bytes; the first unit is
+ * the canary, so that every use finds it by masking. Which units are taken is noted outside, so that
+ * a child can free what it sees as zeros.
  */
 
 #include "libsecure/secret.h"
@@ -18,7 +19,8 @@
 #define UNIT_SIZE 64
 #define AREA_SIZE 65536
 #define AREA_UNITS (AREA_SIZE / UNIT_SIZE)
-#define GUARD_SIZE 65536 /* a multiple of every page size in use */
+#define GUARD_SIZE 65536                          /* a multiple of every page size in use */
+#define MAP_SIZE (2 * AREA_SIZE + 2 * GUARD_SIZE) /* room to align */
 #define CANARY UINT64_C(0x70326270f09d8c0b)
 
 typedef struct Area Area;
@@ -33,10 +35,11 @@ struct Area {
 static pthread_mutex_t areas_lock = PTHREAD_MUTEX_INITIALIZER;
 static Area *areas;
 
-static bool area_is_alive(const Area *area) {
+bool secret_is_alive(const void *secret) {
+        const void *area = (const void *)((uintptr_t)secret & ~(uintptr_t)(AREA_SIZE - 1));
         uint64_t canary;
 
-        memcpy(&canary, area->data, sizeof(canary));
+        memcpy(&canary, area, sizeof(canary));
         return canary == CANARY;
 }
 
@@ -48,10 +51,11 @@ static Area *area_new(void) {
         area = calloc(1, sizeof(*area));
         if (!area)
                 return NULL;
-        p = mmap(NULL, AREA_SIZE + 2 * GUARD_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        p = mmap(NULL, MAP_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (p == MAP_FAILED)
                 goto fail;
         area->data = p + GUARD_SIZE;
+        area->data += -(uintptr_t)area->data & (AREA_SIZE - 1);
         if (mprotect(area->data, AREA_SIZE, PROT_READ | PROT_WRITE) < 0 ||
             madvise(area->data, AREA_SIZE, MADV_WIPEONFORK) < 0 ||
             madvise(area->data, AREA_SIZE, MADV_DONTDUMP) < 0)
@@ -64,7 +68,7 @@ static Area *area_new(void) {
         return area;
 
 unmap:
-        (void)munmap(p, AREA_SIZE + 2 * GUARD_SIZE);
+        (void)munmap(p, MAP_SIZE);
 fail:
         free(area);
         return NULL;
@@ -102,7 +106,7 @@ void *secret_alloc(size_t size) {
 
         (void)pthread_mutex_lock(&areas_lock);
         for (area = areas; area; area = area->next) {
-                if (area->n_used + n_units > AREA_UNITS || !area_is_alive(area))
+                if (area->n_used + n_units > AREA_UNITS || !secret_is_alive(area->data))
                         continue;
                 at = area_take(area, n_units);
                 if (at > 0)
@@ -151,15 +155,4 @@ void *secret_free(void *secret) {
         }
         (void)pthread_mutex_unlock(&areas_lock);
         return NULL;
-}
-
-bool secret_is_alive(const void *secret) {
-        Area *area;
-        bool alive;
-
-        (void)pthread_mutex_lock(&areas_lock);
-        area = area_find(secret);
-        alive = area && area_is_alive(area);
-        (void)pthread_mutex_unlock(&areas_lock);
-        return alive;
 }

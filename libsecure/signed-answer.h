@@ -6,7 +6,7 @@
  * Signed answers to sealed packets: NACK and RECEIPT
  *
  * NACK says why a sealed packet was refused, RECEIPT that a stored one was kept (PROTOCOL.md,
- * "Signed answers"). Both are signed by the receiver and in the clear, so that those who cannot
+ * "Sealing"). Both are signed by the receiver and in the clear, so that those who cannot
  * open a packet can judge the answer; both are the payload of a packet of kind PACKET_SEALED.
  * A NACK counts only if the packet it names is still outstanding: that is the caller's to check.
  */

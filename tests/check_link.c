@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "libsecure/link.h"
+/* The source, not the header: only inside can a counter be put near its end. */
+#include "libsecure/link.c"
 
 #include <errno.h>
 #include <string.h>
@@ -494,6 +495,22 @@ START_TEST(a_disturbed_transport_message_kills_the_link) {
 }
 END_TEST
 
+START_TEST(a_link_is_worn_out_after_2_32_messages) {
+        uint8_t message[26], out[26];
+        Link *pair[2];
+
+        pair_up(pair);
+        pair[BRIDGE]->secrets->send.counter = MESSAGES_MAX - 1;
+        pair[RELAY]->secrets->receive.counter = MESSAGES_MAX - 1;
+        ck_assert_int_eq(link_encrypt(pair[BRIDGE], (const uint8_t *)"0123456789", 10, message), 0);
+        ck_assert_int_eq(link_decrypt(pair[RELAY], message, 26, out), 0);
+        ck_assert_int_eq(link_encrypt(pair[BRIDGE], out, 10, message), LINK_E_WORN_OUT);
+        ck_assert_int_eq(link_decrypt(pair[RELAY], message, 26, out), LINK_E_WORN_OUT);
+        ck_assert_int_eq(link_state(pair[RELAY]), LINK_DEAD);
+        pair_free(pair);
+}
+END_TEST
+
 START_TEST(a_message_comes_back_to_nobody) {
         uint8_t message[26], out[26];
         Link *pair[2];
@@ -553,6 +570,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, every_changed_handshake_byte_kills_the_link);
         tcase_add_loop_test(tcase, a_disturbed_transport_message_kills_the_link, 0,
                             ELEMENTSOF(disturbed));
+        tcase_add_test(tcase, a_link_is_worn_out_after_2_32_messages);
         tcase_add_test(tcase, a_message_comes_back_to_nobody);
         tcase_add_test(tcase, a_forked_child_cannot_use_a_link);
         suite_add_tcase(suite, tcase);
