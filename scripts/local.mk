@@ -3,6 +3,7 @@
 EXTRA_DIST += \
 	.ci/run \
 	.clang-tidy \
+	.cppcheck-macros.h \
 	.cppcheck-suppress \
 	%D%/build \
 	%D%/clean-root-test \
