@@ -120,8 +120,7 @@ static void lookup_end(Lookups *lookups, Lookup *lookup, uint16_t code, LookupRe
         lookup_drop(lookups, lookup);
 }
 
-int lookups_answer(Lookups *lookups, uint64_t id, unsigned slot, uint16_t code,
-                   LookupResult *ret) {
+int lookups_answer(Lookups *lookups, uint64_t id, unsigned slot, uint16_t code, LookupResult *ret) {
         Lookup *lookup;
 
         HASH_FIND(hh, lookups->by_id, &id, sizeof(id), lookup);
@@ -143,7 +142,7 @@ int lookups_answer(Lookups *lookups, uint64_t id, unsigned slot, uint16_t code,
 void lookups_forget_link(Lookups *lookups, unsigned slot) {
         Lookup *lookup;
 
-        DL_FOREACH(lookups->by_age, lookup)
+        DL_FOREACH (lookups->by_age, lookup)
                 if (lookup->waiting & 1U << slot) {
                         lookup->waiting &= ~(1U << slot);
                         lookup_refused(lookup, CODE_SETTLING);
@@ -154,7 +153,7 @@ void lookups_forget_link(Lookups *lookups, unsigned slot) {
 int lookups_pop(Lookups *lookups, uint64_t now_usec, LookupResult *ret) {
         Lookup *lookup;
 
-        DL_FOREACH(lookups->by_age, lookup)
+        DL_FOREACH (lookups->by_age, lookup)
                 if (lookup->waiting == 0 || now_usec >= lookup->deadline_usec) {
                         if (lookup->waiting != 0)
                                 lookup_refused(lookup, CODE_SETTLING);

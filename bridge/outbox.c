@@ -224,10 +224,10 @@ Parcel *outbox_overflow(Outbox *outbox) {
         if (outbox->bytes <= outbox->bytes_max && outbox->n_packets <= outbox->packets_max)
                 return NULL;
 
-        DL_FOREACH(outbox->ring, source)
+        DL_FOREACH (outbox->ring, source)
                 if (!longest_source || source->bytes > longest_source->bytes)
                         longest_source = source;
-        DL_FOREACH(longest_source->flows, flow)
+        DL_FOREACH (longest_source->flows, flow)
                 if (!longest || flow->bytes > longest->bytes)
                         longest = flow;
 

@@ -21,7 +21,7 @@ typedef struct Parcel Parcel;
 typedef struct ParcelPool ParcelPool;
 
 struct Parcel {
-        Parcel *prev, *next; /* utlist, of the one queue that holds it */
+        Parcel *prev, *next;  /* utlist, of the one queue that holds it */
         uint64_t queued_usec; /* CLOCK_BOOTTIME */
         uint64_t life_usec;   /* how long we may hold it; USEC_NEVER: for ever */
         Address src;

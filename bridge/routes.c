@@ -118,7 +118,7 @@ void routes_forget_link(Routes *routes, unsigned slot) {
         Entry *entry, *next;
 
         assert(slot < ROUTES_LINKS_MAX);
-        DL_FOREACH_SAFE(routes->by_age, entry, next)
+        DL_FOREACH_SAFE (routes->by_age, entry, next)
                 entry_forget(routes, entry, slot);
 }
 

@@ -1,7 +1,9 @@
 # Manual pages, in mdoc.
 
 dist_man_MANS += \
+	%D%/bridge.conf.5 \
 	%D%/libp2pbus.3 \
+	%D%/p2pbus-bridge.8 \
 	%D%/p2pbus.7 \
 	%D%/p2pbus_get_fd.3 \
 	%D%/p2pbus_get_reason.3 \

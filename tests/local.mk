@@ -121,6 +121,7 @@ unit_tests += %D%/check_pid
 %C%_check_pid_CFLAGS = $(unit_cflags)
 %C%_check_pid_LDADD = $(unit_libs) libp2pbus-core.la
 
+include tests/bridge.mk
 include tests/secure.mk
 include tests/session.mk
 include tests/tools.mk
@@ -146,18 +147,6 @@ fuzz_tests += %D%/fuzz/fuzz_stream
 
 fuzz_tests += %D%/fuzz/fuzz_conf
 %C%_fuzz_fuzz_conf_LDADD = $(fuzz_libs) libp2pbus-conf.la
-
-unit_tests += %D%/check_bridge_outbox
-%C%_check_bridge_outbox_CFLAGS = $(unit_cflags)
-%C%_check_bridge_outbox_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
-
-unit_tests += %D%/check_bridge_routes
-%C%_check_bridge_routes_CFLAGS = $(unit_cflags)
-%C%_check_bridge_routes_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
-
-unit_tests += %D%/check_bridge_timing
-%C%_check_bridge_timing_CFLAGS = $(unit_cflags)
-%C%_check_bridge_timing_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
 
 unit_tests += %D%/check_url
 %C%_check_url_CFLAGS = $(unit_cflags)

@@ -1,0 +1,651 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "bridge/forward.h"
+
+#include <utlist.h>
+
+#include "bridge/leases.h"
+#include "bridge/lookups.h"
+#include "bridge/routes.h"
+#include "libcore/err.h"
+
+static const Address to_daemon = { .pid = PID_DAEMON };
+static const Address to_relay = { .pid = PID_RELAY };
+
+struct Forward {
+        const Log *log;
+        ParcelPool *pool;
+        Gateway *gateway;
+        Uplink *uplinks[ROUTES_LINKS_MAX];
+        int preferred; /* slot of the link with the shortest round trip, or -1 */
+
+        Leases *leases;
+        Routes *routes;
+        Lookups *lookups;
+
+        bool daemon_synced;    /* it has handed over all its leases */
+        uint64_t purge_usec;   /* when leases it did not confirm are dropped */
+        bool said_synced;      /* to the daemon */
+        uint32_t links_synced; /* links to which we have said SYNCED */
+        uint32_t generation;   /* of the paths */
+        bool lost;             /* the last link died, and none came back since */
+        bool paused;
+        LogRate refusals;
+};
+
+static uint64_t clock_usec(void) {
+        return now_usec(CLOCK_BOOTTIME);
+}
+
+int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
+        _cleanup_(forward_freep) Forward *f = NULL;
+        int r;
+
+        f = calloc(1, sizeof(*f));
+        if (!f)
+                return err_origin(-ENOMEM);
+        *f = (Forward){ .log = log, .pool = pool, .preferred = -1, .purge_usec = USEC_NEVER };
+
+        r = leases_new(&f->leases, LEASES_MAX);
+        if (r == 0)
+                r = routes_new(&f->routes, ROUTES_ENTRIES_MAX);
+        if (r == 0)
+                r = lookups_new(&f->lookups);
+        if (r < 0)
+                return err_trace(r);
+        *ret = TAKE_PTR(f);
+        return 0;
+}
+
+Forward *forward_free(Forward *f) {
+        if (!f)
+                return NULL;
+
+        lookups_free(f->lookups);
+        routes_free(f->routes);
+        leases_free(f->leases);
+        free(f);
+        return NULL;
+}
+
+void forward_set_gateway(Forward *f, Gateway *gateway) {
+        f->gateway = gateway;
+}
+
+/* The links */
+
+static uint32_t links_where(const Forward *f, bool (*is)(const Uplink *uplink)) {
+        uint32_t links = 0;
+
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->uplinks[i] && is(f->uplinks[i]))
+                        links |= 1U << i;
+        return links;
+}
+
+static uint32_t links_up(const Forward *f) {
+        return links_where(f, uplink_is_up);
+}
+
+static unsigned count(uint32_t links) {
+        return (unsigned)__builtin_popcount(links);
+}
+
+unsigned forward_n_up(const Forward *f) {
+        return count(links_up(f));
+}
+
+unsigned forward_n_uplinks(const Forward *f) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                n += f->uplinks[i] ? 1 : 0;
+        return n;
+}
+
+static int shortest_of(const Forward *f, uint32_t links) {
+        int best = -1;
+
+        for (int i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (links & 1U << i &&
+                    (best < 0 || uplink_round_trip_usec(f->uplinks[i]) <
+                                         uplink_round_trip_usec(f->uplinks[best])))
+                        best = i;
+        return best;
+}
+
+/*
+ * The preferred link stays so until another is shorter by a quarter: each change reorders what is
+ * under way.
+ */
+static int prefer(Forward *f, uint32_t links) {
+        int best = shortest_of(f, links);
+
+        if (f->preferred < 0 || !(links & 1U << f->preferred))
+                return best;
+        if (uplink_round_trip_usec(f->uplinks[best]) <
+            uplink_round_trip_usec(f->uplinks[f->preferred]) / 4 * 3)
+                return best;
+        return f->preferred;
+}
+
+/* The link for a packet to @dst, or -1; not one of @tried. */
+static int choose(Forward *f, Address dst, uint32_t tried) {
+        uint32_t links = links_up(f), known;
+
+        if (links == 0)
+                return -1;
+        f->preferred = prefer(f, links);
+
+        links &= ~tried;
+        known = routes_find(f->routes, dst, clock_usec()).known & links;
+        if (known != 0)
+                links = known;
+        if (links & 1U << f->preferred)
+                return f->preferred;
+        return shortest_of(f, links);
+}
+
+/* To the daemon and its processes */
+
+static void say_links(Forward *f) {
+        Control control = {
+                .verb = CONTROL_LINKS,
+                .value = forward_n_up(f) | forward_n_uplinks(f) << 16,
+        };
+
+        gateway_say(f->gateway, &control, to_daemon, NULL);
+}
+
+/* Once in each attachment, as soon as every link that is up has judged our leases. */
+static void say_synced(Forward *f) {
+        uint32_t up = links_up(f);
+        Control control = { .verb = CONTROL_SYNCED };
+
+        if (f->said_synced || !f->daemon_synced || up == 0 ||
+            links_where(f, uplink_is_synced) != up)
+                return;
+        f->said_synced = true;
+        gateway_say(f->gateway, &control, to_daemon, NULL);
+}
+
+static void say_leased(Forward *f, const Lease *lease, uint16_t code) {
+        Control control = {
+                .verb = CONTROL_LEASED,
+                .code = code,
+                .value = count(lease->leased),
+                .address = lease->address,
+        };
+
+        gateway_say(f->gateway, &control, to_daemon, NULL);
+}
+
+static void say_path_changed(Forward *f) {
+        Control control = { .verb = CONTROL_PATH_CHANGED, .value = ++f->generation };
+
+        gateway_say(f->gateway, &control, to_daemon, NULL);
+}
+
+/* Packet @id, of @src on this host, did not get to @dst. */
+static void refuse(Forward *f, Address src, Address dst, const PacketId *id, uint16_t code) {
+        Control control = {
+                .verb = CONTROL_ERROR,
+                .code = code,
+                .ref = *id,
+                .address = dst,
+        };
+
+        gateway_say(f->gateway, &control, src, NULL);
+}
+
+static void refuse_parcel(Forward *f, Parcel *parcel, uint16_t code) {
+        refuse(f, parcel->src, parcel->dst, &parcel->id, code);
+        parcel_free(f->pool, parcel);
+}
+
+/* Packet @id, of @src elsewhere, did not get to @dst: the link it came by passes that on. */
+static void refuse_remote(Uplink *uplink, Address src, Address dst, const PacketId *id,
+                          uint16_t code) {
+        Control control = {
+                .verb = CONTROL_ERROR,
+                .code = code,
+                .ref = *id,
+                .address = dst,
+        };
+
+        uplink_say_lossy(uplink, &control, src, NULL);
+}
+
+/* From the daemon */
+
+static void on_daemon_lease(Forward *f, const Control *control) {
+        Lease *lease;
+        int r;
+
+        r = leases_put(f->leases, control->body, now_usec(CLOCK_REALTIME), &lease);
+        if (r == LEASES_E_HELD) {
+                say_leased(f, lease, CODE_OK);
+                return;
+        }
+        if (r != 0) {
+                log_write(f->log, LOG_LEVEL_WARNING, NULL, "a lease cannot be kept: %s",
+                          r == LEASES_E_FULL ? "too many processes"
+                          : r < 0            ? strerror(-r)
+                                             : "malformed");
+                return;
+        }
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
+                        uplink_present(f->uplinks[i], lease->address, lease->bytes);
+}
+
+static void link_synced(Forward *f, Uplink *uplink) {
+        Control control = { .verb = CONTROL_SYNCED };
+        uint32_t bit = 1U << uplink_slot(uplink);
+
+        if (!f->daemon_synced || f->links_synced & bit)
+                return;
+        f->links_synced |= bit;
+        uplink_say(uplink, &control, to_relay, NULL);
+}
+
+static void on_daemon_synced(Forward *f) {
+        f->daemon_synced = true;
+        f->purge_usec = clock_usec() + FORWARD_UNCONFIRMED_USEC;
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
+                        link_synced(f, f->uplinks[i]);
+        say_synced(f);
+}
+
+static void lease_end(Forward *f, Lease *lease) {
+        Address address = lease->address;
+
+        leases_drop(f->leases, lease);
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->uplinks[i])
+                        uplink_detach(f->uplinks[i], address);
+}
+
+static void on_daemon_detached(Forward *f, const Control *control) {
+        Lease *lease = leases_find(f->leases, control->address, 0);
+
+        if (lease)
+                lease_end(f, lease);
+}
+
+static void answer_daemon(Forward *f, const LookupResult *result, const Control *from_link) {
+        Control control = {
+                .verb = CONTROL_RESOLVED,
+                .code = result->code,
+                .value = RESOLVED_REMOTE,
+                .ref = result->ref,
+                .address = result->address,
+        };
+
+        if (result->code == CODE_OK) {
+                control.body = from_link->body;
+                control.n_body = from_link->n_body;
+        }
+        gateway_say(f->gateway, &control, to_daemon, NULL);
+}
+
+/* Without a link that could answer: relays are configured, so one may come. */
+static void on_daemon_resolve(Forward *f, const PacketHeader *header, const Control *control) {
+        uint32_t links = links_where(f, uplink_is_synced);
+        Control question = { .verb = CONTROL_RESOLVE, .address = control->address };
+        LookupResult no = {
+                .ref = header->id,
+                .address = control->address,
+                .code = CODE_SETTLING,
+        };
+        uint64_t number;
+        PacketId id;
+        int r;
+
+        if (links == 0) {
+                answer_daemon(f, &no, NULL);
+                return;
+        }
+        r = lookups_add(f->lookups, &header->id, control->address, links, links != links_up(f),
+                        clock_usec(), &number);
+        if (r != 0) {
+                no.code = CODE_OVERLOAD;
+                answer_daemon(f, &no, NULL);
+                return;
+        }
+
+        id = packet_id_make(now_usec(CLOCK_REALTIME), number);
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (links & 1U << i)
+                        uplink_say(f->uplinks[i], &question, to_relay, &id);
+}
+
+/* Something that came over a link was refused here: back to where it came from. */
+static void on_daemon_error(Forward *f, const PacketHeader *header, const Control *control) {
+        int slot = routes_find(f->routes, header->dst, clock_usec()).last;
+
+        if (slot < 0)
+                return; /* about a word of our own, or the link is gone */
+        refuse_remote(f->uplinks[slot], header->dst, control->address, &control->ref,
+                      control->code);
+}
+
+static void on_daemon_control(const PacketHeader *header, const Control *control, void *userdata) {
+        Forward *f = userdata;
+
+        switch (control->verb) {
+        case CONTROL_LEASE:
+                on_daemon_lease(f, control);
+                break;
+        case CONTROL_SYNCED:
+                on_daemon_synced(f);
+                break;
+        case CONTROL_DETACHED:
+                on_daemon_detached(f, control);
+                break;
+        case CONTROL_RESOLVE:
+                on_daemon_resolve(f, header, control);
+                break;
+        case CONTROL_ERROR:
+                on_daemon_error(f, header, control);
+                break;
+        default: /* said to every process; nothing to a gateway */
+                break;
+        }
+}
+
+static void on_daemon_packet(const PacketHeader *header, const uint8_t *packet, void *userdata) {
+        Forward *f = userdata;
+        uint16_t code = CODE_OK;
+        Parcel *parcel;
+        int slot;
+
+        slot = choose(f, header->dst, 0);
+        if (slot < 0)
+                code = CODE_NO_ROUTE;
+        else if (header->hops >= FORWARD_HOPS_MAX)
+                code = CODE_OVERLOAD; /* it goes round in circles */
+        else if (!leases_find(f->leases, header->src, now_usec(CLOCK_REALTIME)))
+                code = CODE_NOT_LEASED;
+        else if (parcel_new(f->pool, header, packet, &parcel) < 0)
+                code = CODE_OVERLOAD;
+        if (code != CODE_OK) {
+                refuse(f, header->src, header->dst, &header->id, code);
+                return;
+        }
+
+        packet_set_hop_fields(parcel->data, header->hflags & PACKET_CE,
+                              (uint8_t)(header->hops + 1));
+        uplink_queue(f->uplinks[slot], parcel);
+}
+
+static void on_daemon_attached(void *userdata) {
+        Forward *f = userdata;
+
+        say_links(f);
+}
+
+/* Its processes live on and will be back; but who sends to them meanwhile is told to wait. */
+static void on_daemon_detached_from(void *userdata) {
+        Forward *f = userdata;
+
+        f->daemon_synced = false;
+        f->said_synced = false;
+        f->purge_usec = USEC_NEVER;
+        leases_unconfirm(f->leases);
+}
+
+const GatewayHandlers forward_gateway_handlers = {
+        .on_attached = on_daemon_attached,
+        .on_detached = on_daemon_detached_from,
+        .on_control = on_daemon_control,
+        .on_packet = on_daemon_packet,
+};
+
+/* From a link */
+
+static void on_link_proven(Uplink *uplink, void *userdata) {
+        Forward *f = userdata;
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        Lease *lease;
+
+        DL_FOREACH (leases_first(f->leases), lease)
+                if (lease->not_after_usec > now)
+                        uplink_present(uplink, lease->address, lease->bytes);
+        link_synced(f, uplink);
+}
+
+static void on_link_up(Uplink *uplink, void *userdata) {
+        Forward *f = userdata;
+
+        (void)uplink;
+        say_links(f);
+        if (f->lost)
+                say_path_changed(f); /* all that was sent meanwhile is lost */
+        f->lost = false;
+}
+
+static void on_link_synced(Uplink *uplink, void *userdata) {
+        (void)uplink;
+        say_synced(userdata);
+}
+
+static void link_gone(Forward *f, unsigned slot) {
+        Lease *lease;
+
+        f->links_synced &= ~(1U << slot);
+        if (f->preferred == (int)slot)
+                f->preferred = -1;
+        routes_forget_link(f->routes, slot);
+        lookups_forget_link(f->lookups, slot);
+        DL_FOREACH (leases_first(f->leases), lease)
+                if (lease->leased & 1U << slot) {
+                        lease->leased &= ~(1U << slot);
+                        say_leased(f, lease, CODE_OK);
+                }
+}
+
+static void on_link_down(Uplink *uplink, void *userdata) {
+        Forward *f = userdata;
+
+        link_gone(f, uplink_slot(uplink));
+        f->lost = links_up(f) == 0;
+        say_links(f);
+        say_path_changed(f);
+        say_synced(f); /* it may have been the one we waited for */
+}
+
+static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *packet,
+                           void *userdata) {
+        Forward *f = userdata;
+        uint16_t code = CODE_OK;
+
+        routes_learn(f->routes, header->src, uplink_slot(uplink), clock_usec());
+        if (header->hops >= FORWARD_HOPS_MAX)
+                code = CODE_OVERLOAD;
+        else if (!gateway_is_attached(f->gateway))
+                code = CODE_SETTLING;
+        if (code != CODE_OK) {
+                refuse_remote(uplink, header->src, header->dst, &header->id, code);
+                return;
+        }
+        packet_set_hop_fields(packet, header->hflags & PACKET_CE, (uint8_t)(header->hops + 1));
+        gateway_pass(f->gateway, packet, header->size);
+}
+
+static void on_link_leased(Forward *f, Uplink *uplink, const Control *control) {
+        Lease *lease = leases_find(f->leases, control->address, 0);
+        char text[PID_TAGGED_SIZE];
+        uint32_t n_suppressed;
+
+        if (!lease)
+                return; /* it has left since */
+        if (control->code == CODE_OK)
+                lease->leased |= 1U << uplink_slot(uplink);
+        else if (log_rate_pass(&f->refusals, now_usec(CLOCK_MONOTONIC), &n_suppressed))
+                log_write(f->log, LOG_LEVEL_WARNING,
+                          &(LogFields){ .link = uplink_url(uplink), .reason = "lease" },
+                          "relay %s refuses the lease of %s: %s (%u such lines left out)",
+                          uplink_url(uplink), address_format(control->address, text),
+                          control_code_text(control->code), n_suppressed);
+        say_leased(f, lease, control->code);
+}
+
+static void on_link_resolved(Forward *f, Uplink *uplink, const Control *control) {
+        uint64_t number = load_be64(control->ref.bytes + 8);
+        uint16_t code = control->code;
+        LookupResult result;
+
+        if (code == CODE_OK && control->n_body != CONTROL_LEASE_SIZE)
+                code = CODE_SETTLING; /* an answer without its proof is none */
+        if (code == CODE_OK)
+                routes_learn(f->routes, control->address, uplink_slot(uplink), clock_usec());
+        if (lookups_answer(f->lookups, number, uplink_slot(uplink), code, &result) == 0)
+                answer_daemon(f, &result, control);
+}
+
+/* The relay has no lease of that process (any more): present it again and send once more. */
+static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control) {
+        Lease *lease = leases_find(f->leases, control->address, now_usec(CLOCK_REALTIME));
+        Parcel *parcel = uplink_take_back(uplink, &control->ref);
+
+        if (lease)
+                uplink_present(uplink, lease->address, lease->bytes);
+        if (!parcel)
+                return;
+        if (!lease || parcel->repeated) {
+                refuse_parcel(f, parcel, CODE_NOT_LEASED);
+                return;
+        }
+        parcel->repeated = true;
+        uplink_queue(uplink, parcel);
+}
+
+/* This link does not have the destination: the next one may. */
+static void try_next(Forward *f, Uplink *uplink, const PacketHeader *header,
+                     const Control *control) {
+        uint32_t bit = 1U << uplink_slot(uplink);
+        Parcel *parcel = uplink_take_back(uplink, &control->ref);
+        uint16_t code = control->code;
+        int slot;
+
+        routes_forget(f->routes, control->address, uplink_slot(uplink));
+        if (!parcel) {
+                /* Too long ago to be repeated. Others may know: the sender shall ask again. */
+                if (links_up(f) & ~bit)
+                        code = CODE_SETTLING;
+                refuse(f, header->dst, control->address, &control->ref, code);
+                return;
+        }
+
+        parcel->code = parcel->tried == 0 ? code : lookups_more_telling(parcel->code, code);
+        parcel->tried |= bit;
+        slot = choose(f, parcel->dst, parcel->tried);
+        if (slot >= 0)
+                uplink_queue(f->uplinks[slot], parcel);
+        else
+                refuse_parcel(f, parcel, parcel->code);
+}
+
+/* Only about packets of processes that we carry; a relay has nothing to say to others. */
+static void on_link_error(Forward *f, Uplink *uplink, const PacketHeader *header,
+                          const Control *control) {
+        if (!leases_find(f->leases, header->dst, 0))
+                return;
+
+        switch (control->code) {
+        case CODE_NOT_HERE:
+        case CODE_GONE:
+        case CODE_SETTLING:
+        case CODE_WRONG_KEY:
+                try_next(f, uplink, header, control);
+                break;
+        default:
+                refuse(f, header->dst, control->address, &control->ref, control->code);
+        }
+}
+
+static void on_link_control(Uplink *uplink, const PacketHeader *header, const Control *control,
+                            void *userdata) {
+        Forward *f = userdata;
+
+        switch (control->verb) {
+        case CONTROL_LEASED:
+                on_link_leased(f, uplink, control);
+                break;
+        case CONTROL_RESOLVED:
+                on_link_resolved(f, uplink, control);
+                break;
+        case CONTROL_UNLEASED:
+                on_link_unleased(f, uplink, control);
+                break;
+        case CONTROL_ERROR:
+                on_link_error(f, uplink, header, control);
+                break;
+        default: /* known, but nothing a relay says to a bridge */
+                break;
+        }
+}
+
+static void on_link_refused(Uplink *uplink, Parcel *parcel, uint16_t code, void *userdata) {
+        (void)uplink;
+        refuse_parcel(userdata, parcel, code);
+}
+
+const UplinkHandlers forward_uplink_handlers = {
+        .on_proven = on_link_proven,
+        .on_up = on_link_up,
+        .on_synced = on_link_synced,
+        .on_down = on_link_down,
+        .on_packet = on_link_packet,
+        .on_control = on_link_control,
+        .on_refused = on_link_refused,
+};
+
+void forward_set_uplink(Forward *f, unsigned slot, Uplink *uplink) {
+        bool was_up = f->uplinks[slot] && uplink_is_up(f->uplinks[slot]);
+
+        f->uplinks[slot] = uplink;
+        link_gone(f, slot);
+        say_links(f);
+        if (was_up)
+                say_path_changed(f);
+}
+
+/* Time */
+
+uint64_t forward_deadline(const Forward *f) {
+        return MIN(lookups_deadline(f->lookups), f->purge_usec);
+}
+
+static void purge(Forward *f) {
+        Lease *lease, *next;
+
+        DL_FOREACH_SAFE (leases_first(f->leases), lease, next)
+                if (!lease->confirmed)
+                        lease_end(f, lease);
+}
+
+void forward_tick(Forward *f, uint64_t now) {
+        LookupResult result;
+
+        while (lookups_pop(f->lookups, now, &result) == 0)
+                answer_daemon(f, &result, NULL);
+        if (now >= f->purge_usec) {
+                f->purge_usec = USEC_NEVER;
+                purge(f);
+        }
+}
+
+void forward_settle(Forward *f) {
+        size_t unread = gateway_output_size(f->gateway);
+        bool paused = f->paused ? unread > FORWARD_RESUME_BYTES : unread > FORWARD_PAUSE_BYTES;
+
+        if (paused == f->paused)
+                return;
+        f->paused = paused;
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->uplinks[i])
+                        uplink_pause(f->uplinks[i], paused);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Forward: which way each packet and each question goes
+ *
+ * Between one gateway and up to ROUTES_LINKS_MAX uplinks stand the leases of this host, what is
+ * known about others (bridge/routes.h), and the questions that wait for answers (bridge/lookups.h).
+ *
+ * To elsewhere: to a link that knows the destination, the one with the shortest round trip first;
+ * to that link anyway if none is known. A link that does not have it after all gives the packet to
+ * the next, and its sender hears of it only when all links that are up said so.
+ *
+ * From elsewhere: to the daemon. While that does not keep up, links are not read.
+ *
+ * A link that dies takes what was queued on it along; the sessions are told (PATH_CHANGED) and send
+ * it again, over the links that are left.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bridge/gateway.h"
+#include "bridge/uplink.h"
+#include "libcore/log.h"
+#include "libcore/util.h"
+
+#define FORWARD_HOPS_MAX 8
+#define FORWARD_UNCONFIRMED_USEC (10 * USEC_PER_SEC)
+#define FORWARD_PAUSE_BYTES (4 * 1024 * 1024) /* unread by the daemon: links are not read */
+#define FORWARD_RESUME_BYTES (1 * 1024 * 1024)
+
+typedef struct Forward Forward;
+
+/* What its gateway and its uplinks are made with, @userdata being the Forward. */
+extern const GatewayHandlers forward_gateway_handlers;
+extern const UplinkHandlers forward_uplink_handlers;
+
+/* @log and @pool are borrowed. Return: 0 or -ENOMEM. */
+int forward_new(Forward **ret, const Log *log, ParcelPool *pool);
+/* Gateway and uplinks are the caller's to free, before. Accepts NULL, returns NULL. */
+Forward *forward_free(Forward *forward);
+DEFINE_CLEANUP(Forward, forward_free)
+
+void forward_set_gateway(Forward *forward, Gateway *gateway);
+/* Puts an uplink into its slot; NULL empties it, as if its link had died. */
+void forward_set_uplink(Forward *forward, unsigned slot, Uplink *uplink);
+
+/* When forward_tick() is to be called, CLOCK_BOOTTIME. */
+uint64_t forward_deadline(const Forward *forward);
+void forward_tick(Forward *forward, uint64_t now_usec);
+/* To be called when the loop has done its round: stops and resumes the reading of links. */
+void forward_settle(Forward *forward);
+
+/* For the status line. */
+unsigned forward_n_up(const Forward *forward);
+unsigned forward_n_uplinks(const Forward *forward);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "bridge/leases.h"
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "libcore/err.h"
+#include "libsecure/key.h"
+#include "libsecure/signed-record.h"
+
+_Static_assert(CONTROL_LEASE_SIZE == SIGNED_RECORD_LEASE_SIZE, "LEASE's body is the record");
+
+/* Hashed as bytes: no padding. */
+typedef struct EntryKey {
+        uint64_t pid;
+        uint64_t tag;
+} EntryKey;
+
+typedef struct Entry {
+        Lease lease; /* first: a Lease that we gave out is its Entry */
+        EntryKey key;
+        UT_hash_handle hh;
+} Entry;
+
+struct Leases {
+        Entry *by_address;
+        Lease *list;
+        unsigned n;
+        unsigned leases_max;
+};
+
+int leases_new(Leases **ret, unsigned leases_max) {
+        Leases *leases = calloc(1, sizeof(*leases));
+
+        if (!leases)
+                return err_origin(-ENOMEM);
+        leases->leases_max = leases_max;
+        *ret = leases;
+        return 0;
+}
+
+Leases *leases_free(Leases *leases) {
+        if (!leases)
+                return NULL;
+
+        while (leases->list)
+                leases_drop(leases, leases->list);
+        free(leases);
+        return NULL;
+}
+
+void leases_drop(Leases *leases, Lease *lease) {
+        Entry *entry = container_of(lease, Entry, lease);
+
+        DL_DELETE(leases->list, lease);
+        HASH_DELETE(hh, leases->by_address, entry);
+        leases->n--;
+        free(entry);
+}
+
+static Entry *entry_find(const Leases *leases, Address address) {
+        EntryKey key = { .pid = address.pid, .tag = address.tag };
+        Entry *entry;
+
+        HASH_FIND(hh, leases->by_address, &key, sizeof(key), entry);
+        return entry;
+}
+
+static void drop_ended(Leases *leases, uint64_t now_usec) {
+        Lease *lease, *next;
+
+        DL_FOREACH_SAFE (leases->list, lease, next)
+                if (lease->not_after_usec <= now_usec)
+                        leases_drop(leases, lease);
+}
+
+static int entry_add(Leases *leases, Address address, uint64_t now_usec, Entry **ret) {
+        Entry *entry;
+
+        if (leases->n >= leases->leases_max)
+                drop_ended(leases, now_usec);
+        if (leases->n >= leases->leases_max)
+                return LEASES_E_FULL;
+        entry = calloc(1, sizeof(*entry));
+        if (!entry)
+                return err_origin(-ENOMEM);
+
+        entry->key = (EntryKey){ .pid = address.pid, .tag = address.tag };
+        HASH_ADD(hh, leases->by_address, key, sizeof(entry->key), entry);
+        DL_APPEND(leases->list, &entry->lease);
+        leases->n++;
+        *ret = entry;
+        return 0;
+}
+
+int leases_put(Leases *leases, const uint8_t bytes[static CONTROL_LEASE_SIZE], uint64_t now_usec,
+               Lease **ret) {
+        SignedRecord record;
+        Address address;
+        Entry *entry;
+        int r;
+
+        r = signed_record_decode(bytes, CONTROL_LEASE_SIZE, &record);
+        if (r != 0 || record.type != SIGNED_RECORD_LEASE)
+                return LEASES_E_MALFORMED;
+
+        address = key_hash(&record.signer).address;
+        entry = entry_find(leases, address);
+        if (entry && entry->lease.issued_usec >= record.issued_usec) {
+                entry->lease.confirmed = true;
+                *ret = &entry->lease;
+                return LEASES_E_HELD;
+        }
+        if (!entry) {
+                r = entry_add(leases, address, now_usec, &entry);
+                if (r != 0)
+                        return r;
+        }
+
+        entry->lease.address = address;
+        memcpy(entry->lease.bytes, bytes, sizeof(entry->lease.bytes));
+        entry->lease.issued_usec = record.issued_usec;
+        entry->lease.not_after_usec = record.not_after_usec;
+        entry->lease.leased = 0;
+        entry->lease.confirmed = true;
+        *ret = &entry->lease;
+        return 0;
+}
+
+Lease *leases_find(Leases *leases, Address address, uint64_t now_usec) {
+        Entry *entry = entry_find(leases, address);
+
+        return entry && entry->lease.not_after_usec > now_usec ? &entry->lease : NULL;
+}
+
+Lease *leases_first(Leases *leases) {
+        return leases->list;
+}
+
+unsigned leases_count(const Leases *leases) {
+        return leases->n;
+}
+
+void leases_unconfirm(Leases *leases) {
+        Lease *lease;
+
+        DL_FOREACH (leases->list, lease)
+                lease->confirmed = false;
+}

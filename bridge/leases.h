@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Leases: the processes of this host that may be carried, and which links know them
+ *
+ * The daemon hands them over, already verified, at attach and whenever one is signed anew; each
+ * link gets all of them before anything else. Links are slots, as in bridge/routes.h.
+ *
+ * When the daemon goes away its processes live on and come back with it, so their leases stay; but
+ * those that it has not handed over again after a while belong to processes that are no more.
+ *
+ * Pure: no I/O, time is an argument (wall clock, since a lease's end is one).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libcore/control.h"
+#include "libcore/pid.h"
+#include "libcore/util.h"
+
+#define LEASES_MAX 16384
+
+typedef struct Leases Leases;
+typedef struct Lease Lease;
+
+struct Lease {
+        Address address;
+        uint8_t bytes[CONTROL_LEASE_SIZE];
+        uint64_t issued_usec;
+        uint64_t not_after_usec;
+        uint32_t leased; /* links that have confirmed it */
+        bool confirmed;  /* by the daemon that we are attached to now */
+        Lease *prev, *next;
+};
+
+enum {
+        _LEASES_E_SUCCESS,
+
+        LEASES_E_MALFORMED, /* not a lease */
+        LEASES_E_HELD,      /* the same one, or an older one than we have */
+        LEASES_E_FULL,
+};
+
+/* Return: 0 or -ENOMEM. */
+int leases_new(Leases **ret, unsigned leases_max);
+Leases *leases_free(Leases *leases);
+DEFINE_CLEANUP(Leases, leases_free)
+
+/*
+ * Takes over one. A new one replaces the one before of the same process, and no link has
+ * confirmed it. Leases that are over are dropped on the way.
+ * Return: 0, LEASES_E_MALFORMED, LEASES_E_HELD (it counts as confirmed again), LEASES_E_FULL,
+ * -ENOMEM; *@ret is the lease after 0 and LEASES_E_HELD, untouched otherwise.
+ */
+int leases_put(Leases *leases, const uint8_t bytes[static CONTROL_LEASE_SIZE], uint64_t now_usec,
+               Lease **ret);
+/* NULL if there is none, or if it is over. */
+Lease *leases_find(Leases *leases, Address address, uint64_t now_usec);
+/* The process has left. */
+void leases_drop(Leases *leases, Lease *lease);
+
+/* All of them, for DL_FOREACH(). */
+Lease *leases_first(Leases *leases);
+unsigned leases_count(const Leases *leases);
+
+/* The daemon is gone: nothing counts as confirmed any more. */
+void leases_unconfirm(Leases *leases);

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * p2pbus-bridge: carries sealed packets between the bus of this host and relays
+ *
+ * Code structure
+ *
+ *      main.c           arguments, configuration, key; then the manager
+ *      settings.c       bridge.conf(5), where files are
+ *      manager.c        the loop: signals, timer, set of uplinks, service manager
+ *      forward.c        which way each packet and each question goes
+ *      gateway.c        the bridge as a process of the bus
+ *      leases.c         the processes of this host that may be carried
+ *      routes.c         which links know whom elsewhere
+ *      lookups.c        one question on several links
+ *      uplink.c         the link to one relay, for as long as it is configured
+ *      outbox.c         what waits for one link, and whose turn it is
+ *      parcel.c         one packet that is held
+ *      heartbeat.c      whether a link lives, and its round trip
+ *      backoff.c        when to try again
+ *      presence.c       the bridge's own signed record
+ *      known-relays.c   trust on first use
+ *      transport.h      what an uplink needs of the network
+ *      transport-ws.c   that, over WebSockets
+ */
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <systemd/sd-journal.h>
+
+#include "bridge/known-relays.h"
+#include "bridge/manager.h"
+#include "bridge/routes.h"
+#include "bridge/settings.h"
+#include "bridge/uplink.h"
+#include "config.h"
+#include "libclient/connection.h"
+#include "libcore/log.h"
+#include "libcore/util.h"
+#include "libsecure/identity.h"
+
+#define PROGRAM "p2pbus-bridge"
+#define USAGE 2
+
+static char arg_socket[CONNECTION_PATH_SIZE];
+static const char *arg_relays[ROUTES_LINKS_MAX];
+static unsigned arg_n_relays;
+static const char *arg_key;
+static const char *arg_config;
+static bool arg_check_config;
+static int arg_verbosity;
+
+static void help(void) {
+        printf("Usage: " PROGRAM " [OPTION]...\n"
+               "Carries sealed packets between the bus of this host and relays.\n"
+               "\n"
+               "      --socket PATH    the bus; default: $P2PBUS_SOCKET, the user's bus if it is\n"
+               "                       there, /run/p2pbus/bus\n"
+               "      --relay URL      a relay, ws[s]://HOST[:PORT][/PATH][#FULL]; may be "
+               "repeated,\n"
+               "                       up to %d; replaces Relay= of the configuration\n"
+               "      --key FILE       the bridge's key; made if it is missing\n"
+               "      --config FILE    instead of the default bridge.conf\n"
+               "      --check-config   only check options and configuration\n"
+               "  -v, --verbose        say more; -q, --quiet: only warnings and errors\n"
+               "  -h, --help           this text; -V, --version: the version\n"
+               "\n"
+               "See p2pbus-bridge(8) and bridge.conf(5).\n",
+               ROUTES_LINKS_MAX);
+}
+
+/* One line for each end that is not 0: what, why, what to do. */
+_printf_(2, 3) static int fail(int status, const char *format, ...) {
+        va_list args;
+
+        fputs(PROGRAM ": ", stderr);
+        va_start(args, format);
+        vfprintf(stderr, format, args);
+        va_end(args);
+        fputc('\n', stderr);
+        return status;
+}
+
+static int add_relay(const char *url) {
+        bool no_key;
+        const char *why = uplink_check_url(url, &no_key);
+
+        if (why)
+                return fail(USAGE, "--relay %s: %s", url, why);
+        for (unsigned i = 0; i < arg_n_relays; i++)
+                if (strcmp(arg_relays[i], url) == 0)
+                        return 0;
+        if (arg_n_relays == ROUTES_LINKS_MAX)
+                return fail(USAGE, "--relay %s: more than %d relays; leave some out", url,
+                            ROUTES_LINKS_MAX);
+        arg_relays[arg_n_relays++] = url;
+        return 0;
+}
+
+static int set_socket(const char *path) {
+        if (strlen(path) >= sizeof(arg_socket))
+                return fail(USAGE, "--socket %s: longer than %zu bytes; use a shorter path", path,
+                            sizeof(arg_socket) - 1);
+        snprintf(arg_socket, sizeof(arg_socket), "%s", path);
+        return 0;
+}
+
+/* Return: an exit status, or -1 to go on. */
+static int parse_argv(int argc, char **argv) {
+        enum { OPT_SOCKET = 256, OPT_RELAY, OPT_KEY, OPT_CONFIG, OPT_CHECK_CONFIG };
+        static const struct option options[] = {
+                { "socket", required_argument, NULL, OPT_SOCKET },
+                { "relay", required_argument, NULL, OPT_RELAY },
+                { "key", required_argument, NULL, OPT_KEY },
+                { "config", required_argument, NULL, OPT_CONFIG },
+                { "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
+                { "verbose", no_argument, NULL, 'v' },
+                { "quiet", no_argument, NULL, 'q' },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, 'V' },
+                { 0 },
+        };
+        int c, status = 0;
+
+        while (status == 0 && (c = getopt_long(argc, argv, "vqhV", options, NULL)) >= 0)
+                switch (c) {
+                case OPT_SOCKET:
+                        status = set_socket(optarg);
+                        break;
+                case OPT_RELAY:
+                        status = add_relay(optarg);
+                        break;
+                case OPT_KEY:
+                        arg_key = optarg;
+                        break;
+                case OPT_CONFIG:
+                        arg_config = optarg;
+                        break;
+                case OPT_CHECK_CONFIG:
+                        arg_check_config = true;
+                        break;
+                case 'v':
+                        arg_verbosity++;
+                        break;
+                case 'q':
+                        arg_verbosity--;
+                        break;
+                case 'h':
+                        help();
+                        return 0;
+                case 'V':
+                        puts(PROGRAM " " PACKAGE_VERSION);
+                        return 0;
+                default: /* getopt has said what is wrong */
+                        return USAGE;
+                }
+        if (status != 0)
+                return status;
+        if (optind < argc)
+                return fail(USAGE, "%s: no operand is taken; see --help", argv[optind]);
+        return -1;
+}
+
+/* Options before files. Return: an exit status, or -1 to go on. */
+static int load_config(Settings *settings) {
+        ConfError error;
+        int r;
+
+        r = settings_load(settings, arg_config, &error);
+        if (r < 0)
+                return fail(EXIT_FAILURE, "configuration: %s", strerror(-r));
+        if (r != 0)
+                return fail(settings->no_key ? USAGE : EXIT_FAILURE, "%s", error.text);
+
+        if (arg_n_relays > 0) {
+                const char *reason;
+
+                (void)conf_parse_list("", NULL, &settings->relays, &reason); /* empties it */
+        }
+        for (unsigned i = 0; i < arg_n_relays; i++)
+                if (settings_add_relay(settings, arg_relays[i]) < 0)
+                        return fail(EXIT_FAILURE, "%s", strerror(ENOMEM));
+        if (settings_n_relays(settings) == 0)
+                return fail(USAGE, "no relay: give --relay URL, or Relay= in bridge.conf");
+        return -1;
+}
+
+static int key_problem(const char *path, int r) {
+        switch (r) {
+        case IDENTITY_E_NOT_REGULAR:
+                return fail(EXIT_FAILURE, "%s: not a regular file; name another", path);
+        case IDENTITY_E_OWNER:
+                return fail(EXIT_FAILURE, "%s: belongs to another user; chown it", path);
+        case IDENTITY_E_MODE:
+                return fail(EXIT_FAILURE, "%s: others may read it; run: chmod 600 %s", path, path);
+        case IDENTITY_E_MALFORMED:
+        case IDENTITY_E_RESERVED:
+                return fail(EXIT_FAILURE, "%s: not a key file; move it away and start again", path);
+        default:
+                return fail(EXIT_FAILURE, "%s: %s; name another with --key", path,
+                            r < 0 ? strerror(-r) : "cannot be used");
+        }
+}
+
+static int make_key(IdentityKey **ret, const char *path, bool is_default, const Log *log) {
+        _cleanup_(identity_freep) IdentityKey *identity = NULL;
+        char folder[PATH_MAX];
+        int r;
+
+        if (is_default && settings_state_folder(folder) == 0) {
+                r = settings_make_folder(folder);
+                if (r < 0)
+                        return fail(EXIT_FAILURE, "%s: %s; name a key file with --key", folder,
+                                    strerror(-r));
+        }
+        r = identity_new_random(&identity);
+        if (r == 0)
+                r = identity_create_file(identity, path, true);
+        if (r != 0)
+                return key_problem(path, r);
+        log_write(log, LOG_LEVEL_INFO, NULL, "made key %s", path);
+        *ret = TAKE_PTR(identity);
+        return -1;
+}
+
+/* Return: an exit status, or -1 to go on. */
+static int load_key(IdentityKey **ret, const Settings *settings, const Log *log) {
+        const char *path = arg_key ? arg_key : settings->key;
+        char by_default[PATH_MAX];
+        int r;
+
+        if (!path) {
+                r = settings_default_key(by_default);
+                if (r < 0)
+                        return fail(EXIT_FAILURE, "no place for a key: %s; name one with --key",
+                                    strerror(-r));
+                path = by_default;
+        }
+        r = identity_load(ret, path);
+        if (r == -ENOENT)
+                return make_key(ret, path, path == by_default, log);
+        return r == 0 ? -1 : key_problem(path, r);
+}
+
+/* Where keys of relays are kept that were not pinned. Return: as above. */
+static int load_known(KnownRelays **ret, const Log *log) {
+        char folder[PATH_MAX], path[PATH_MAX];
+        const char *kept = NULL;
+        unsigned line = 0;
+        int r, n;
+
+        r = settings_state_folder(folder);
+        if (r == 0)
+                r = settings_make_folder(folder);
+        if (r == 0) {
+                n = snprintf(path, sizeof(path), "%s/known_relays", folder);
+                kept = n < (int)sizeof(path) ? path : NULL;
+        }
+        if (!kept)
+                log_write(log, LOG_LEVEL_DEBUG, NULL, "no state folder: %s", strerror(-r));
+
+        r = known_relays_new(ret, kept, &line);
+        if (r == KNOWN_RELAYS_E_MALFORMED)
+                return fail(EXIT_FAILURE,
+                            "%s:%u: not a line of URL and full key; mend or remove it", path, line);
+        if (r != 0)
+                return fail(EXIT_FAILURE, "%s: %s", kept ? kept : "known relays", strerror(-r));
+        return -1;
+}
+
+static int run(const Settings *settings, const Log *log) {
+        _cleanup_(identity_freep) IdentityKey *identity = NULL;
+        _cleanup_(known_relays_freep) KnownRelays *known = NULL;
+        _cleanup_(manager_freep) Manager *manager = NULL;
+        ManagerOptions options = {
+                .log = log,
+                .socket = arg_socket,
+                .settings = settings,
+                .file = arg_config,
+                .keep_relays = arg_n_relays > 0,
+        };
+        char key[KEY_TEXT_SIZE];
+        int status, r;
+
+        r = crypto_init();
+        if (r < 0)
+                return fail(EXIT_FAILURE, "libsodium cannot work here: %s", strerror(-r));
+        status = load_key(&identity, settings, log);
+        if (status < 0)
+                status = load_known(&known, log);
+        if (status >= 0)
+                return status;
+        log_write(log, LOG_LEVEL_INFO, NULL, "this bridge is %s",
+                  key_format(identity_public(identity), key));
+
+        options.identity = identity;
+        options.known = known;
+        r = manager_new(&manager, &options);
+        if (r == MANAGER_E_PLUGIN)
+                return fail(EXIT_FAILURE, "libwebsockets has no libuv plugin; install "
+                                          "libwebsockets-evlib-uv");
+        if (r == 0)
+                r = manager_run(manager);
+        return r < 0 ? fail(EXIT_FAILURE, "%s", strerror(-r)) : EXIT_SUCCESS;
+}
+
+/* Signals are the loop's; threads of the resolver are not to take them. */
+static void block_signals(void) {
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        (void)sigprocmask(SIG_BLOCK, &set, NULL); /* the set is valid */
+        (void)signal(SIGPIPE, SIG_IGN);
+}
+
+int main(int argc, char **argv) {
+        Settings settings = { 0 };
+        Log log;
+        int status;
+
+        log_init(&log, PROGRAM, sd_journal_sendv);
+        status = parse_argv(argc, argv);
+        if (status >= 0)
+                return status;
+        if (arg_verbosity > 0)
+                log.level = LOG_LEVEL_DEBUG;
+        else if (arg_verbosity < 0)
+                log.level = LOG_LEVEL_WARNING;
+
+        status = arg_socket[0] != '\0' ? 0 : connection_default_path(arg_socket);
+        if (status < 0)
+                return fail(USAGE, "$P2PBUS_SOCKET: longer than %zu bytes; use a shorter path",
+                            sizeof(arg_socket) - 1);
+        status = load_config(&settings);
+        if (status < 0) {
+                block_signals();
+                status = arg_check_config ? EXIT_SUCCESS : run(&settings, &log);
+        }
+        settings_done(&settings);
+        return status;
+}

@@ -1,0 +1,738 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Forward between a gateway that is played here (gateway.h's functions below stand in for
+ * bridge/gateway.c) and two uplinks to fake relays.
+ */
+
+#include "bridge/forward.h"
+
+#include <stdio.h>
+
+#include "bridge/routes.h"
+#include "tests/bridge-relay.h"
+#include "tests/main.h"
+
+#define N 2
+
+static const Address far = { 0x3333333333333333, 3 }, to_bridge = { .pid = PID_BRIDGE };
+
+static FakeRelay relays[N];
+static Uplink *uplinks[N];
+static IdentityKey *bridge_key, *alice_key;
+static Address alice;
+static Presence *presence;
+static KnownRelays *known;
+static ParcelPool *pool;
+static Forward *forward;
+static Log logger;
+
+/* The daemon: what it was told and given. */
+static bool attached;
+static size_t unread;
+static RelayFrame words[4096];
+static unsigned n_words, n_passed;
+static PacketHeader passed;
+
+bool gateway_is_attached(const Gateway *gateway) {
+        (void)gateway;
+        return attached;
+}
+void gateway_say(Gateway *gateway, const Control *control, Address dst, const PacketId *id) {
+        static const PacketId none;
+
+        (void)gateway;
+        if (!attached)
+                return;
+        ck_assert_uint_lt(n_words, ELEMENTSOF(words));
+        words[n_words].control = *control;
+        words[n_words].header = (PacketHeader){ .dst = dst, .id = id ? *id : none };
+        n_words++;
+}
+void gateway_pass(Gateway *gateway, const uint8_t *packet, size_t n_packet) {
+        (void)gateway;
+        ck_assert(attached);
+        ck_assert_int_eq(packet_header_decode(packet, n_packet, &passed), 0);
+        n_passed++;
+}
+size_t gateway_output_size(const Gateway *gateway) {
+        (void)gateway;
+        return unread;
+}
+Gateway *gateway_free(Gateway *gateway) {
+        (void)gateway;
+        return NULL;
+}
+int gateway_new(Gateway **ret, const GatewayOptions *options) {
+        (void)ret;
+        (void)options;
+        return -ENOTSUP;
+}
+
+static unsigned heard(ControlVerb verb, const RelayFrame **ret) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < n_words; i++)
+                if (words[i].control.verb == verb) {
+                        n++;
+                        if (ret)
+                                *ret = &words[i];
+                }
+        return n;
+}
+
+static void daemon_says(const Control *control, Address dst, uint64_t number) {
+        PacketHeader header = {
+                .dst = dst,
+                .id = packet_id_make(7, number),
+                .kind = PACKET_CONTROL,
+        };
+
+        forward_gateway_handlers.on_control(&header, control, forward);
+}
+
+static void run(void) {
+        for (unsigned i = 0; i < N; i++)
+                relay_run(&relays[i]);
+}
+
+static void relay_says(unsigned i, const Control *control, Address dst) {
+        relay_say(&relays[i], control, dst, NULL);
+        run();
+}
+
+static void bring_up(unsigned i) {
+        Control synced = { .verb = CONTROL_SYNCED };
+
+        uplink_tick(uplinks[i], uplink_deadline(uplinks[i]));
+        run();
+        relay_says(i, &synced, to_bridge);
+        ck_assert(uplink_is_synced(uplinks[i]));
+}
+
+static void hang_up(unsigned i) {
+        relay_hang_up(&relays[i], "killed");
+}
+
+static void setup(void) {
+        char url[128];
+        unsigned line;
+
+        logger = (Log){ .program = "test", .level = LOG_LEVEL_ERROR };
+        ck_assert_int_eq(crypto_init(), 0);
+        ck_assert_int_eq(identity_new_random(&bridge_key), 0);
+        ck_assert_int_eq(identity_new_random(&alice_key), 0);
+        alice = identity_hash(alice_key)->address;
+        ck_assert_int_eq(presence_new(&presence, bridge_key), 0);
+        ck_assert_int_eq(known_relays_new(&known, NULL, &line), 0);
+        ck_assert_int_eq(parcel_pool_new(&pool), 0);
+        ck_assert_int_eq(forward_new(&forward, &logger, pool), 0);
+        attached = true;
+        for (unsigned i = 0; i < N; i++) {
+                UplinkOptions options = {
+                        .slot = i,
+                        .driver = &relays[i].driver,
+                        .pool = pool,
+                        .presence = presence,
+                        .known = known,
+                        .log = &logger,
+                        .heartbeat_usec = 5 * USEC_PER_SEC,
+                        .handlers = &forward_uplink_handlers,
+                        .userdata = forward,
+                };
+
+                relay_init(&relays[i]);
+                options.url = relay_url(&relays[i], true, url);
+                ck_assert_int_eq(uplink_new(&uplinks[i], &options), 0);
+                forward_set_uplink(forward, i, uplinks[i]);
+        }
+}
+
+static void teardown(void) {
+        for (unsigned i = 0; i < N; i++) {
+                uplinks[i] = uplink_free(uplinks[i]);
+                relay_done(&relays[i]);
+        }
+        forward = forward_free(forward);
+        pool = parcel_pool_free(pool);
+        known = known_relays_free(known);
+        presence = presence_free(presence);
+        alice_key = identity_free(alice_key);
+        bridge_key = identity_free(bridge_key);
+}
+
+static void lease(uint64_t issued_usec) {
+        SignedRecord record = {
+                .type = SIGNED_RECORD_LEASE,
+                .issued_usec = issued_usec,
+                .not_after_usec = issued_usec + SIGNED_RECORD_LEASE_LIFE_USEC,
+                .lease = {
+                        .enc_until_usec = issued_usec + SIGNED_RECORD_LEASE_LIFE_USEC,
+                        .bridge = *identity_public(bridge_key),
+                },
+        };
+        uint8_t bytes[SIGNED_RECORD_LEASE_SIZE];
+        Control control = { .verb = CONTROL_LEASE, .body = bytes };
+
+        memset(record.lease.encpk, 9, sizeof(record.lease.encpk));
+        ck_assert_int_eq(
+                signed_record_sign(&record, alice_key, bytes, sizeof(bytes), &control.n_body), 0);
+        ck_assert_uint_eq(control.n_body, CONTROL_LEASE_SIZE);
+        daemon_says(&control, alice, 0);
+        run();
+}
+
+static void daemon_synced(void) {
+        Control synced = { .verb = CONTROL_SYNCED };
+
+        daemon_says(&synced, alice, 0);
+        run();
+}
+
+/* Everything in place: leases, both links. */
+static void ready(void) {
+        lease(now_usec(CLOCK_REALTIME));
+        daemon_synced();
+        for (unsigned i = 0; i < N; i++) {
+                Control leased = { .verb = CONTROL_LEASED, .address = alice };
+
+                bring_up(i);
+                relay_says(i, &leased, to_bridge);
+                relay_forget(&relays[i]);
+        }
+        n_words = 0;
+}
+
+static PacketId send_packet(Address dst, uint8_t hops, uint8_t number) {
+        PacketHeader header = {
+                .size = 300,
+                .hops = hops,
+                .src = alice,
+                .dst = dst,
+                .id = packet_id_make(now_usec(CLOCK_REALTIME), number),
+                .kind = PACKET_SEALED,
+        };
+        uint8_t bytes[300];
+
+        memset(bytes, number, sizeof(bytes));
+        packet_header_encode(&header, bytes);
+        forward_gateway_handlers.on_packet(&header, bytes, forward);
+        run();
+        return header.id;
+}
+
+static void relay_refuses(unsigned i, uint16_t code, const PacketId *id, Address dst) {
+        Control error = { .verb = CONTROL_ERROR, .code = code, .ref = *id, .address = dst };
+
+        relay_says(i, &error, alice);
+}
+
+static uint64_t resolve(Address address) {
+        Control control = { .verb = CONTROL_RESOLVE, .address = address };
+
+        daemon_says(&control, to_bridge, 55);
+        run();
+        return 55;
+}
+
+static void relay_resolves(unsigned i, uint16_t code) {
+        uint8_t bytes[CONTROL_LEASE_SIZE] = { 0 };
+        Control answer = { .verb = CONTROL_RESOLVED, .code = code, .address = far };
+        const RelayFrame *question = NULL;
+
+        ck_assert_uint_gt(relay_heard(&relays[i], CONTROL_RESOLVE, &question), 0);
+        answer.ref = question->header.id;
+        if (code == CODE_OK) {
+                answer.body = bytes;
+                answer.n_body = sizeof(bytes);
+        }
+        relay_says(i, &answer, to_bridge);
+}
+
+/* Leases */
+
+START_TEST(leases_are_presented_before_synced) {
+        lease(now_usec(CLOCK_REALTIME));
+        uplink_tick(uplinks[0], 1);
+        run();
+        ck_assert_uint_eq(relays[0].n_frames, 1); /* the daemon has not said that these are all */
+        ck_assert_uint_eq(relays[0].frames[0].control.verb, CONTROL_LEASE);
+        daemon_synced();
+        ck_assert_uint_eq(relays[0].n_frames, 2);
+        ck_assert_uint_eq(relays[0].frames[1].control.verb, CONTROL_SYNCED);
+
+        uplink_tick(uplinks[1], 1);
+        run();
+        ck_assert_uint_eq(relays[1].n_frames, 2);
+        ck_assert_uint_eq(relays[1].frames[0].control.verb, CONTROL_LEASE);
+        ck_assert_uint_eq(relays[1].frames[1].control.verb, CONTROL_SYNCED);
+}
+END_TEST
+
+START_TEST(the_daemon_hears_on_how_many_links_a_process_is_known) {
+        Control leased = { .verb = CONTROL_LEASED };
+        const RelayFrame *word = NULL;
+
+        lease(now_usec(CLOCK_REALTIME));
+        daemon_synced();
+        bring_up(0);
+        bring_up(1);
+        leased.address = alice;
+        relay_says(0, &leased, to_bridge);
+        ck_assert_uint_eq(heard(CONTROL_LEASED, &word), 1);
+        ck_assert_uint_eq(word->control.value, 1);
+        ck_assert(address_equal(word->control.address, alice));
+        relay_says(1, &leased, to_bridge);
+        heard(CONTROL_LEASED, &word);
+        ck_assert_uint_eq(word->control.value, 2);
+
+        hang_up(0);
+        heard(CONTROL_LEASED, &word);
+        ck_assert_uint_eq(word->control.value, 1);
+}
+END_TEST
+
+START_TEST(a_renewed_lease_is_presented_everywhere_an_old_one_nowhere) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+
+        ready();
+        lease(now - 1000);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_LEASE, NULL), 0);
+        ck_assert_uint_eq(heard(CONTROL_LEASED, NULL), 1); /* what we know of it */
+        lease(now_usec(CLOCK_REALTIME) + 1000);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_LEASE, NULL), 1);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_LEASE, NULL), 1);
+}
+END_TEST
+
+START_TEST(who_leaves_is_reported_to_all) {
+        Control detached = { .verb = CONTROL_DETACHED };
+
+        ready();
+        detached.address = alice;
+        daemon_says(&detached, to_bridge, 0);
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_DETACHED, NULL), 1);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_DETACHED, NULL), 1);
+}
+END_TEST
+
+START_TEST(who_does_not_come_back_with_the_daemon_is_dropped) {
+        ready();
+        attached = false;
+        forward_gateway_handlers.on_detached(forward);
+        ck_assert_uint_eq(forward_deadline(forward), USEC_NEVER);
+        attached = true;
+        forward_gateway_handlers.on_attached(forward);
+        daemon_synced();
+        ck_assert_uint_ne(forward_deadline(forward), USEC_NEVER);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_DETACHED, NULL), 0);
+        forward_tick(forward, forward_deadline(forward));
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_DETACHED, NULL), 1);
+}
+END_TEST
+
+START_TEST(who_comes_back_with_the_daemon_stays) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+
+        lease(now);
+        ready();
+        attached = false;
+        forward_gateway_handlers.on_detached(forward);
+        attached = true;
+        forward_gateway_handlers.on_attached(forward);
+        lease(now_usec(CLOCK_REALTIME) + 5);
+        daemon_synced();
+        forward_tick(forward, forward_deadline(forward));
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_DETACHED, NULL), 0);
+}
+END_TEST
+
+/* To elsewhere */
+
+START_TEST(a_packet_goes_one_way_only) {
+        const RelayFrame *sent = NULL;
+
+        ready();
+        send_packet(far, 3, 1);
+        ck_assert_uint_eq(relay_packets(&relays[0], &sent) + relay_packets(&relays[1], &sent), 1);
+        ck_assert_uint_eq(sent->header.hops, 4);
+        ck_assert_uint_eq(sent->header.hflags, 0);
+}
+END_TEST
+
+START_TEST(a_link_that_knows_the_destination_is_taken) {
+        ready();
+        for (unsigned i = 0; i < N; i++) {
+                Address dst = { far.pid + i, 4 };
+
+                relay_send_packet(&relays[i], dst, alice, 100, 0); /* it came by there */
+                send_packet(dst, 0, (uint8_t)(10 + i));
+                ck_assert_uint_eq(relay_packets(&relays[i], NULL), 1);
+        }
+}
+END_TEST
+
+START_TEST(the_next_link_is_tried_then_the_sender_hears_of_it) {
+        const RelayFrame *word = NULL;
+        PacketId id;
+        unsigned first;
+
+        ready();
+        id = send_packet(far, 0, 1);
+        first = relay_packets(&relays[0], NULL) ? 0 : 1;
+        relay_refuses(first, CODE_NOT_HERE, &id, far);
+        ck_assert_uint_eq(relay_packets(&relays[1 - first], NULL), 1);
+        ck_assert_uint_eq(heard(CONTROL_ERROR, NULL), 0);
+
+        relay_refuses(1 - first, CODE_NOT_HERE, &id, far);
+        ck_assert_uint_eq(relay_packets(&relays[first], NULL), 1); /* not again */
+        ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_NOT_HERE);
+        ck_assert(address_equal(word->header.dst, alice));
+        ck_assert(address_equal(word->control.address, far));
+        ck_assert_mem_eq(&word->control.ref, &id, sizeof(id));
+}
+END_TEST
+
+START_TEST(settling_outweighs_not_here) {
+        const RelayFrame *word = NULL;
+        PacketId id;
+        unsigned first;
+
+        ready();
+        id = send_packet(far, 0, 1);
+        first = relay_packets(&relays[0], NULL) ? 0 : 1;
+        relay_refuses(first, CODE_SETTLING, &id, far);
+        relay_refuses(1 - first, CODE_NOT_HERE, &id, far);
+        ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_SETTLING);
+}
+END_TEST
+
+START_TEST(other_refusals_go_straight_to_the_sender) {
+        const RelayFrame *word = NULL;
+        PacketId id;
+        unsigned first;
+
+        ready();
+        id = send_packet(far, 0, 1);
+        first = relay_packets(&relays[0], NULL) ? 0 : 1;
+        relay_refuses(first, CODE_OVERLOAD, &id, far);
+        ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_OVERLOAD);
+}
+END_TEST
+
+START_TEST(a_relay_cannot_talk_to_processes_it_does_not_carry) {
+        Control error = { .verb = CONTROL_ERROR, .code = CODE_OVERLOAD, .address = far };
+
+        ready();
+        relay_says(0, &error, (Address){ 0x7777777777777777, 1 });
+        ck_assert_uint_eq(n_words, 0);
+}
+END_TEST
+
+START_TEST(unleased_is_presented_again_and_sent_once_more) {
+        Control unleased = { .verb = CONTROL_UNLEASED };
+        const RelayFrame *word = NULL;
+        unsigned first;
+
+        ready();
+        unleased.ref = send_packet(far, 0, 1);
+        unleased.address = alice;
+        first = relay_packets(&relays[0], NULL) ? 0 : 1;
+        relay_forget(&relays[first]);
+        relay_says(first, &unleased, to_bridge);
+        ck_assert_uint_eq(relays[first].n_frames, 2);
+        ck_assert_uint_eq(relays[first].frames[0].control.verb, CONTROL_LEASE);
+        ck_assert_uint_eq(relays[first].frames[1].header.kind, PACKET_SEALED);
+        ck_assert_uint_eq(heard(CONTROL_ERROR, NULL), 0);
+
+        relay_says(first, &unleased, to_bridge);
+        ck_assert_uint_eq(relay_packets(&relays[first], NULL), 1);
+        ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_NOT_LEASED);
+}
+END_TEST
+
+static const struct {
+        const char *what;
+        bool up, leased;
+        uint8_t hops;
+        uint16_t code;
+} refusals[] = {
+        { "no link", false, true, 0, CODE_NO_ROUTE },
+        { "no lease", true, false, 0, CODE_NOT_LEASED },
+        { "round in circles", true, true, FORWARD_HOPS_MAX, CODE_OVERLOAD },
+};
+
+START_TEST(what_cannot_be_sent_is_refused) {
+        const RelayFrame *word = NULL;
+
+        if (refusals[_i].leased)
+                lease(now_usec(CLOCK_REALTIME));
+        if (refusals[_i].up)
+                bring_up(0);
+        send_packet(far, refusals[_i].hops, 1);
+        ck_assert_msg(heard(CONTROL_ERROR, &word) == 1, "%s", refusals[_i].what);
+        ck_assert_msg(word->control.code == refusals[_i].code, "%s", refusals[_i].what);
+        ck_assert(address_equal(word->header.dst, alice));
+}
+END_TEST
+
+/* From elsewhere */
+
+START_TEST(packets_from_elsewhere_reach_the_daemon) {
+        ready();
+        relay_send_packet(&relays[1], far, alice, 200, 2);
+        ck_assert_uint_eq(n_passed, 1);
+        ck_assert_uint_eq(passed.hops, 3);
+        ck_assert(address_equal(passed.src, far));
+}
+END_TEST
+
+START_TEST(without_a_daemon_the_sender_elsewhere_is_told_to_wait) {
+        const RelayFrame *word = NULL;
+
+        ready();
+        attached = false;
+        relay_send_packet(&relays[1], far, alice, 200, 2);
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_SETTLING);
+        ck_assert(address_equal(word->header.dst, far));
+        ck_assert(address_equal(word->control.address, alice));
+}
+END_TEST
+
+START_TEST(a_refusal_of_the_daemon_goes_back_where_the_packet_came_from) {
+        Control error = { .verb = CONTROL_ERROR, .code = CODE_NOT_HERE };
+        const RelayFrame *word = NULL;
+
+        ready();
+        error.address = alice;
+        relay_send_packet(&relays[1], far, alice, 200, 2);
+        daemon_says(&error, far, 1);
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_ERROR, NULL), 0);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_NOT_HERE);
+        ck_assert(address_equal(word->header.dst, far));
+}
+END_TEST
+
+START_TEST(links_are_not_read_while_the_daemon_does_not_keep_up) {
+        ready();
+        forward_settle(forward);
+        ck_assert(!relays[0].paused);
+        unread = FORWARD_PAUSE_BYTES + 1;
+        forward_settle(forward);
+        ck_assert(relays[0].paused && relays[1].paused);
+        unread = FORWARD_RESUME_BYTES + 1;
+        forward_settle(forward);
+        ck_assert(relays[0].paused);
+        unread = 0;
+        forward_settle(forward);
+        ck_assert(!relays[0].paused && !relays[1].paused);
+}
+END_TEST
+
+/* Questions */
+
+START_TEST(a_question_goes_to_every_link) {
+        const RelayFrame *word = NULL;
+        uint64_t ref;
+
+        ready();
+        ref = resolve(far);
+        relay_resolves(0, CODE_NOT_HERE);
+        ck_assert_uint_eq(heard(CONTROL_RESOLVED, NULL), 0);
+        relay_resolves(1, CODE_OK);
+        ck_assert_uint_eq(heard(CONTROL_RESOLVED, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_OK);
+        ck_assert_uint_eq(word->control.n_body, CONTROL_LEASE_SIZE);
+        ck_assert_uint_eq(load_be64(word->control.ref.bytes + 8), ref);
+        ck_assert(address_equal(word->control.address, far));
+
+        send_packet(far, 0, 1); /* and the packet goes where the answer came from */
+        ck_assert_uint_eq(relay_packets(&relays[1], NULL), 1);
+}
+END_TEST
+
+START_TEST(not_here_only_when_all_say_so) {
+        const RelayFrame *word = NULL;
+
+        ready();
+        resolve(far);
+        relay_resolves(1, CODE_NOT_HERE);
+        relay_resolves(0, CODE_NOT_HERE);
+        ck_assert_uint_eq(heard(CONTROL_RESOLVED, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_NOT_HERE);
+}
+END_TEST
+
+START_TEST(without_a_link_that_could_answer_the_answer_is_settling) {
+        const RelayFrame *word = NULL;
+
+        daemon_synced();
+        resolve(far);
+        ck_assert_uint_eq(heard(CONTROL_RESOLVED, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_SETTLING);
+}
+END_TEST
+
+START_TEST(a_link_that_dies_is_not_waited_for) {
+        const RelayFrame *word = NULL;
+
+        ready();
+        resolve(far);
+        relay_resolves(1, CODE_NOT_HERE);
+        hang_up(0);
+        forward_tick(forward, MAX(forward_deadline(forward), UINT64_C(1)));
+        ck_assert_uint_eq(heard(CONTROL_RESOLVED, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_SETTLING);
+}
+END_TEST
+
+/* Links */
+
+START_TEST(the_daemon_is_told_of_links) {
+        const RelayFrame *word = NULL;
+
+        daemon_synced();
+        bring_up(0);
+        ck_assert_uint_gt(heard(CONTROL_LINKS, &word), 0);
+        ck_assert_uint_eq(word->control.value, 1 | 2 << 16);
+        ck_assert_uint_eq(heard(CONTROL_SYNCED, NULL), 1);
+        bring_up(1);
+        heard(CONTROL_LINKS, &word);
+        ck_assert_uint_eq(word->control.value, 2 | 2 << 16);
+        ck_assert_uint_eq(heard(CONTROL_SYNCED, NULL), 1); /* once is enough */
+        ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, NULL), 0);
+}
+END_TEST
+
+START_TEST(synced_waits_for_all_links_that_are_up) {
+        Control ping = { .verb = CONTROL_PING };
+
+        for (unsigned i = 0; i < N; i++) {
+                uplink_tick(uplinks[i], 1);
+                run();
+                relay_says(i, &ping, to_bridge);
+        }
+        daemon_synced();
+        ck_assert_uint_eq(heard(CONTROL_SYNCED, NULL), 0);
+        relay_says(0, &(Control){ .verb = CONTROL_SYNCED }, to_bridge);
+        ck_assert_uint_eq(heard(CONTROL_SYNCED, NULL), 0);
+        relay_says(1, &(Control){ .verb = CONTROL_SYNCED }, to_bridge);
+        ck_assert_uint_eq(heard(CONTROL_SYNCED, NULL), 1);
+}
+END_TEST
+
+START_TEST(a_dead_link_changes_the_path_and_others_carry_on) {
+        const RelayFrame *word = NULL;
+        unsigned left;
+
+        ready();
+        send_packet(far, 0, 1);
+        left = relay_packets(&relays[0], NULL) ? 1 : 0;
+        hang_up(1 - left);
+        ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, &word), 1);
+        ck_assert_uint_eq(word->control.value, 1);
+        heard(CONTROL_LINKS, &word);
+        ck_assert_uint_eq(word->control.value, 1 | 2 << 16);
+        send_packet(far, 0, 2);
+        ck_assert_uint_eq(relay_packets(&relays[left], NULL), 1);
+
+        hang_up(left);
+        ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, &word), 2);
+        bring_up(left);
+        ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, &word), 3); /* send what you have */
+        ck_assert_uint_eq(word->control.value, 3);
+}
+END_TEST
+
+START_TEST(the_shorter_link_is_preferred) {
+        for (unsigned i = 0; i < N; i++) {
+                Control pong = { .verb = CONTROL_PONG };
+                const RelayFrame *ping = NULL;
+
+                bring_up(i);
+                uplink_tick(uplinks[i], uplink_deadline(uplinks[i]));
+                run();
+                ck_assert_uint_eq(relay_heard(&relays[i], CONTROL_PING, &ping), 1);
+                pong.ref = ping->header.id;
+                if (i == 1) /* only this one answers: the other was never measured */
+                        relay_says(i, &pong, to_bridge);
+        }
+        lease(now_usec(CLOCK_REALTIME));
+        send_packet(far, 0, 1);
+        ck_assert_uint_eq(relay_packets(&relays[1], NULL), 1);
+}
+END_TEST
+
+START_TEST(a_relay_that_is_no_longer_configured_counts_as_dead) {
+        const RelayFrame *word = NULL;
+
+        ready();
+        forward_set_uplink(forward, 0, NULL);
+        ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, NULL), 1);
+        heard(CONTROL_LINKS, &word);
+        ck_assert_uint_eq(word->control.value, 1 | 1 << 16);
+        heard(CONTROL_LEASED, &word);
+        ck_assert_uint_eq(word->control.value, 1);
+}
+END_TEST
+
+Suite *check_suite(void) {
+        Suite *suite = suite_create("bridge forward");
+        TCase *leases = tcase_create("leases"), *out = tcase_create("out"),
+              *in = tcase_create("in"), *questions = tcase_create("questions"),
+              *links = tcase_create("links");
+
+        tcase_add_checked_fixture(leases, setup, teardown);
+        tcase_add_test(leases, leases_are_presented_before_synced);
+        tcase_add_test(leases, the_daemon_hears_on_how_many_links_a_process_is_known);
+        tcase_add_test(leases, a_renewed_lease_is_presented_everywhere_an_old_one_nowhere);
+        tcase_add_test(leases, who_leaves_is_reported_to_all);
+        tcase_add_test(leases, who_does_not_come_back_with_the_daemon_is_dropped);
+        tcase_add_test(leases, who_comes_back_with_the_daemon_stays);
+        suite_add_tcase(suite, leases);
+
+        tcase_add_checked_fixture(out, setup, teardown);
+        tcase_add_test(out, a_packet_goes_one_way_only);
+        tcase_add_test(out, a_link_that_knows_the_destination_is_taken);
+        tcase_add_test(out, the_next_link_is_tried_then_the_sender_hears_of_it);
+        tcase_add_test(out, settling_outweighs_not_here);
+        tcase_add_test(out, other_refusals_go_straight_to_the_sender);
+        tcase_add_test(out, a_relay_cannot_talk_to_processes_it_does_not_carry);
+        tcase_add_test(out, unleased_is_presented_again_and_sent_once_more);
+        tcase_add_loop_test(out, what_cannot_be_sent_is_refused, 0, ELEMENTSOF(refusals));
+        suite_add_tcase(suite, out);
+
+        tcase_add_checked_fixture(in, setup, teardown);
+        tcase_add_test(in, packets_from_elsewhere_reach_the_daemon);
+        tcase_add_test(in, without_a_daemon_the_sender_elsewhere_is_told_to_wait);
+        tcase_add_test(in, a_refusal_of_the_daemon_goes_back_where_the_packet_came_from);
+        tcase_add_test(in, links_are_not_read_while_the_daemon_does_not_keep_up);
+        suite_add_tcase(suite, in);
+
+        tcase_add_checked_fixture(questions, setup, teardown);
+        tcase_add_test(questions, a_question_goes_to_every_link);
+        tcase_add_test(questions, not_here_only_when_all_say_so);
+        tcase_add_test(questions, without_a_link_that_could_answer_the_answer_is_settling);
+        tcase_add_test(questions, a_link_that_dies_is_not_waited_for);
+        suite_add_tcase(suite, questions);
+
+        tcase_add_checked_fixture(links, setup, teardown);
+        tcase_add_test(links, the_daemon_is_told_of_links);
+        tcase_add_test(links, synced_waits_for_all_links_that_are_up);
+        tcase_add_test(links, a_dead_link_changes_the_path_and_others_carry_on);
+        tcase_add_test(links, the_shorter_link_is_preferred);
+        tcase_add_test(links, a_relay_that_is_no_longer_configured_counts_as_dead);
+        suite_add_tcase(suite, links);
+        return suite;
+}
