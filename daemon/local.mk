@@ -1,1 +1,52 @@
-# Nothing here yet.
+# p2pbusd. All but main.c is a library, so that tests can have its objects one by one.
+
+noinst_LTLIBRARIES += libp2pbus-daemon.la
+libp2pbus_daemon_la_SOURCES = \
+	%D%/gateway.c \
+	%D%/gateway.h \
+	%D%/lease.c \
+	%D%/lease.h \
+	%D%/listener.c \
+	%D%/listener.h \
+	%D%/manager.c \
+	%D%/manager.h \
+	%D%/monitor.c \
+	%D%/monitor.h \
+	%D%/names.c \
+	%D%/names.h \
+	%D%/outbox.c \
+	%D%/outbox.h \
+	%D%/peer.c \
+	%D%/peer.h \
+	%D%/policy.c \
+	%D%/policy.h \
+	%D%/query.c \
+	%D%/query.h \
+	%D%/quota.c \
+	%D%/quota.h \
+	%D%/registry.c \
+	%D%/registry.h \
+	%D%/route.c \
+	%D%/route.h \
+	%D%/settings.c \
+	%D%/settings.h \
+	%D%/words.c \
+	%D%/words.h \
+	$(NULL)
+libp2pbus_daemon_la_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DP2PBUS_SYSCONFDIR='"$(sysconfdir)"' \
+	-DP2PBUS_LOCALSTATEDIR='"$(localstatedir)"'
+libp2pbus_daemon_la_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+libp2pbus_daemon_la_LIBADD = \
+	libp2pbus-conf.la \
+	libp2pbus-secure.la \
+	libp2pbus-core.la \
+	$(SYSTEMD_LIBS)
+
+bin_PROGRAMS += p2pbusd
+p2pbusd_SOURCES = %D%/main.c
+p2pbusd_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+p2pbusd_LDADD = libp2pbus-daemon.la
+
+p2pbusconfdir = $(sysconfdir)/p2pbus
+dist_p2pbusconf_DATA = %D%/p2pbusd.conf

@@ -6,6 +6,8 @@ libp2pbus_core_la_SOURCES = \
 	%D%/control.c \
 	%D%/control.h \
 	%D%/err.h \
+	%D%/name.c \
+	%D%/name.h \
 	%D%/packet.c \
 	%D%/packet.h \
 	%D%/pid.c \

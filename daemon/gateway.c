@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#define HASH_NONFATAL_OOM 1
+
+#include "config.h"
+
+#include "daemon/gateway.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <utlist.h>
+
+#include "daemon/lease.h"
+#include "daemon/peer.h"
+#include "libsecure/signed-record.h"
+
+/* A question to the gateway; all who ask for one address share it. */
+struct Pending {
+        UT_hash_handle by_id, by_address;
+        uint64_t id; /* the unique half of our packet's id */
+        uint8_t address_bytes[12];
+        Address address;
+        uint64_t deadline_usec;
+        Waiter *waiters;
+};
+
+struct CachedLease {
+        UT_hash_handle hh;
+        uint8_t address_bytes[12]; /* as it was asked for, with or without TAG */
+        Address address;
+        uint64_t until_usec;
+        uint8_t bytes[CONTROL_LEASE_SIZE];
+};
+
+/* As a key of tables: no padding. */
+static void address_pack(Address address, uint8_t out[static 12]) {
+        store_be64(out, address.pid);
+        store_le32(out + 8, address.tag);
+}
+
+/* The note of the life before: STATE/gateway-seen. */
+static int note_path(const Manager *manager, char *out, size_t n_out) {
+        int n = snprintf(out, n_out, "%s/gateway-seen", manager->options.state_path);
+
+        return n > 0 && (size_t)n < n_out ? 0 : -ENAMETOOLONG;
+}
+
+static void note_write(const Manager *manager) {
+        char path[4096];
+
+        /* Without the note the next life answers sooner than it should: no more than that. */
+        if (note_path(manager, path, sizeof(path)) == 0)
+                (void)fd_close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+}
+
+void gateway_init(Manager *manager) {
+        char path[4096];
+
+        manager->gateway = (Gateway){
+                .expected = note_path(manager, path, sizeof(path)) == 0 && access(path, F_OK) == 0,
+        };
+}
+
+static void cache_remove(Gateway *gateway, CachedLease *cached) {
+        HASH_DELETE(hh, gateway->cache, cached);
+        free(cached);
+}
+
+static void cache_clear(Gateway *gateway) {
+        CachedLease *cached, *next;
+
+        HASH_ITER (hh, gateway->cache, cached, next)
+                cache_remove(gateway, cached);
+}
+
+void gateway_done(Manager *manager) {
+        char path[4096];
+
+        cache_clear(&manager->gateway);
+        if (!manager->gateway.was_here && note_path(manager, path, sizeof(path)) == 0)
+                (void)unlink(path); /* it may not be there */
+}
+
+bool gateway_is(const Gateway *gateway, const Peer *peer) {
+        return gateway->peer == peer;
+}
+
+/* Says what became of a packet or a question. @lease: NULL unless CODE_OK. */
+static void answer(Peer *peer, bool is_question, const PacketId *ref, Address address,
+                   ControlCode code, const uint8_t *lease) {
+        Control word = {
+                .verb = is_question ? CONTROL_RESOLVED : CONTROL_NOT_LOCAL,
+                .code = (uint16_t)code,
+                .value = RESOLVED_REMOTE,
+                .ref = *ref,
+                .address = address,
+                .body = lease,
+                .n_body = lease ? CONTROL_LEASE_SIZE : 0,
+        };
+
+        if (code != CODE_OK) {
+                peer->refused++;
+                peer->manager->counters.refused[code]++;
+        }
+        peer_say(peer, &word);
+}
+
+static void waiter_free(Manager *manager, Waiter *waiter) {
+        DL_DELETE(waiter->pending->waiters, waiter);
+        DL_DELETE2(waiter->peer->waiters, waiter, prev_peer, next_peer);
+        user_give(waiter->peer->user, QUOTA_REQUESTS, 1);
+        manager->gateway.n_waiters--;
+        free(waiter);
+}
+
+static void pending_free(Gateway *gateway, Pending *pending) {
+        HASH_DELETE(by_id, gateway->by_id, pending);
+        HASH_DELETE(by_address, gateway->by_address, pending);
+        free(pending);
+}
+
+/* Answers everybody who asked and forgets the question. */
+static void pending_answer(Manager *manager, Pending *pending, ControlCode code,
+                           const uint8_t *lease) {
+        while (pending->waiters) {
+                Waiter *waiter = pending->waiters;
+                Peer *peer = waiter->peer;
+                bool is_question = waiter->is_question;
+                PacketId ref = waiter->ref;
+
+                waiter_free(manager, waiter);
+                answer(peer, is_question, &ref, pending->address, code, lease);
+        }
+        pending_free(&manager->gateway, pending);
+}
+
+void gateway_forget_waiters(Peer *peer) {
+        /* A question that nobody waits for any more ends with its answer or its time. */
+        while (peer->waiters)
+                waiter_free(peer->manager, peer->waiters);
+}
+
+ControlCode gateway_claim(Peer *peer) {
+        Gateway *gateway = &peer->manager->gateway;
+
+        if (!peer->caps.gateway || peer->owned_names)
+                return CODE_DENIED;
+        if (gateway->peer == peer)
+                return CODE_OK;
+        if (gateway->peer)
+                return CODE_BUSY;
+        gateway->peer = peer;
+        gateway->was_here = true;
+        gateway->synced = false;
+        gateway->links_up = gateway->links_configured = 0;
+        note_write(peer->manager);
+        return CODE_OK;
+}
+
+void gateway_start(Manager *manager) {
+        Peer *gateway = manager->gateway.peer, *peer;
+        char text[PID_TAGGED_SIZE];
+
+        DL_FOREACH (manager->peers, peer)
+                if (peer->state == PEER_ATTACHED && peer != gateway)
+                        lease_hand_over(peer);
+        peer_say(gateway, &(Control){ .verb = CONTROL_SYNCED });
+        manager_notice(manager);
+        log_write(&manager->log, LOG_LEVEL_INFO,
+                  &(LogFields){ .peer = address_format(gateway->entry.address, text) },
+                  "gateway attached");
+}
+
+void gateway_remove(Peer *peer) {
+        Manager *manager = peer->manager;
+        Gateway *gateway = &manager->gateway;
+        Pending *pending, *next;
+        char text[PID_TAGGED_SIZE];
+
+        if (gateway->peer != peer)
+                return;
+        gateway->peer = NULL;
+        gateway->synced = false;
+        gateway->links_up = gateway->links_configured = 0;
+        HASH_ITER (by_id, gateway->by_id, pending, next)
+                pending_answer(manager, pending, CODE_NO_ROUTE, NULL);
+        cache_clear(gateway);
+        manager_notice(manager);
+        log_write(&manager->log, LOG_LEVEL_INFO,
+                  &(LogFields){ .peer = address_format(peer->entry.address, text) },
+                  "gateway left");
+}
+
+/* What can be said of an address that is neither here nor can be asked for. */
+static ControlCode absence(const Peer *asker, Address address) {
+        const Manager *manager = asker->manager;
+        const Gateway *gateway = &manager->gateway;
+
+        if (asker->off_host && !gateway->peer && gateway->expected && !gateway->was_here &&
+            manager_is_young(manager))
+                return CODE_SETTLING; /* it will attach in a moment */
+        if (registry_has_left(&manager->registry, address))
+                return CODE_GONE;
+        return asker->off_host && gateway->was_here ? CODE_NO_ROUTE : CODE_NOT_HERE;
+}
+
+static CachedLease *cache_find(const Manager *manager, const uint8_t address_bytes[static 12]) {
+        CachedLease *cached;
+
+        HASH_FIND(hh, manager->gateway.cache, address_bytes, 12, cached);
+        return cached && cached->until_usec > manager->now_usec ? cached : NULL;
+}
+
+static void cache_forget(Gateway *gateway, Address address) {
+        CachedLease *cached;
+        uint8_t key[12];
+
+        for (unsigned i = 0; i < 2; i++) {
+                address_pack(address, key);
+                HASH_FIND(hh, gateway->cache, key, sizeof(key), cached);
+                if (cached)
+                        cache_remove(gateway, cached);
+                address.tag = 0;
+        }
+}
+
+/* Best effort: what is not kept is asked for again. */
+static void cache_add(Manager *manager, Address address, const uint8_t *lease,
+                      const SignedRecord *record) {
+        Gateway *gateway = &manager->gateway;
+        uint64_t wall_usec = now_usec(CLOCK_REALTIME);
+        CachedLease *cached;
+
+        cache_forget(gateway, address);
+        if (HASH_COUNT(gateway->cache) >= GATEWAY_CACHE_MAX)
+                cache_remove(gateway, gateway->cache);
+        cached = calloc(1, sizeof(*cached));
+        if (!cached)
+                return;
+        address_pack(address, cached->address_bytes);
+        cached->address = address;
+        cached->until_usec =
+                manager->now_usec + MIN(GATEWAY_CACHE_USEC, record->not_after_usec - wall_usec);
+        memcpy(cached->bytes, lease, CONTROL_LEASE_SIZE);
+        HASH_ADD(hh, gateway->cache, address_bytes, 12, cached);
+        if (!cached->hh.tbl)
+                free(cached);
+}
+
+/* Asks the gateway. Return: NULL if there is no memory. */
+static Pending *pending_new(Manager *manager, Address address) {
+        Gateway *gateway = &manager->gateway;
+        Pending *pending = calloc(1, sizeof(*pending));
+        Control word = { .verb = CONTROL_RESOLVE, .address = address };
+        PacketId id;
+
+        if (!pending)
+                return NULL;
+        id = manager_packet_id(manager);
+        pending->id = load_be64(id.bytes + 8);
+        pending->address = address;
+        pending->deadline_usec = manager->now_usec + GATEWAY_ANSWER_USEC;
+        address_pack(address, pending->address_bytes);
+        HASH_ADD(by_id, gateway->by_id, id, sizeof(pending->id), pending);
+        if (!pending->by_id.tbl) {
+                free(pending);
+                return NULL;
+        }
+        HASH_ADD(by_address, gateway->by_address, address_bytes, 12, pending);
+        if (!pending->by_address.tbl) {
+                HASH_DELETE(by_id, gateway->by_id, pending);
+                free(pending);
+                return NULL;
+        }
+        peer_say_with_id(gateway->peer, &word, &id);
+        manager_wake_at(manager, pending->deadline_usec);
+        return pending;
+}
+
+static ControlCode wait_for_answer(Peer *asker, Address address, const PacketId *ref,
+                                   bool is_question) {
+        Manager *manager = asker->manager;
+        Gateway *gateway = &manager->gateway;
+        uint8_t key[12];
+        Pending *pending;
+        Waiter *waiter;
+
+        if (gateway->n_waiters >= GATEWAY_WAITERS_MAX)
+                return CODE_OVERLOAD;
+        if (user_take(asker->user, QUOTA_REQUESTS, 1) != 0)
+                return CODE_QUOTA;
+        address_pack(address, key);
+        HASH_FIND(by_address, gateway->by_address, key, sizeof(key), pending);
+        waiter = calloc(1, sizeof(*waiter));
+        if (waiter && !pending)
+                pending = pending_new(manager, address);
+        if (!waiter || !pending) {
+                free(waiter);
+                user_give(asker->user, QUOTA_REQUESTS, 1);
+                return CODE_OVERLOAD;
+        }
+        waiter->pending = pending;
+        waiter->peer = asker;
+        waiter->ref = *ref;
+        waiter->is_question = is_question;
+        DL_APPEND(pending->waiters, waiter);
+        DL_APPEND2(asker->waiters, waiter, prev_peer, next_peer);
+        gateway->n_waiters++;
+        return CODE_OK;
+}
+
+void gateway_resolve(Peer *asker, Address address, const PacketId *ref, bool is_question) {
+        Manager *manager = asker->manager;
+        const CachedLease *cached;
+        ControlCode code;
+        uint8_t key[12];
+
+        if (!asker->off_host || !manager->gateway.peer || pid_is_reserved(address.pid)) {
+                answer(asker, is_question, ref, address, absence(asker, address), NULL);
+                return;
+        }
+        address_pack(address, key);
+        cached = cache_find(manager, key);
+        if (cached) {
+                answer(asker, is_question, ref, address, CODE_OK, cached->bytes);
+                return;
+        }
+        code = wait_for_answer(asker, address, ref, is_question);
+        if (code != CODE_OK)
+                answer(asker, is_question, ref, address, code, NULL);
+}
+
+/* Checks the lease that is to be believed for @address. Return: CODE_OK, or what is wrong. */
+static ControlCode check_lease(Manager *manager, Address address, const Control *word) {
+        SignedRecordCheck check = {
+                .type = SIGNED_RECORD_LEASE,
+                .now_usec = now_usec(CLOCK_REALTIME),
+        };
+        SignedRecord record;
+        KeyHash hash;
+
+        switch (signed_record_verify(word->body, word->n_body, &check, &record)) {
+        case 0:
+                break;
+        case SIGNED_RECORD_E_CLOCK:
+                return CODE_CLOCK;
+        case SIGNED_RECORD_E_EXPIRED:
+                return CODE_NOT_HERE;
+        default:
+                return CODE_BAD_SIGNATURE;
+        }
+        hash = key_hash(&record.signer);
+        if (hash.address.pid != address.pid ||
+            (address.tag != 0 && hash.address.tag != address.tag))
+                return CODE_WRONG_KEY;
+        if ((record.flags & SIGNED_RECORD_WITHDRAWN) || key_is_zero(&record.lease.bridge))
+                return CODE_NOT_HERE;
+        cache_add(manager, address, word->body, &record);
+        return CODE_OK;
+}
+
+void gateway_on_resolved(Manager *manager, const Control *word) {
+        uint64_t id = load_be64(word->ref.bytes + 8);
+        ControlCode code = word->code < _CODE_MAX ? (ControlCode)word->code : CODE_NO_ROUTE;
+        Gateway *gateway = &manager->gateway;
+        Pending *pending;
+
+        HASH_FIND(by_id, gateway->by_id, &id, sizeof(id), pending);
+        if (!pending)
+                return; /* too late: those who asked were answered */
+        if (code == CODE_OK)
+                code = check_lease(manager, pending->address, word);
+        if ((code == CODE_NOT_HERE || code == CODE_NO_ROUTE) && !gateway->synced)
+                code = CODE_SETTLING;
+        if (code == CODE_NOT_HERE && registry_has_left(&manager->registry, pending->address))
+                code = CODE_GONE;
+        pending_answer(manager, pending, code, code == CODE_OK ? word->body : NULL);
+}
+
+void gateway_on_time(Manager *manager) {
+        Gateway *gateway = &manager->gateway;
+        Pending *pending, *next;
+
+        /* In the order in which they were made, which is that of their deadlines. */
+        HASH_ITER (by_id, gateway->by_id, pending, next) {
+                if (pending->deadline_usec > manager->now_usec) {
+                        manager_wake_at(manager, pending->deadline_usec);
+                        return;
+                }
+                pending_answer(manager, pending, CODE_TIMEOUT, NULL);
+        }
+}
+
+void gateway_on_synced(Manager *manager) {
+        manager->gateway.synced = true;
+}
+
+void gateway_on_links(Manager *manager, uint32_t value) {
+        manager->gateway.links_up = value & 0xffff;
+        manager->gateway.links_configured = value >> 16;
+}
+
+void gateway_on_leased(Manager *manager, const Control *word) {
+        RegistryEntry *entry;
+
+        if (registry_find(&manager->registry, word->address, &entry) != 0)
+                return; /* it left meanwhile */
+        lease_on_leased(container_of(entry, Peer, entry), word->code, word->value);
+}
+
+void gateway_on_path_changed(Manager *manager, uint32_t generation) {
+        Peer *peer;
+
+        cache_clear(&manager->gateway);
+        DL_FOREACH (manager->peers, peer)
+                if (peer->state == PEER_ATTACHED && peer->off_host && peer != manager->gateway.peer)
+                        peer_say(peer,
+                                 &(Control){ .verb = CONTROL_PATH_CHANGED, .value = generation });
+}
+
+void gateway_on_error(Manager *manager, const Control *word, Address to) {
+        RegistryEntry *entry;
+
+        cache_forget(&manager->gateway, word->address);
+        if (registry_find(&manager->registry, to, &entry) != 0) {
+                manager->counters.words_dropped++;
+                return;
+        }
+        peer_say_error(container_of(entry, Peer, entry),
+                       word->code < _CODE_MAX ? (ControlCode)word->code : CODE_NO_ROUTE, &word->ref,
+                       word->address);
+}

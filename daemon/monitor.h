@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Monitors: processes that watch packets go by
+ *
+ * A monitor gets copies, lossily: one that does not read slows nobody, it loses packets, which is
+ * counted. Everybody is told when the first one comes and when the last one goes.
+ */
+
+#include <stdint.h>
+
+#include "libcore/control.h"
+
+typedef struct Manager Manager;
+typedef struct Peer Peer;
+
+typedef struct Monitor Monitor;
+struct Monitor {
+        Monitor *prev, *next;
+        Peer *peer;
+        uint32_t level;  /* MONITOR_HEADERS, MONITOR_FULL */
+        Address address; /* only packets from or to it; PID_NONE: all */
+};
+
+typedef struct Monitors {
+        Monitor *list;
+        unsigned n;
+} Monitors;
+
+/* Handles MONITOR. @ret_level: what was granted. Return: what to answer; CODE_OK. */
+ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *ret_level);
+void monitor_remove(Peer *peer);
+/* Shows @packet, as it goes to its receiver, to everybody who watches. */
+void monitor_show(Manager *manager, const uint8_t *packet, size_t size);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Names on this host, and who provides them
+ *
+ * A name may have several providers, all of one uid. Each is one OwnedName, in the list of the
+ * name's and in the list of its process's.
+ */
+
+#include <stdint.h>
+#include <uthash.h>
+
+#include "libcore/control.h"
+
+#define NAMES_PROVIDERS_MAX 256
+
+typedef struct Peer Peer;
+typedef struct Name Name;
+typedef struct OwnedName OwnedName;
+
+struct OwnedName {
+        Name *name;
+        Peer *peer;
+        OwnedName *prev, *next;           /* the name's */
+        OwnedName *prev_peer, *next_peer; /* the process's */
+};
+
+struct Name {
+        UT_hash_handle hh;
+        OwnedName *owners;
+        uint32_t n_owners;
+        char text[]; /* ends in a NUL */
+};
+
+typedef struct Names {
+        Name *table;
+} Names;
+
+/* Handles OWN: policy, limits, grammar. Return: what to answer; CODE_OK. */
+ControlCode names_own(Peer *peer, uint32_t value, const char *name, size_t n_name);
+/* Releases all of a process's. */
+void names_release_all(Peer *peer);
+/* @name's entry, or NULL. */
+const Name *names_find(const Names *names, const char *name, size_t n_name);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/outbox.h"
+
+#include "libcore/err.h"
+
+void outbox_init(Outbox *outbox, Stream *stream) {
+        *outbox = (Outbox){
+                .stream = stream,
+                .runs = outbox->inline_runs,
+                .n_room = OUTBOX_RUNS_INLINE,
+        };
+}
+
+static OutboxRun *run_at(Outbox *outbox, uint32_t i) {
+        return &outbox->runs[(outbox->first + i) % outbox->n_room];
+}
+
+static void run_release(OutboxRun *run) {
+        usage_release(run->usage, run->charged, run->packets, run->fds);
+}
+
+void outbox_done(Outbox *outbox) {
+        for (uint32_t i = 0; i < outbox->n_runs; i++)
+                run_release(run_at(outbox, i));
+        if (outbox->runs != outbox->inline_runs)
+                free(outbox->runs);
+        outbox_init(outbox, outbox->stream);
+}
+
+static int outbox_grow(Outbox *outbox) {
+        uint32_t n_room = outbox->n_room * 4;
+        OutboxRun *runs = malloc(n_room * sizeof(*runs));
+
+        if (!runs)
+                return err_origin(-ENOMEM);
+        for (uint32_t i = 0; i < outbox->n_runs; i++)
+                runs[i] = *run_at(outbox, i);
+        if (outbox->runs != outbox->inline_runs)
+                free(outbox->runs);
+        outbox->runs = runs;
+        outbox->n_room = n_room;
+        outbox->first = 0;
+        return 0;
+}
+
+int outbox_reserve(Outbox *outbox, Usage *usage, size_t size, const int *fds, size_t n_fds,
+                   uint64_t now_usec, uint8_t **ret_data) {
+        OutboxRun *last = outbox->n_runs > 0 ? run_at(outbox, outbox->n_runs - 1) : NULL;
+        int r;
+
+        if (!last || last->usage != usage || last->charged + size > OUTBOX_RUN_MAX) {
+                if (outbox->n_runs == outbox->n_room) {
+                        r = outbox_grow(outbox);
+                        if (r < 0)
+                                return err_trace(r);
+                }
+                last = NULL;
+        }
+        if (usage_charge(usage, size, 1, n_fds) != 0)
+                return OUTBOX_E_QUOTA;
+        r = stream_queue(outbox->stream, size, fds, n_fds, ret_data);
+        if (r < 0) {
+                usage_release(usage, size, 1, n_fds);
+                return err_trace(r);
+        }
+        if (!last) {
+                last = run_at(outbox, outbox->n_runs++);
+                *last = (OutboxRun){ .usage = usage, .since_usec = now_usec };
+        }
+        last->bytes += (uint32_t)size;
+        last->charged += (uint32_t)size;
+        last->packets++;
+        last->fds += (uint32_t)n_fds;
+        outbox->n_packets++;
+        return 0;
+}
+
+void outbox_written(Outbox *outbox, size_t n) {
+        while (n > 0) {
+                OutboxRun *run = run_at(outbox, 0);
+                size_t here = n < run->bytes ? n : run->bytes;
+
+                run->bytes -= (uint32_t)here;
+                n -= here;
+                if (run->bytes > 0)
+                        break;
+                outbox->n_packets -= run->packets;
+                run_release(run);
+                outbox->first = (outbox->first + 1) % outbox->n_room;
+                outbox->n_runs--;
+        }
+        if (outbox->n_runs == 0 && outbox->runs != outbox->inline_runs) {
+                free(outbox->runs);
+                outbox_init(outbox, outbox->stream);
+        }
+}
+
+void outbox_discard(Outbox *outbox) {
+        struct iovec iov[STREAM_IOVECS];
+        size_t n_iov, n_fds;
+        const int *fds;
+
+        while (stream_peek(outbox->stream, iov, &n_iov, &fds, &n_fds) == 0) {
+                size_t n = 0;
+
+                for (size_t i = 0; i < n_iov; i++)
+                        n += iov[i].iov_len;
+                stream_written(outbox->stream, n);
+                outbox_written(outbox, n);
+        }
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * What waits to be written to one process, and who pays for it
+ *
+ * The bytes are in the Stream. Beside them stand runs, in the same order: so many bytes and packets
+ * on behalf of this Usage, queued since then. A run is released when its last byte was written;
+ * neighbours of one payer are joined up to a size, so that a long stream is released as it goes.
+ */
+
+#include <stdint.h>
+
+#include "daemon/quota.h"
+#include "libcore/stream.h"
+
+#define OUTBOX_RUN_MAX 65536 /* bytes; a single packet may be more */
+#define OUTBOX_RUNS_INLINE 2
+
+typedef struct OutboxRun {
+        Usage *usage;
+        uint32_t bytes; /* not yet written */
+        uint32_t charged;
+        uint32_t packets;
+        uint32_t fds;
+        uint64_t since_usec;
+} OutboxRun;
+
+typedef struct Outbox {
+        Stream *stream;  /* the connection's, borrowed */
+        OutboxRun *runs; /* a ring: inline_runs, or on the heap */
+        uint32_t n_room, first, n_runs;
+        uint64_t n_packets;
+        OutboxRun inline_runs[OUTBOX_RUNS_INLINE];
+} Outbox;
+
+enum {
+        _OUTBOX_E_SUCCESS,
+
+        OUTBOX_E_QUOTA,
+};
+
+void outbox_init(Outbox *outbox, Stream *stream);
+/* Releases all charges; the stream is its owner's to free. */
+void outbox_done(Outbox *outbox);
+
+/*
+ * Charges @usage and reserves @size bytes for one frame. @fds are the stream's on success only.
+ * Return: 0, OUTBOX_E_QUOTA, -ENOMEM.
+ */
+int outbox_reserve(Outbox *outbox, Usage *usage, size_t size, const int *fds, size_t n_fds,
+                   uint64_t now_usec, uint8_t **ret_data);
+/* The stream has written @n bytes: releases what was charged for them. */
+void outbox_written(Outbox *outbox, size_t n);
+/* Nobody will read them: drops all. */
+void outbox_discard(Outbox *outbox);
+
+static inline size_t outbox_size(const Outbox *outbox) {
+        return stream_output_size(outbox->stream);
+}
+
+/* When the oldest byte that waits was queued; 0 if nothing waits. */
+static inline uint64_t outbox_since(const Outbox *outbox) {
+        return outbox->n_runs > 0 ? outbox->runs[outbox->first].since_usec : 0;
+}

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "daemon/peer.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <utlist.h>
+
+#include "daemon/lease.h"
+#include "daemon/route.h"
+#include "libcore/err.h"
+#include "libcore/stream-socket.h"
+#include "libsecure/crypto.h"
+
+/* Two keys with one PID are absurd; one key at two users is theft. */
+#define MESSAGE_ID_KEY_THEFT "5c1d7f0a3f6d4b57a9be0c9b3e7a64d1"
+
+#define FIRST_FRAME_MAX (FRAME_PREFIX_SIZE + ATTACH_SIZE)
+
+/* Somebody who is told when there is room again. */
+struct Waiting {
+        UT_hash_handle hh;
+        struct {
+                uint64_t sender_pid, pid;
+                uint32_t sender_tag, tag;
+        } key;
+};
+
+static size_t queue_limit(const Peer *peer) {
+        const Config *config = &peer->manager->config;
+
+        return MIN(config->connection_queue, config->limits.max[QUOTA_BYTES] / 4);
+}
+
+static int peer_greet(Peer *peer) {
+        Manager *manager = peer->manager;
+        FramePrefix prefix = { .size = FRAME_PREFIX_SIZE + HELLO_SIZE, .type = FRAME_HELLO };
+        Hello hello = {
+                .proto_min = 1,
+                .proto_max = 1,
+                .os_pid = peer->creds.os_pid,
+                .uid = peer->creds.uid,
+                .gid = peer->creds.gid,
+                .flags = manager_hello_flags(manager),
+                .now_usec = now_usec(CLOCK_REALTIME),
+        };
+        uint8_t *data;
+        int r;
+
+        memcpy(hello.instance, manager->instance, sizeof(hello.instance));
+        crypto_random(hello.nonce, sizeof(hello.nonce));
+        hello_encode(&hello, peer->hello);
+
+        r = outbox_reserve(&peer->outbox, peer->self, prefix.size, NULL, 0, manager->now_usec,
+                           &data);
+        if (r != 0)
+                return err_origin(-ENOBUFS);
+        frame_prefix_encode(&prefix, data);
+        memcpy(data + FRAME_PREFIX_SIZE, peer->hello, HELLO_SIZE);
+        peer_touch(peer);
+        return 0;
+}
+
+int peer_new(Manager *manager, int fd, User *user, const Credentials *credentials, Peer **ret) {
+        struct epoll_event event = { .events = EPOLLIN };
+        Peer *peer;
+        int r;
+
+        peer = calloc(1, sizeof(*peer));
+        if (!peer)
+                return err_origin(-ENOMEM);
+        peer->manager = manager;
+        peer->fd = -EBADF;
+        peer->creds = *credentials;
+        peer->creds.groups = NULL;
+        peer->creds.n_groups = 0;
+        peer->caps = policy_evaluate(&manager->policy, credentials);
+        peer->connected_usec = manager->now_usec;
+        peer->user = user;
+        user->n_refs++;
+
+        r = user_take(user, QUOTA_UNATTACHED, 1);
+        if (r != 0) {
+                user_unref(user);
+                free(peer);
+                return err_origin(-EDQUOT);
+        }
+        if (user_take(user, QUOTA_CONNECTIONS, 1) != 0) {
+                user_give(user, QUOTA_UNATTACHED, 1);
+                user_unref(user);
+                free(peer);
+                return err_origin(-EDQUOT);
+        }
+        r = usage_get(user, user->uid, &peer->self);
+        if (r == 0)
+                r = stream_new(&peer->stream);
+        if (r == 0) {
+                stream_set_pool(peer->stream, manager->pool);
+                outbox_init(&peer->outbox, peer->stream);
+                peer->hello = malloc(HELLO_SIZE);
+                r = peer->hello ? peer_greet(peer) : err_origin(-ENOMEM);
+        }
+        event.data.ptr = peer;
+        if (r == 0 && epoll_ctl(manager->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+                r = err_origin(-errno);
+        DL_APPEND(manager->peers, peer);
+        DL_APPEND2(manager->unattached, peer, prev_unattached, next_unattached);
+        manager->n_peers++;
+        if (r < 0) {
+                peer_kill(peer);
+                return err_trace(r);
+        }
+        manager_wake_at(manager, peer->connected_usec + manager->config.attach_timeout_usec);
+        peer->fd = fd; /* last: until here the caller still owns it */
+        *ret = peer;
+        return 0;
+}
+
+static void waiting_clear(Peer *peer) {
+        Waiting *waiting, *next;
+
+        HASH_ITER (hh, peer->waiting, waiting, next) {
+                HASH_DELETE(hh, peer->waiting, waiting);
+                free(waiting);
+        }
+}
+
+/*
+ * Until the end of the turn it may still stand in the batch of epoll's events, in the list of
+ * those to be written, and on the stack of whoever handles its frame.
+ */
+void peer_kill(Peer *peer) {
+        Manager *manager = peer->manager;
+
+        if (peer->state == PEER_DEAD)
+                return;
+        if (peer->state == PEER_ATTACHED) {
+                gateway_forget_waiters(peer);
+                lease_remove(peer);
+                names_release_all(peer);
+                monitor_remove(peer);
+                registry_remove(&manager->registry, &peer->entry);
+                gateway_remove(peer);
+        } else {
+                DL_DELETE2(manager->unattached, peer, prev_unattached, next_unattached);
+                user_give(peer->user, QUOTA_UNATTACHED, 1);
+        }
+        manager->counters.lost_at_close += peer->outbox.n_packets;
+        peer->state = PEER_DEAD;
+        DL_DELETE(manager->peers, peer);
+        manager->n_peers--;
+        user_give(peer->user, QUOTA_CONNECTIONS, 1);
+        LL_PREPEND2(manager->dead, peer, next_dead);
+        /* Closing takes it out of the epoll set too. */
+        peer->fd = fd_close(peer->fd);
+}
+
+Peer *peer_free(Peer *peer) {
+        if (!peer)
+                return NULL;
+        if (peer->outbox.stream)
+                outbox_done(&peer->outbox);
+        if (peer->self) {
+                usage_release(peer->self, peer->input_charged, 0, 0);
+                usage_unref(peer->self);
+        }
+        usage_unref(peer->route.usage);
+        stream_free(peer->stream);
+        waiting_clear(peer);
+        user_unref(peer->user);
+        free(peer->hello);
+        free(peer);
+        return NULL;
+}
+
+void peer_log(Peer *peer, LogLevel level, const char *message_id, const char *reason,
+              const char *format, ...) {
+        Manager *manager = peer->manager;
+        LogFields fields = { .message_id = message_id, .reason = reason, .uid = &peer->user->uid };
+        char address[PID_TAGGED_SIZE], text[256], tail[64] = "";
+        uint32_t n_suppressed;
+        va_list args;
+
+        if (!log_rate_pass(&peer->user->log_rate, manager->now_usec, &n_suppressed))
+                return;
+        if (n_suppressed > 0)
+                (void)snprintf(tail, sizeof(tail), " (%u more about this user not shown)",
+                               n_suppressed);
+        if (peer->entry.address.pid != PID_NONE)
+                fields.peer = address_format(peer->entry.address, address);
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        log_write(&manager->log, level, &fields, "%s (os pid %u%s%s)%s", text, peer->creds.os_pid,
+                  peer->comm[0] != '\0' ? ", " : "", peer->comm, tail);
+}
+
+void peer_touch(Peer *peer) {
+        if (outbox_size(&peer->outbox) >= PEER_FLUSH_SIZE && !peer->wants_out)
+                peer_flush(peer);
+        if (peer->is_dirty)
+                return;
+        peer->is_dirty = true;
+        LL_PREPEND2(peer->manager->dirty, peer, next_dirty);
+}
+
+static void peer_want_out(Peer *peer, bool wants_out) {
+        struct epoll_event event = {
+                .events = EPOLLIN | (wants_out ? EPOLLOUT : 0),
+                .data.ptr = peer,
+        };
+
+        if (peer->wants_out == wants_out)
+                return;
+        peer->wants_out = wants_out;
+        /* Cannot fail for a descriptor in the set. */
+        (void)epoll_ctl(peer->manager->epoll_fd, EPOLL_CTL_MOD, peer->fd, &event);
+}
+
+/* Everybody who was refused here hears that it is worth another try. */
+static void peer_tell_space(Peer *peer) {
+        Manager *manager = peer->manager;
+        Waiting *waiting, *next;
+        RegistryEntry *entry;
+
+        HASH_ITER (hh, peer->waiting, waiting, next) {
+                Address sender = { waiting->key.sender_pid, waiting->key.sender_tag };
+                Control word = {
+                        .verb = CONTROL_QUEUE_SPACE,
+                        .address = { waiting->key.pid, waiting->key.tag },
+                };
+
+                HASH_DELETE(hh, peer->waiting, waiting);
+                free(waiting);
+                if (registry_find(&manager->registry, sender, &entry) == 0)
+                        peer_say(container_of(entry, Peer, entry), &word);
+        }
+}
+
+void peer_flush(Peer *peer) {
+        size_t n;
+        int r = 0;
+
+        if (peer->state == PEER_DEAD)
+                return;
+        while (outbox_size(&peer->outbox) > 0 && !peer->output_dead) {
+                r = stream_socket_write(peer->stream, peer->fd, &n);
+                if (r != 0)
+                        break;
+                outbox_written(&peer->outbox, n);
+        }
+        if (r == STREAM_SOCKET_E_CLOSED || r < 0) {
+                /* What it said before it went is still to be read: the end comes from there. */
+                peer->output_dead = true;
+                peer->manager->counters.lost_at_close += peer->outbox.n_packets;
+                outbox_discard(&peer->outbox);
+        }
+        peer_want_out(peer, r == STREAM_SOCKET_E_AGAIN);
+        if (peer->waiting && outbox_size(&peer->outbox) < queue_limit(peer) / 2) {
+                peer->tells_space = true;
+                peer_touch(peer);
+        }
+}
+
+void peer_end_turn(Peer *peer) {
+        if (peer->state == PEER_DEAD)
+                return;
+        if (!peer->wants_out)
+                peer_flush(peer);
+        if (peer->tells_space) {
+                peer->tells_space = false;
+                peer_tell_space(peer);
+        }
+}
+
+void peer_reevaluate(Peer *peer) {
+        Manager *manager = peer->manager;
+        uint32_t *groups = NULL;
+        Credentials credentials;
+
+        if (credentials_read(peer->fd, &credentials, &groups) == 0)
+                peer->caps = policy_evaluate(&manager->policy, &credentials);
+        free(groups);
+        if (peer->state != PEER_ATTACHED)
+                return;
+        if (!peer->caps.off_host) {
+                lease_remove(peer);
+                peer->off_host = false;
+        }
+        if (peer->monitor && peer->caps.monitor == 0)
+                monitor_remove(peer);
+        if (!peer->caps.gateway)
+                gateway_remove(peer);
+}
+
+void peer_say_to(Peer *peer, const Control *word, Address dst) {
+        Manager *manager = peer->manager;
+        static const PacketId none;
+        uint8_t *data;
+
+        if (peer->state == PEER_DEAD || peer->output_dead)
+                return;
+        if (outbox_size(&peer->outbox) > queue_limit(peer) + PEER_WORD_RESERVE ||
+            outbox_reserve(&peer->outbox, peer->self, control_packet_size(word), NULL, 0,
+                           manager->now_usec, &data) != 0) {
+                manager->counters.words_dropped++;
+                return;
+        }
+        control_packet_encode(word, (Address){ PID_DAEMON, 0 }, dst, &none, data);
+        peer_touch(peer);
+}
+
+void peer_say(Peer *peer, const Control *word) {
+        peer_say_to(peer, word, peer->entry.address);
+}
+
+void peer_say_with_id(Peer *peer, const Control *word, const PacketId *id) {
+        Manager *manager = peer->manager;
+        uint8_t *data;
+
+        if (peer->state == PEER_DEAD || peer->output_dead)
+                return;
+        if (outbox_reserve(&peer->outbox, peer->self, control_packet_size(word), NULL, 0,
+                           manager->now_usec, &data) != 0) {
+                manager->counters.words_dropped++;
+                return;
+        }
+        control_packet_encode(word, (Address){ PID_DAEMON, 0 }, peer->entry.address, id, data);
+        peer_touch(peer);
+}
+
+void peer_say_error(Peer *peer, ControlCode code, const PacketId *ref, Address address) {
+        peer_say(peer, &(Control){ .verb = CONTROL_ERROR,
+                                   .code = (uint16_t)code,
+                                   .ref = *ref,
+                                   .address = address });
+}
+
+void peer_refuse(Peer *peer, ControlCode code, const char *reason, const char *text) {
+        static const PacketId none;
+
+        if (peer->state == PEER_DEAD)
+                return;
+        if (code == CODE_VIOLATION)
+                peer->manager->counters.violations++;
+        peer->manager->counters.refused[code]++;
+        peer_log(peer, LOG_LEVEL_WARNING, NULL, reason, "%s, disconnecting", text);
+        peer_say_error(peer, code, &none, peer->entry.address);
+        peer_flush(peer);
+        peer_kill(peer);
+}
+
+void peer_dismiss(Peer *peer, ControlCode code) {
+        peer_say(peer, &(Control){ .verb = CONTROL_GOODBYE, .code = (uint16_t)code });
+        peer_flush(peer);
+        peer_kill(peer);
+}
+
+bool peer_has_room(const Peer *peer, size_t size) {
+        return outbox_size(&peer->outbox) + size <= queue_limit(peer);
+}
+
+void peer_wait(Peer *peer, Address sender, Address address) {
+        Waiting *waiting, *found;
+
+        if (HASH_COUNT(peer->waiting) >= PEER_WAITING_MAX)
+                return; /* it has its back-off */
+        waiting = calloc(1, sizeof(*waiting));
+        if (!waiting)
+                return;
+        waiting->key.sender_pid = sender.pid;
+        waiting->key.sender_tag = sender.tag;
+        waiting->key.pid = address.pid;
+        waiting->key.tag = address.tag;
+        HASH_FIND(hh, peer->waiting, &waiting->key, sizeof(waiting->key), found);
+        if (found)
+                free(waiting);
+        else
+                HASH_ADD(hh, peer->waiting, key, sizeof(waiting->key), waiting);
+}
+
+/* For people who look at lists: the name of the program, as the kernel has it. */
+static void read_comm(uint32_t os_pid, char out[static PEER_COMM_SIZE]) {
+        _cleanup_(fd_closep) int fd = -EBADF;
+        char path[64];
+        ssize_t n = -1;
+
+        (void)snprintf(path, sizeof(path), "/proc/%u/comm", os_pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0)
+                n = read(fd, out, PEER_COMM_SIZE - 1);
+        if (n <= 0) {
+                memcpy(out, "-", 2);
+                return;
+        }
+        out[n] = '\0';
+        for (char *p = out; *p != '\0'; p++)
+                if (*p == '\n')
+                        *p = '\0';
+                else if ((unsigned char)*p < 0x20 || *p == 0x7f)
+                        *p = '?';
+}
+
+static void peer_welcome(Peer *peer, uint16_t granted) {
+        Manager *manager = peer->manager;
+        uint8_t body[CONTROL_WELCOME_SIZE];
+        Control word = {
+                .verb = CONTROL_WELCOME,
+                .value = granted,
+                .address = peer->entry.address,
+                .body = body,
+                .n_body = sizeof(body),
+        };
+
+        store_le64(body, manager->config.max_message);
+        store_le64(body + 8, queue_limit(peer));
+        store_le64(body + 16, manager->now_usec - manager->started_usec);
+        peer_say(peer, &word);
+}
+
+/* Somebody has this key already. Return: true if it made room. */
+static bool peer_make_room(Peer *peer, Peer *other, uint16_t flags) {
+        if (other->user != peer->user) {
+                /* Said of the one who was there too: one of the two has stolen the key. */
+                peer->entry.address = other->entry.address;
+                peer_log(other, LOG_LEVEL_WARNING, MESSAGE_ID_KEY_THEFT, "key_theft",
+                         "uid %u tried to attach with the key of this process: stolen?",
+                         peer->user->uid);
+                peer_refuse(peer, CODE_DENIED, "key_theft", "key is attached by another user");
+                return false;
+        }
+        if (!(flags & ATTACH_TAKEOVER)) {
+                peer_refuse(peer, CODE_BUSY, "busy", "key is attached already");
+                return false;
+        }
+        peer_dismiss(other, CODE_REPLACED);
+        return true;
+}
+
+/* The first and only thing that is read of a new connection. */
+static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
+        Manager *manager = peer->manager;
+        RegistryEntry *entry;
+        Attach attach;
+
+        switch (attach_verify(peer->hello, frame->data + FRAME_PREFIX_SIZE,
+                              frame->size - FRAME_PREFIX_SIZE, &attach)) {
+        case 0:
+                break;
+        case ATTACH_E_MALFORMED:
+                peer_refuse(peer, CODE_VIOLATION, "violation", "malformed ATTACH");
+                return;
+        case ATTACH_E_PROTO:
+                peer_refuse(peer, CODE_UNSUPPORTED, "attach_proto", "unknown protocol version");
+                return;
+        default:
+                peer_refuse(peer, CODE_BAD_SIGNATURE, "bad_signature",
+                            "signature of ATTACH does not verify");
+                return;
+        }
+        if (!user_attach_passes(peer->user, manager->now_usec)) {
+                peer_refuse(peer, CODE_RATE, "attach_rate", "too many attaches");
+                return;
+        }
+        if (!peer->caps.attach) {
+                peer_refuse(peer, CODE_DENIED, "attach_group", "not a member of AttachGroup=");
+                return;
+        }
+        entry = registry_find_kid(&manager->registry, attach.hash.kid);
+        if (entry && !peer_make_room(peer, container_of(entry, Peer, entry), attach.flags))
+                return;
+
+        memcpy(peer->entry.kid, attach.hash.kid, sizeof(peer->entry.kid));
+        peer->entry.address = attach.hash.address;
+        if (registry_add(&manager->registry, &peer->entry) != 0) {
+                peer_refuse(peer, CODE_QUOTA, "pid_collision", "too many keys with this PID");
+                return;
+        }
+
+        /* From here on it is attached. */
+        DL_DELETE2(manager->unattached, peer, prev_unattached, next_unattached);
+        user_give(peer->user, QUOTA_UNATTACHED, 1);
+        free(peer->hello);
+        peer->hello = NULL;
+        peer->state = PEER_ATTACHED;
+        peer->key = attach.key;
+        store_be64(peer->src_pid, attach.hash.address.pid);
+        for (unsigned i = 0; i < 4; i++)
+                peer->src_tag[i] = (uint8_t)(attach.hash.address.tag >> (24 - 8 * i));
+        peer->ephemeral = attach.flags & ATTACH_EPHEMERAL;
+        peer->off_host = (attach.flags & ATTACH_OFF_HOST) && peer->caps.off_host;
+        peer->attached_wall_usec = now_usec(CLOCK_REALTIME);
+        read_comm(peer->creds.os_pid, peer->comm);
+        manager->counters.attached++;
+
+        peer_welcome(peer, (uint16_t)(attach.flags & (ATTACH_EPHEMERAL | ATTACH_TAKEOVER)) |
+                                   (peer->off_host ? ATTACH_OFF_HOST : 0));
+        lease_hand_over(peer);
+}
+
+static void peer_on_frame(Peer *peer, const StreamFrame *frame) {
+        if (peer->state == PEER_ATTACHED && frame->prefix.type == FRAME_PACKET) {
+                route_packet(peer, frame);
+                return;
+        }
+        for (unsigned i = 0; i < frame->prefix.n_fds; i++)
+                (void)fd_close(frame->fds[i]);
+        if (peer->state == PEER_NEW && frame->prefix.type == FRAME_ATTACH &&
+            frame->prefix.n_fds == 0)
+                peer_on_attach(peer, frame);
+        else
+                peer_refuse(peer, CODE_VIOLATION, "violation",
+                            peer->state == PEER_NEW ? "something else came before ATTACH"
+                                                    : "frame that is no packet");
+}
+
+/* Half a frame is memory that this process makes us hold. */
+static void peer_charge_input(Peer *peer) {
+        size_t n = stream_input_size(peer->stream);
+
+        if (n == peer->input_charged)
+                return;
+        usage_charge_anyway(peer->self, n, 0, 0);
+        usage_release(peer->self, peer->input_charged, 0, 0);
+        peer->input_charged = n;
+}
+
+static void peer_read(Peer *peer) {
+        Manager *manager = peer->manager;
+        StreamFrame frame;
+        size_t n;
+        int r, c;
+
+        stream_lend(peer->stream, manager->read_buffer, MANAGER_READ_SIZE);
+        r = stream_socket_read(peer->stream, peer->fd, &n);
+        c = r == 0 ? stream_pop(peer->stream, &frame) : STREAM_E_EMPTY;
+        while (c == 0) {
+                peer_on_frame(peer, &frame);
+                if (peer->state == PEER_DEAD)
+                        return;
+                c = stream_pop(peer->stream, &frame);
+        }
+        if (c == STREAM_E_VIOLATION || r == STREAM_SOCKET_E_VIOLATION ||
+            (peer->state == PEER_NEW && stream_input_size(peer->stream) > FIRST_FRAME_MAX))
+                peer_refuse(peer, CODE_VIOLATION, "violation", "malformed frame");
+        else if (r == STREAM_SOCKET_E_CLOSED)
+                peer_kill(peer);
+        else if (r < 0 || stream_settle(peer->stream) < 0)
+                peer_refuse(peer, CODE_OVERLOAD, "read_failed", "cannot read from it");
+        else
+                peer_charge_input(peer);
+}
+
+void peer_on_io(Peer *peer, uint32_t events) {
+        if (peer->state == PEER_DEAD)
+                return;
+        if (events & EPOLLOUT)
+                peer_flush(peer);
+        if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+                peer_read(peer);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "daemon/query.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <utlist.h>
+
+#include "daemon/peer.h"
+
+#define ANSWER_MAX 60000 /* bytes of text in one packet */
+
+static void write_status(FILE *out, const Manager *manager) {
+        const Gateway *gateway = &manager->gateway;
+        const Counters *counters = &manager->counters;
+        char text[KEY_TEXT_SIZE];
+        uint64_t refused = 0;
+
+        fprintf(out, "version\t%s\ninstance\t", PACKAGE_VERSION);
+        for (unsigned i = 0; i < sizeof(manager->instance); i++)
+                fprintf(out, "%02x", manager->instance[i]);
+        fprintf(out, "\nuptime_usec\t%" PRIu64 "\n", manager->now_usec - manager->started_usec);
+        fprintf(out, "bus\t%s\n", manager->options.user_bus ? "user" : "system");
+        fprintf(out, "processes\t%u\n", registry_size(&manager->registry));
+        fprintf(out, "connections\t%" PRIu32 "\n", manager->n_peers);
+        fprintf(out, "gateway\t%s\n", gateway->peer ? key_format(&gateway->peer->key, text) : "-");
+        fprintf(out, "links\t%" PRIu32 "/%" PRIu32 "\n", gateway->links_up,
+                gateway->links_configured);
+        fprintf(out, "synced\t%s\n", gateway->synced ? "yes" : "no");
+        fprintf(out, "monitors\t%u\n", manager->monitors.n);
+        fprintf(out, "queued_bytes\t%" PRIu64 "\n", manager->quota.memory_used);
+        fprintf(out, "packets_routed\t%" PRIu64 "\n", counters->packets_routed);
+        fprintf(out, "bytes_routed\t%" PRIu64 "\n", counters->bytes_routed);
+        for (unsigned i = 0; i < _CODE_MAX; i++)
+                refused += counters->refused[i];
+        fprintf(out, "packets_refused\t%" PRIu64 "\n", refused);
+        for (unsigned i = 0; i < _CODE_MAX; i++)
+                if (counters->refused[i] > 0)
+                        fprintf(out, "refused, %s\t%" PRIu64 "\n", control_code_text((uint16_t)i),
+                                counters->refused[i]);
+        fprintf(out, "accepted\t%" PRIu64 "\n", counters->accepted);
+        fprintf(out, "attached\t%" PRIu64 "\n", counters->attached);
+        fprintf(out, "turned_away\t%" PRIu64 "\n", counters->turned_away);
+        fprintf(out, "attach_timeouts\t%" PRIu64 "\n", counters->attach_timeouts);
+        fprintf(out, "violations\t%" PRIu64 "\n", counters->violations);
+        fprintf(out, "words_dropped\t%" PRIu64 "\n", counters->words_dropped);
+        fprintf(out, "lost_at_close\t%" PRIu64 "\n", counters->lost_at_close);
+        fprintf(out, "monitor_lost\t%" PRIu64 "\n", counters->monitor_lost);
+}
+
+/* Comma-separated words, or "-" if there are none. */
+static void write_word(FILE *out, bool *any, const char *word) {
+        fprintf(out, "%s%s", *any ? "," : "", word);
+        *any = true;
+}
+
+static void write_end_of_words(FILE *out, bool any) {
+        fputs(any ? "\t" : "-\t", out);
+}
+
+static void write_list(FILE *out, const Manager *manager) {
+        char text[KEY_TEXT_SIZE];
+        const Peer *peer;
+
+        DL_FOREACH (manager->peers, peer) {
+                const OwnedName *owned;
+                bool any = false;
+
+                if (peer->state != PEER_ATTACHED)
+                        continue;
+                fprintf(out, "%s\t%" PRIu32 "\t%" PRIu32 "\t%s\t", key_format(&peer->key, text),
+                        peer->user->uid, peer->creds.os_pid, peer->comm);
+                if (peer->ephemeral)
+                        write_word(out, &any, "ephemeral");
+                if (peer->off_host)
+                        write_word(out, &any, "off-host");
+                if (gateway_is(&manager->gateway, peer))
+                        write_word(out, &any, "gateway");
+                if (peer->monitor)
+                        write_word(out, &any, "monitor");
+                write_end_of_words(out, any);
+                any = false;
+                DL_FOREACH2(peer->owned_names, owned, next_peer)
+                write_word(out, &any, owned->name->text);
+                write_end_of_words(out, any);
+                fprintf(out, "%" PRIu64 "\n", peer->attached_wall_usec);
+        }
+}
+
+static void write_peers(FILE *out, const Manager *manager) {
+        char text[KEY_TEXT_SIZE];
+        const Peer *peer;
+
+        DL_FOREACH (manager->peers, peer) {
+                uint64_t since = outbox_since(&peer->outbox);
+
+                if (peer->state != PEER_ATTACHED)
+                        continue;
+                fprintf(out,
+                        "%s\t%" PRIu32 "\t%s\t%zu\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
+                        "\t%" PRIu64 "\n",
+                        key_format(&peer->key, text), peer->creds.os_pid, peer->comm,
+                        outbox_size(&peer->outbox), peer->outbox.n_packets,
+                        since > 0 ? manager->now_usec - since : 0, peer->packets_in,
+                        peer->packets_out, peer->refused);
+        }
+}
+
+/* Cuts between lines: each packet holds whole ones. */
+static void send_text(Peer *to, const PacketId *id, const char *text, size_t n_text) {
+        do {
+                Control word = { .verb = CONTROL_ANSWER,
+                                 .ref = *id,
+                                 .body = (const uint8_t *)text };
+                const char *end;
+
+                word.n_body = n_text;
+                if (n_text > ANSWER_MAX) {
+                        end = memrchr(text, '\n', ANSWER_MAX);
+                        word.n_body = end ? (size_t)(end - text) + 1 : ANSWER_MAX;
+                        word.value = 1;
+                }
+                peer_say(to, &word);
+                text += word.n_body;
+                n_text -= word.n_body;
+        } while (n_text > 0);
+}
+
+ControlCode query_answer(Peer *from, uint32_t what, const PacketId *id) {
+        static void (*const writers[])(FILE *, const Manager *) = {
+                [QUERY_STATUS] = write_status,
+                [QUERY_LIST] = write_list,
+                [QUERY_PEERS] = write_peers,
+        };
+        char *text = NULL;
+        size_t n_text = 0;
+        FILE *out;
+
+        if (what >= ELEMENTSOF(writers) || !writers[what])
+                return CODE_UNSUPPORTED;
+        out = open_memstream(&text, &n_text);
+        if (!out)
+                return CODE_OVERLOAD;
+        writers[what](out, from->manager);
+        if (fclose(out) != 0 || !peer_has_room(from, n_text)) {
+                free(text);
+                return CODE_QUOTA;
+        }
+        send_text(from, id, text, n_text);
+        free(text);
+        return CODE_OK;
+}

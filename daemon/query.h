@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/* Answers to QUERY: lines of text, fields between TABs; p2pbusctl(1) shows them. */
+
+#include <stdint.h>
+
+#include "libcore/control.h"
+
+typedef struct Peer Peer;
+
+/* Queues all of the answer. Return: CODE_OK, or why there is none. */
+ControlCode query_answer(Peer *from, uint32_t what, const PacketId *id);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Who pays for what the daemon holds
+ *
+ * Everything that a process can make the daemon hold is charged to a User, the uid. What lies in
+ * somebody's queue is charged to the receiver's User *on behalf of* the sender's: that pair is a
+ * Usage. A sender gets only a share of what is left, smaller the more uids hold shares, so that no
+ * stranger can fill a queue; charges on behalf of oneself are limited only by the total:
+ *
+ *      (n + 1) * (share + charge) - share <= remaining         n: uids that hold a share
+ *
+ * On a user bus there are no strangers: only the memory of the whole daemon and the number of
+ * connections count there.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "libcore/log.h"
+
+typedef enum QuotaSlot {
+        /* Shared: held in queues, charged through a Usage. */
+        QUOTA_BYTES,
+        QUOTA_MESSAGES,
+        QUOTA_FDS,
+        _QUOTA_SHARED,
+
+        /* One's own. */
+        QUOTA_CONNECTIONS = _QUOTA_SHARED,
+        QUOTA_UNATTACHED, /* of the connections, those that have not attached yet */
+        QUOTA_REQUESTS,   /* questions that wait for the gateway */
+        QUOTA_NAMES,
+        QUOTA_LEASES,
+        _QUOTA_SLOTS,
+} QuotaSlot;
+
+#define QUOTA_ROOT_FACTOR 8
+
+typedef struct QuotaLimits {
+        bool per_user; /* false on a user bus */
+        uint64_t max[_QUOTA_SLOTS];
+        uint64_t attach_rate; /* a second */
+        uint64_t attach_burst;
+        uint64_t memory; /* bytes in all queues of all users */
+} QuotaLimits;
+
+typedef struct Quota Quota;
+typedef struct Usage Usage;
+
+typedef struct User {
+        Quota *quota;
+        UT_hash_handle hh;
+        uint32_t uid;
+        uint32_t n_refs;
+        uint64_t used[_QUOTA_SLOTS];
+        Usage *usages;      /* of others and of itself, by the actor's uid */
+        uint32_t n_sharing; /* usages that hold something */
+        LogRate log_rate;
+        uint64_t attach_tokens; /* millionths */
+        uint64_t attach_refilled_usec;
+        char *name; /* the account's, once somebody asked; "" if it has none */
+} User;
+
+struct Usage {
+        User *user;
+        UT_hash_handle hh;
+        uint32_t actor;
+        uint32_t n_refs;
+        uint64_t share[_QUOTA_SHARED];
+};
+
+struct Quota {
+        QuotaLimits limits;
+        User *users;
+        uint64_t memory_used;
+};
+
+enum {
+        _QUOTA_E_SUCCESS,
+
+        QUOTA_E_EXCEEDED,
+};
+
+/* The formula above, for one slot; false also if it would overflow. */
+bool quota_share_fits(uint64_t remaining, uint64_t n_sharing, uint64_t share, uint64_t charge);
+
+void quota_init(Quota *quota, const QuotaLimits *limits);
+/* All users must have been given back. */
+void quota_done(Quota *quota);
+
+/* The user with this uid, made if new. Return: 0, -ENOMEM. */
+int user_get(Quota *quota, uint32_t uid, User **ret);
+User *user_unref(User *user);
+uint64_t user_limit(const User *user, QuotaSlot slot);
+
+/* Takes @n of a slot of one's own. Return: 0, QUOTA_E_EXCEEDED. */
+int user_take(User *user, QuotaSlot slot, uint64_t n);
+void user_give(User *user, QuotaSlot slot, uint64_t n);
+/* Whether one more ATTACH may succeed now (monotonic). */
+bool user_attach_passes(User *user, uint64_t now_usec);
+
+/* What @actor holds on @user; the caller gets a reference. Return: 0, -ENOMEM. */
+int usage_get(User *user, uint32_t actor, Usage **ret);
+/* May be called while something is still charged: it then goes with the last release. */
+Usage *usage_unref(Usage *usage);
+/* All or nothing. Return: 0, QUOTA_E_EXCEEDED. */
+int usage_charge(Usage *usage, uint64_t bytes, uint64_t messages, uint64_t fds);
+/* For what cannot be refused (half a frame that was read): counted, never refused. */
+void usage_charge_anyway(Usage *usage, uint64_t bytes, uint64_t messages, uint64_t fds);
+/* Careful: @usage may be gone from here if the caller holds no reference. */
+void usage_release(Usage *usage, uint64_t bytes, uint64_t messages, uint64_t fds);

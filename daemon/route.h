@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Where a packet goes
+ *
+ * From an attached process to another, or to the gateway; from the gateway to a process. A packet
+ * is copied once, from the buffer it was read into to the receiver's outbox. What cannot be
+ * delivered is answered; nothing waits here.
+ *
+ *      RECORDS  to a process that is attached here; never to a gateway. Else NOT_LOCAL
+ *      SEALED   to a process that is attached here, else to the gateway
+ *      CONTROL  to the daemon: words.h
+ */
+
+#include "libcore/stream.h"
+
+typedef struct Peer Peer;
+
+/* Takes the frame's descriptors. @from may be dead afterwards. */
+void route_packet(Peer *from, const StreamFrame *frame);

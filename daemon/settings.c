@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "daemon/settings.h"
+
+#include <stdio.h>
+
+#include "libcore/err.h"
+
+#define SYSTEM_SOCKET "/run/p2pbus/bus"
+#define MIB (UINT64_C(1) << 20)
+
+#define FIELD(member) offsetof(Config, member)
+#define LIMIT(slot) (offsetof(Config, limits.max) + (slot) * sizeof(uint64_t))
+
+/* clang-format off */
+static const ConfOption options[] = {
+        { "Bus", "MaxMessage", conf_parse_size, FIELD(max_message), 1, UINT64_C(1) << 40 },
+        { "Bus", "AttachGroup", conf_parse_text, FIELD(attach_group), 0, 0 },
+        { "Bus", "AttachTimeout", conf_parse_time, FIELD(attach_timeout_usec), 10 * USEC_PER_MSEC, 3600 * USEC_PER_SEC },
+        { "Bus", "SettleTime", conf_parse_time, FIELD(settle_usec), 0, 3600 * USEC_PER_SEC },
+        { "Bus", "LeaseTime", conf_parse_time, FIELD(lease_usec), 2 * USEC_PER_SEC, 24 * 3600 * USEC_PER_SEC },
+
+        { "Limits", "Connections", conf_parse_number, LIMIT(QUOTA_CONNECTIONS), 1, UINT32_MAX },
+        { "Limits", "Unattached", conf_parse_number, LIMIT(QUOTA_UNATTACHED), 1, UINT32_MAX },
+        { "Limits", "AttachRate", conf_parse_number, FIELD(limits.attach_rate), 1, UINT32_MAX },
+        { "Limits", "AttachBurst", conf_parse_number, FIELD(limits.attach_burst), 1, UINT32_MAX },
+        { "Limits", "QueueBytes", conf_parse_size, LIMIT(QUOTA_BYTES), MIB, UINT64_C(1) << 40 },
+        { "Limits", "QueueMessages", conf_parse_number, LIMIT(QUOTA_MESSAGES), 16, UINT32_MAX },
+        { "Limits", "ConnectionQueue", conf_parse_size, FIELD(connection_queue), MIB / 4, UINT32_MAX },
+        { "Limits", "Descriptors", conf_parse_number, LIMIT(QUOTA_FDS), 0, UINT32_MAX },
+        { "Limits", "Names", conf_parse_number, LIMIT(QUOTA_NAMES), 0, UINT32_MAX },
+        { "Limits", "Requests", conf_parse_number, LIMIT(QUOTA_REQUESTS), 1, UINT32_MAX },
+        { "Limits", "Leases", conf_parse_number, LIMIT(QUOTA_LEASES), 0, UINT32_MAX },
+        { "Limits", "Memory", conf_parse_size, FIELD(limits.memory), MIB, UINT64_C(1) << 50 },
+};
+/* clang-format on */
+
+void config_init(Config *config) {
+        *config = (Config){
+                .max_message = 64 * MIB,
+                .attach_timeout_usec = 5 * USEC_PER_SEC,
+                .settle_usec = 5 * USEC_PER_SEC,
+                .lease_usec = 3600 * USEC_PER_SEC,
+                .connection_queue = 4 * MIB,
+                .limits = {
+                        .max = {
+                                [QUOTA_BYTES] = 16 * MIB,
+                                [QUOTA_MESSAGES] = 16384,
+                                [QUOTA_FDS] = 64,
+                                [QUOTA_CONNECTIONS] = 256,
+                                [QUOTA_UNATTACHED] = 32,
+                                [QUOTA_REQUESTS] = 4096,
+                                [QUOTA_NAMES] = 64,
+                                [QUOTA_LEASES] = 256,
+                        },
+                        .attach_rate = 50,
+                        .attach_burst = 200,
+                        .memory = 512 * MIB,
+                },
+        };
+}
+
+void config_done(Config *config) {
+        conf_done(options, ELEMENTSOF(options), config);
+}
+
+int config_load(Config *config, const char *path, ConfMissing missing, ConfError *ret_error) {
+        Config fresh;
+        int r;
+
+        config_init(&fresh);
+        r = conf_load(path, missing, options, ELEMENTSOF(options), &fresh, ret_error);
+        if (r != 0) {
+                config_done(&fresh);
+                return r;
+        }
+        config_done(config);
+        *config = fresh;
+        return 0;
+}
+
+/* The value of @variable, which must be absolute to count, and @rest behind it. */
+static char *below(const char *variable, const char *rest) {
+        const char *folder = getenv(variable);
+        char *path;
+
+        if (!folder || folder[0] != '/') {
+                errno = ENOENT;
+                return NULL;
+        }
+        if (asprintf(&path, "%s%s", folder, rest) < 0) {
+                errno = ENOMEM;
+                return NULL;
+        }
+        return path;
+}
+
+static int fill(char **path, const char *variable, const char *rest, const char *home_rest,
+                const char **ret_missing) {
+        if (*path)
+                return 0;
+        *path = below(variable, rest);
+        if (!*path && errno == ENOENT && home_rest)
+                *path = below("HOME", home_rest);
+        if (*path)
+                return 0;
+        *ret_missing = variable;
+        return -errno;
+}
+
+static int fill_fixed(char **path, const char *fixed) {
+        if (!*path)
+                *path = strdup(fixed);
+        return *path ? 0 : err_origin(-ENOMEM);
+}
+
+int paths_fill(Paths *paths, bool user_bus, const char **ret_missing) {
+        const char *ignored;
+        int r;
+
+        if (!user_bus) {
+                r = fill_fixed(&paths->socket, SYSTEM_SOCKET);
+                if (r == 0)
+                        r = fill_fixed(&paths->config, P2PBUS_SYSCONFDIR "/p2pbus/p2pbusd.conf");
+                if (r == 0)
+                        r = fill_fixed(&paths->state, P2PBUS_LOCALSTATEDIR "/lib/p2pbus");
+                return r;
+        }
+        r = fill(&paths->socket, "XDG_RUNTIME_DIR", "/p2pbus/bus", NULL, ret_missing);
+        if (r < 0)
+                return r;
+        r = fill(&paths->state, "XDG_STATE_HOME", "/p2pbus", "/.local/state/p2pbus", ret_missing);
+        if (r < 0)
+                return r;
+        r = fill(&paths->config, "XDG_CONFIG_HOME", "/p2pbus/p2pbusd.conf",
+                 "/.config/p2pbus/p2pbusd.conf", &ignored);
+        return r == -ENOENT ? 0 : r; /* no home, no file: the defaults */
+}
+
+void paths_done(Paths *paths) {
+        free(paths->socket);
+        free(paths->config);
+        free(paths->state);
+        *paths = (Paths){ .socket = NULL };
+}

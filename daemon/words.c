@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/words.h"
+
+#include <utlist.h>
+
+#include "daemon/lease.h"
+#include "daemon/peer.h"
+#include "daemon/query.h"
+
+typedef struct Word {
+        Control control;
+        PacketId id; /* answers carry it as ref */
+        Address dst; /* of the packet */
+} Word;
+
+typedef struct Handler {
+        bool for_gateway; /* only the gateway says it */
+        void (*handle)(Peer *from, const Word *word);
+} Handler;
+
+/* OK, with what was granted, or ERROR. */
+static void reply(Peer *from, const Word *word, ControlCode code, uint32_t value) {
+        if (code == CODE_OK)
+                peer_say(from, &(Control){ .verb = CONTROL_OK, .value = value, .ref = word->id });
+        else
+                peer_say_error(from, code, &word->id, word->control.address);
+}
+
+static void on_resolve(Peer *from, const Word *word) {
+        Registry *registry = &from->manager->registry;
+        Address address = word->control.address;
+        Control answer = { .verb = CONTROL_RESOLVED, .ref = word->id, .address = address };
+        RegistryEntry *entry;
+
+        switch (registry_find(registry, address, &entry)) {
+        case 0:
+                answer.value = RESOLVED_LOCAL;
+                answer.address = entry->address;
+                answer.body = container_of(entry, Peer, entry)->key.bytes;
+                answer.n_body = CONTROL_KEY_SIZE;
+                break;
+        case REGISTRY_E_AMBIGUOUS:
+                answer.code = CODE_AMBIGUOUS;
+                break;
+        case REGISTRY_E_WRONG_KEY:
+                answer.code = CODE_WRONG_KEY;
+                break;
+        default:
+                gateway_resolve(from, address, &word->id, true);
+                return;
+        }
+        peer_say(from, &answer);
+}
+
+static void on_lease(Peer *from, const Word *word) {
+        ControlCode code = lease_accept(from, word->control.body, word->control.n_body);
+
+        if (code == CODE_OK)
+                return;
+        from->manager->counters.refused[code]++;
+        peer_log(from, LOG_LEVEL_WARNING, NULL, "lease_refused", "lease refused: %s",
+                 control_code_text((uint16_t)code));
+        peer_say_error(from, code, &word->id, from->entry.address);
+}
+
+static void on_gateway(Peer *from, const Word *word) {
+        bool was = gateway_is(&from->manager->gateway, from);
+        ControlCode code = gateway_claim(from);
+
+        reply(from, word, code, 0);
+        if (code == CODE_OK && !was)
+                gateway_start(from->manager);
+}
+
+static void on_own(Peer *from, const Word *word) {
+        reply(from, word,
+              names_own(from, word->control.value, (const char *)word->control.body,
+                        word->control.n_body),
+              0);
+}
+
+static void on_resolve_name(Peer *from, const Word *word) {
+        const Name *name = names_find(&from->manager->names, (const char *)word->control.body,
+                                      word->control.n_body);
+        uint8_t body[NAMES_PROVIDERS_MAX * CONTROL_NAMED_ENTRY_SIZE];
+        Control answer = { .verb = CONTROL_NAMED, .ref = word->id, .body = body };
+        const OwnedName *owned;
+
+        if (name)
+                DL_FOREACH (name->owners, owned) {
+                        memcpy(body + answer.n_body, owned->peer->src_pid, 8);
+                        memcpy(body + answer.n_body + 8, owned->peer->src_tag, 4);
+                        answer.n_body += CONTROL_NAMED_ENTRY_SIZE;
+                }
+        if (answer.n_body == 0)
+                answer.code = CODE_NO_PROVIDER;
+        peer_say(from, &answer);
+}
+
+static void on_monitor(Peer *from, const Word *word) {
+        uint32_t level = 0;
+        ControlCode code = monitor_set(from, word->control.value, word->control.address, &level);
+
+        reply(from, word, code, level);
+}
+
+static void on_query(Peer *from, const Word *word) {
+        ControlCode code = query_answer(from, word->control.value, &word->id);
+
+        if (code != CODE_OK)
+                reply(from, word, code, 0);
+}
+
+static void on_reload(Peer *from, const Word *word) {
+        if (!from->caps.admin)
+                reply(from, word, CODE_DENIED, 0);
+        else
+                reply(from, word, manager_reload(from->manager) ? CODE_OK : CODE_UNSUPPORTED, 0);
+}
+
+/* A process may say why it goes; it goes when it closes. */
+static void on_nothing(Peer *from, const Word *word) {
+        (void)from;
+        (void)word;
+}
+
+static void on_resolved(Peer *from, const Word *word) {
+        gateway_on_resolved(from->manager, &word->control);
+}
+
+static void on_synced(Peer *from, const Word *word) {
+        (void)word;
+        gateway_on_synced(from->manager);
+}
+
+static void on_links(Peer *from, const Word *word) {
+        gateway_on_links(from->manager, word->control.value);
+}
+
+static void on_leased(Peer *from, const Word *word) {
+        gateway_on_leased(from->manager, &word->control);
+}
+
+static void on_path_changed(Peer *from, const Word *word) {
+        gateway_on_path_changed(from->manager, word->control.value);
+}
+
+static void on_error(Peer *from, const Word *word) {
+        gateway_on_error(from->manager, &word->control, word->dst);
+}
+
+static const Handler handlers[_CONTROL_VERB_MAX] = {
+        [CONTROL_RESOLVE] = { false, on_resolve },
+        [CONTROL_LEASE] = { false, on_lease },
+        [CONTROL_GATEWAY] = { false, on_gateway },
+        [CONTROL_OWN] = { false, on_own },
+        [CONTROL_RESOLVE_NAME] = { false, on_resolve_name },
+        [CONTROL_MONITOR] = { false, on_monitor },
+        [CONTROL_QUERY] = { false, on_query },
+        [CONTROL_RELOAD] = { false, on_reload },
+        [CONTROL_GOODBYE] = { false, on_nothing },
+        [CONTROL_RESOLVED] = { true, on_resolved },
+        [CONTROL_SYNCED] = { true, on_synced },
+        [CONTROL_LINKS] = { true, on_links },
+        [CONTROL_LEASED] = { true, on_leased },
+        [CONTROL_PATH_CHANGED] = { true, on_path_changed },
+        [CONTROL_ERROR] = { true, on_error },
+};
+
+void words_handle(Peer *from, const uint8_t *packet, size_t size) {
+        bool is_gateway = gateway_is(&from->manager->gateway, from);
+        const Handler *handler;
+        PacketHeader header;
+        Word word;
+        int c;
+
+        if (packet_header_decode(packet, size, &header) != 0) {
+                peer_refuse(from, CODE_VIOLATION, "violation", "malformed packet header");
+                return;
+        }
+        word.id = header.id;
+        word.dst = header.dst;
+        c = control_decode(packet + PACKET_HEADER_SIZE, size - PACKET_HEADER_SIZE, &word.control);
+        if (c == CONTROL_E_UNKNOWN) {
+                peer_say_error(from, CODE_UNSUPPORTED, &header.id, header.dst);
+                return;
+        }
+        /* Only a refusal of somebody's packet is for that process; all else is for the daemon. */
+        if (c != 0 ||
+            (header.dst.pid != PID_DAEMON && !(is_gateway && word.control.verb == CONTROL_ERROR))) {
+                peer_refuse(from, CODE_VIOLATION, "violation", "malformed control word");
+                return;
+        }
+        handler = &handlers[word.control.verb];
+        if (!handler->handle || (handler->for_gateway && !is_gateway)) {
+                peer_say_error(from, CODE_UNSUPPORTED, &header.id, header.dst);
+                return;
+        }
+        handler->handle(from, &word);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Service names
+ *
+ * 1 to 255 bytes: elements of a-z 0-9 _ - joined by dots, at least two of them, none empty. The
+ * first byte is a letter, and the first element is not 16 hex digits: a name is never mistaken for
+ * a PID, because it has a dot, nor a PID for a name.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define NAME_SIZE_MAX 255
+
+bool name_is_valid(const char *name, size_t n_name);
+/* Whether @name, valid, lies below @prefix: "user.alice" has "user.alice.x" below it. */
+bool name_is_below(const char *name, size_t n_name, const char *prefix);
