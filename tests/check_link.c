@@ -523,7 +523,7 @@ START_TEST(a_message_comes_back_to_nobody) {
 END_TEST
 
 START_TEST(a_forked_child_cannot_use_a_link) {
-        uint8_t message[64], out[64];
+        uint8_t message[64] = { 0 }, out[64];
         Link *pair[2], *fresh = link_of(BRIDGE, NULL);
         int status;
         pid_t os_pid;
