@@ -40,7 +40,8 @@ struct Connection {
         ConnectionState state;
         int fd;
         int error;
-        bool blocked; /* the socket took less than we had */
+        bool blocked;  /* the socket took less than we had */
+        bool has_more; /* the last read filled its buffer */
         uint16_t flags;
         const IdentityKey *identity;
         Stream *stream;
@@ -289,6 +290,7 @@ int connection_read(Connection *c) {
                 return CONNECTION_E_DOWN;
 
         r = stream_socket_read(c->stream, c->fd, &n);
+        c->has_more = r == 0 && n >= STREAM_READ_SIZE;
         switch (r) {
         case 0:
                 break;
@@ -309,6 +311,10 @@ int connection_read(Connection *c) {
         if (r == 0 && connection_queued(c) > 0 && !c->blocked)
                 r = connection_write(c) == CONNECTION_E_DOWN ? CONNECTION_E_DOWN : 0;
         return r;
+}
+
+bool connection_has_more(const Connection *c) {
+        return c->has_more;
 }
 
 int connection_pop(Connection *c, PacketHeader *ret_header, const uint8_t **ret_data) {

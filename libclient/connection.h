@@ -99,6 +99,8 @@ const ConnectionWelcome *connection_welcome(const Connection *connection);
  * -ENOMEM.
  */
 int connection_read(Connection *connection);
+/* Whether the last read filled its buffer, so that another one is likely to find something. */
+bool connection_has_more(const Connection *connection);
 
 /*
  * The next packet of the daemon; @ret_data (prefix included) is valid until the next call of read

@@ -2,16 +2,58 @@
 
 noinst_LTLIBRARIES += libp2pbus-client.la
 libp2pbus_client_la_SOURCES = \
+	%D%/admin.c \
+	%D%/admin.h \
+	%D%/attachment.c \
+	%D%/attachment.h \
+	%D%/bus.c \
+	%D%/bus.h \
 	%D%/connection.c \
 	%D%/connection.h \
+	%D%/daemon.c \
+	%D%/daemon.h \
+	%D%/key-file.c \
+	%D%/key-file.h \
+	%D%/loop.c \
+	%D%/loop.h \
 	%D%/message.c \
 	%D%/message.h \
+	%D%/monitor.c \
+	%D%/monitor.h \
+	%D%/name.c \
+	%D%/name.h \
+	%D%/path.c \
+	%D%/path.h \
+	%D%/peer.c \
+	%D%/peer.h \
+	%D%/public-message.c \
+	%D%/reason.c \
+	%D%/reason.h \
+	%D%/receive.c \
+	%D%/receive.h \
+	%D%/request.c \
+	%D%/request.h \
+	%D%/sealed.c \
+	%D%/send.c \
+	%D%/send.h \
+	%D%/session.c \
+	%D%/session.h \
 	%D%/session-in.c \
 	%D%/session-in.h \
 	%D%/session-out.c \
 	%D%/session-out.h \
-	%D%/session.c \
-	%D%/session.h \
+	%D%/timer.c \
+	%D%/timer.h \
 	$(NULL)
 
-include_HEADERS += %D%/p2pbus.h
+lib_LTLIBRARIES += libp2pbus.la
+libp2pbus_la_SOURCES =
+libp2pbus_la_LIBADD = libp2pbus-client.la libp2pbus-secure.la libp2pbus-core.la $(SODIUM_LIBS)
+libp2pbus_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined -pthread \
+	-Wl,--version-script=$(srcdir)/%D%/libp2pbus.sym
+EXTRA_libp2pbus_la_DEPENDENCIES = %D%/libp2pbus.sym
+EXTRA_DIST += %D%/libp2pbus.sym
+
+include_HEADERS += %D%/p2pbus.h %D%/p2pbus-sd-event.h
+pkgconfigdir = $(libdir)/pkgconfig
+nodist_pkgconfig_DATA = %D%/libp2pbus.pc

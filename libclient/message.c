@@ -37,8 +37,10 @@ int message_new(Message **ret) {
 }
 
 Message *message_ref(Message *message) {
-        assert(message->n_refs > 0);
-        message->n_refs++;
+        unsigned before = __atomic_fetch_add(&message->n_refs, 1, __ATOMIC_RELAXED);
+
+        assert(before > 0);
+        (void)before;
         return message;
 }
 
@@ -52,16 +54,53 @@ static void bytes_free(Message *message, uint8_t *p) {
 Message *message_unref(Message *message) {
         if (!message)
                 return NULL;
-        assert(message->n_refs > 0);
-        if (--message->n_refs > 0)
+        /* Whoever drops the last reference sees all that the others did before they dropped theirs. */
+        if (__atomic_sub_fetch(&message->n_refs, 1, __ATOMIC_ACQ_REL) > 0)
                 return NULL;
 
         bytes_free(message, message->data);
         bytes_free(message, message->extensions);
+        free(message->text);
+        free(message->type);
         free(message);
         return NULL;
 }
 
 size_t message_memory(const Message *message) {
         return sizeof(*message) + message->n_data + message->n_extensions;
+}
+
+const char *message_format_id(const PacketId *id, char text[static 2 * PACKET_ID_SIZE + 1]) {
+        static const char digits[] = "0123456789abcdef";
+
+        for (size_t i = 0; i < PACKET_ID_SIZE; i++) {
+                text[2 * i] = digits[id->bytes[i] >> 4];
+                text[2 * i + 1] = digits[id->bytes[i] & 15];
+        }
+        text[2 * PACKET_ID_SIZE] = '\0';
+        return text;
+}
+
+static int digit(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        if (c >= 'a' && c <= 'f')
+                return c - 'a' + 10;
+        return -1;
+}
+
+bool message_parse_id(const char *text, PacketId *ret) {
+        PacketId id;
+
+        if (!text || strlen(text) != 2 * PACKET_ID_SIZE)
+                return false;
+        for (size_t i = 0; i < PACKET_ID_SIZE; i++) {
+                int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+
+                if (high < 0 || low < 0)
+                        return false;
+                id.bytes[i] = (uint8_t)(high << 4 | low);
+        }
+        *ret = id;
+        return true;
 }

@@ -44,7 +44,7 @@ typedef enum MessagePlace {
 } MessagePlace;
 
 struct Message {
-        unsigned n_refs;
+        unsigned n_refs; /* atomic */
 
         uint8_t kind;  /* MessageKind */
         uint8_t flags; /* MESSAGE_MORE ... */
@@ -84,6 +84,21 @@ struct Message {
         size_t reserved;          /* incoming: taken from the quota for large messages */
         Message *prev, *next;     /* in one list of its session at a time */
 
+        /* The handle's own. */
+        unsigned n_users;          /* atomic: references of the application, one of n_refs in all */
+        struct p2pbus *bus;        /* incoming: held; outgoing: borrowed while it is in bus->sent */
+        Message *bus_prev, *bus_next;
+        uint64_t number;           /* outgoing: in the order of sending */
+        bool is_given;             /* sent once, or received: it does not change any more */
+        bool is_remote;            /* incoming: from another host */
+        bool is_lent;              /* incoming: in its peer's list of what the application holds */
+        bool is_answered;          /* a request that was received: replied to */
+        bool is_unwanted;          /* the same: its sender cancelled it */
+        struct Request *request;   /* outgoing: it is the message of this */
+        struct MessageText *text;  /* what the public getters return; made when first asked for */
+        char *type;                /* outgoing: the MIME type, until it is encoded */
+        void *userdata;
+
         size_t n_bytes; /* of the room that message_new_with_size() made */
         uint8_t bytes[] __attribute__((aligned(16)));
 };
@@ -106,3 +121,7 @@ DEFINE_CLEANUP(Message, message_unref)
 
 /* Bytes of memory that it stands for in a session's books: they do not change once it is filled. */
 size_t message_memory(const Message *message);
+
+/* 32 hex digits and a NUL; returns @text. */
+const char *message_format_id(const PacketId *id, char text[static 2 * PACKET_ID_SIZE + 1]);
+bool message_parse_id(const char *text, PacketId *ret);

@@ -484,8 +484,8 @@ void p2pbus_done(p2pbus_message *message);
 
 /**
  * p2pbus_own_name() - provide a service name
- * @name: elements of letters, digits, - and _, joined by dots, at least one dot; up to
- *                P2PBUS_NAME_MAX
+ * @name: elements of a-z, 0-9, - and _, joined by dots, at least one dot, beginning with a letter;
+ *        up to P2PBUS_NAME_MAX
  *
  * Blocks for the daemon's answer. The name is claimed again by itself after each new attach.
  * Return: 0; -EINVAL: no name; -EACCES: policy; -EDQUOT; -EBUSY: taken; -ETIMEDOUT; -ENOTCONN;
@@ -599,7 +599,8 @@ enum p2pbus_seen_kind {
         P2PBUS_SEEN_PART = 2,    /* a further piece of one */
         P2PBUS_SEEN_SESSION = 3, /* acknowledgements and the like */
         P2PBUS_SEEN_SEALED = 4,  /* to or from another host: only the header can be read */
-        P2PBUS_SEEN_CONTROL = 5
+        P2PBUS_SEEN_CONTROL = 5,
+        P2PBUS_SEEN_RECORDS = 6  /* in the clear, but no payload was asked for or allowed */
 };
 
 /* Set struct_size before the call. Pointers are valid until the next p2pbus_monitor_next(). */

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "libclient/admin.h"
+
+#include <utlist.h>
+
+#include "libclient/daemon.h"
+#include "libclient/loop.h"
+#include "libclient/name.h"
+#include "libclient/path.h"
+#include "libclient/reason.h"
+#include "libclient/send.h"
+#include "libcore/err.h"
+
+#define ASK_AGAIN_USEC (100 * USEC_PER_MSEC)
+#define PING_AGAIN_USEC USEC_PER_SEC
+
+/* Who answers to a destination, proven. */
+typedef struct Resolved {
+        PublicKey key;
+        Address address;
+        bool is_remote;
+        SignedRecord lease; /* if remote */
+} Resolved;
+
+struct Ping {
+        uint8_t data[RECORD_PING_SIZE];
+        Address address;
+        bool is_answered;
+        Ping *prev, *next;
+};
+
+/* Waits until @at at least, unless @until comes first. Return: 0, noted errors. */
+static int wait_until(p2pbus *bus, uint64_t at, uint64_t until) {
+        int r = 0;
+
+        while (r == 0 && bus->now_usec < at && bus->now_usec < until)
+                r = loop_wait(bus, MIN(at, until));
+        if (r == -ETIMEDOUT)
+                r = 0;
+        if (r == 0 && bus->now_usec >= until)
+                r = reason_fail(P2PBUS_REASON_TIMEOUT);
+        return r;
+}
+
+/* What the daemon says is checked: a key by its hash, a lease by its signature. */
+static int verify(p2pbus *bus, const Ask *ask, const Destination *to, Resolved *ret) {
+        const SignedRecordCheck check = {
+                .type = SIGNED_RECORD_LEASE,
+                .now_usec = bus_wall(bus),
+        };
+
+        ret->is_remote = ask->value != RESOLVED_LOCAL;
+        if (!ret->is_remote) {
+                if (ask->n_body != KEY_SIZE)
+                        return reason_fail(P2PBUS_REASON_VIOLATION);
+                memcpy(ret->key.bytes, ask->body, KEY_SIZE);
+        } else {
+                if (signed_record_verify(ask->body, ask->n_body, &check, &ret->lease) != 0)
+                        return reason_fail_text(P2PBUS_REASON_NOT_HERE,
+                                                "its lease cannot be verified");
+                ret->key = ret->lease.signer;
+        }
+        ret->address = key_hash(&ret->key).address;
+        if (ret->address.pid != to->address.pid ||
+            (to->address.tag != 0 && ret->address.tag != to->address.tag) ||
+            (to->has_key && !key_equal(&to->key, &ret->key)))
+                return reason_fail(P2PBUS_REASON_WRONG_KEY);
+        if (ret->is_remote && !(bus->welcome.flags & ATTACH_OFF_HOST))
+                return reason_fail_text(P2PBUS_REASON_NO_ROUTE,
+                                        "on another host, and off-host was not asked for or granted");
+        return 0;
+}
+
+static int resolve(p2pbus *bus, const char *dest, uint64_t until, Resolved *ret) {
+        Destination to;
+        int r;
+
+        r = destination_parse(dest, &to);
+        if (r < 0)
+                return r;
+        if (to.kind == P2PBUS_DESTINATION_NAME) {
+                r = name_resolve_wait(bus, dest, until, &to.address);
+                if (r < 0)
+                        return r;
+        }
+        for (;;) {
+                Ask ask = { .control = { .verb = CONTROL_RESOLVE, .address = to.address } };
+
+                r = daemon_ask_wait(bus, &ask, until);
+                if (r == 0)
+                        r = verify(bus, &ask, &to, ret);
+                daemon_drop(bus, &ask);
+                if (r == 0 || !ask.is_answered || ask.code != CODE_SETTLING)
+                        return r;
+                r = wait_until(bus, bus->now_usec + ASK_AGAIN_USEC, until);
+                if (r < 0)
+                        return r;
+        }
+}
+
+_public_ int p2pbus_resolve(p2pbus *bus, const char *dest, uint64_t timeout_usec,
+                            char ret_full[P2PBUS_FULL_SIZE], int *ret_remote) {
+        Resolved resolved;
+        int r;
+
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        r = resolve(bus, dest, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT), &resolved);
+        if (r == 0) {
+                (void)key_format(&resolved.key, ret_full);
+                if (ret_remote)
+                        *ret_remote = resolved.is_remote;
+        }
+        return bus_leave(bus, r);
+}
+
+/* Ping */
+
+static void ping_send(p2pbus *bus, const Ping *ping, const Resolved *to) {
+        static const PacketId fresh;
+        uint8_t bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE];
+        Record record = { .type = RECORD_PING };
+        PacketId id;
+
+        memcpy(record.ping, ping->data, sizeof(record.ping));
+        record_encode(&record, bytes);
+        /* Lost or not sent, it is sent again. */
+        if (to->is_remote)
+                (void)path_send_sealed(bus, to->address, &to->lease, 0, bytes, record_size(&record),
+                                       &id);
+        else
+                (void)path_send_local(bus, to->address, &fresh, USEC_NEVER, bytes,
+                                      record_size(&record));
+}
+
+void admin_on_pong(p2pbus *bus, const PeerSource *source, const uint8_t data[RECORD_PING_SIZE]) {
+        Ping *ping;
+
+        DL_FOREACH(bus->pings, ping)
+                if (address_equal(ping->address, source->address) &&
+                    crypto_equal(ping->data, data, sizeof(ping->data))) {
+                        ping->is_answered = true;
+                        bus_happened(bus);
+                }
+}
+
+static int ping_wait(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *ret_usec) {
+        Ping ping = { .address = to->address };
+        uint64_t sent = 0;
+        int r = 0;
+
+        crypto_random(ping.data, sizeof(ping.data));
+        DL_APPEND(bus->pings, &ping);
+        while (r == 0 && !ping.is_answered) {
+                if (bus->is_up && (sent == 0 || bus->now_usec - sent >= PING_AGAIN_USEC)) {
+                        sent = bus->now_usec;
+                        ping_send(bus, &ping, to);
+                }
+                r = loop_wait(bus, MIN(until, bus->now_usec + PING_AGAIN_USEC));
+                if (r == -ETIMEDOUT)
+                        r = bus->now_usec < until ? 0 : reason_fail(P2PBUS_REASON_TIMEOUT);
+        }
+        DL_DELETE(bus->pings, &ping);
+        if (ping.is_answered) {
+                *ret_usec = bus->now_usec - sent;
+                return 0;
+        }
+        return r;
+}
+
+_public_ int p2pbus_ping(p2pbus *bus, const char *dest, uint64_t timeout_usec, uint64_t *ret_usec,
+                         char ret_full[P2PBUS_FULL_SIZE], int *ret_remote) {
+        uint64_t until, usec = 0;
+        Resolved to;
+        int r;
+
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        until = bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT);
+        r = resolve(bus, dest, until, &to);
+        if (r == 0)
+                r = ping_wait(bus, &to, until, &usec);
+        if (r == 0) {
+                if (ret_usec)
+                        *ret_usec = usec;
+                if (ret_full)
+                        (void)key_format(&to.key, ret_full);
+                if (ret_remote)
+                        *ret_remote = to.is_remote;
+        }
+        return bus_leave(bus, r);
+}
+
+/* The daemon */
+
+_public_ int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **ret_text) {
+        Ask ask = { .control = { .verb = CONTROL_QUERY, .value = (uint32_t)kind } };
+        int r;
+
+        if (kind < P2PBUS_QUERY_STATUS || kind > P2PBUS_QUERY_PEERS)
+                return reason_fail_errno(-EINVAL, "no such query");
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+        if (r == 0)
+                *ret_text = (char *)TAKE_PTR(ask.body);
+        daemon_drop(bus, &ask);
+        return bus_leave(bus, r);
+}
+
+_public_ int p2pbus_reload(p2pbus *bus, uint64_t timeout_usec) {
+        Ask ask = { .control = { .verb = CONTROL_RELOAD } };
+        int r;
+
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+        if (r < 0 && ask.is_answered && ask.code != CODE_DENIED)
+                r = reason_fail_errno(-EINVAL, "the daemon keeps its old configuration%s%s",
+                                      ask.n_body > 0 ? ": " : "",
+                                      ask.n_body > 0 ? (const char *)ask.body : "");
+        daemon_drop(bus, &ask);
+        return bus_leave(bus, r);
+}
+
+/* What we know ourselves */
+
+static void fill_peer(const Peer *peer, p2pbus_peer_info *info) {
+        const SessionCounters *c = session_counters(peer->session);
+        uint64_t since = session_waiting_since(peer->session), now = peer->bus->now_usec;
+
+        *info = (p2pbus_peer_info){
+                .struct_size = sizeof(*info),
+                .path = !peer->bus->is_up                        ? P2PBUS_PATH_NONE :
+                        peer->path == SESSION_PATH_OFF_HOST ? P2PBUS_PATH_OFF_HOST :
+                                                              P2PBUS_PATH_LOCAL,
+                .queued_messages = peer->n_unsettled,
+                .memory_bytes = session_memory(peer->session),
+                .waiting_usec = since == USEC_NEVER ? 0 : MAX(now - since, 1U),
+                .sent = c->n_sent,
+                .delivered = c->n_delivered,
+                .refused = c->n_refused,
+                .expired = c->n_expired,
+                .cancelled = c->n_cancelled,
+                .unknown = c->n_unknown,
+                .received = c->n_received,
+                .taken = c->n_taken,
+                .doubles = c->n_doubles,
+                .resent_records = c->n_resent,
+        };
+        if (peer->has_key)
+                (void)key_format(&peer->key, info->full);
+}
+
+_public_ int p2pbus_get_peer(p2pbus *bus, const char *dest, p2pbus_peer_info *info) {
+        Destination to;
+        Peer *peer;
+        int r;
+
+        if (!info || info->struct_size != sizeof(*info))
+                return reason_fail_errno(-EINVAL, "p2pbus_peer_info.struct_size is not set");
+        r = destination_parse(dest, &to);
+        if (r < 0)
+                return r;
+        r = bus_enter(bus);
+        if (r < 0)
+                return r;
+        if (to.kind == P2PBUS_DESTINATION_NAME && !name_provider(bus, dest, &to.address))
+                peer = NULL;
+        else
+                peer = peer_find(bus, to.address, to.has_key ? &to.key : NULL);
+        if (peer)
+                fill_peer(peer, info);
+        else
+                r = reason_fail_errno(-ENOENT, "no conversation with it");
+        return bus_leave(bus, r);
+}
+
+_public_ int p2pbus_get_counters(p2pbus *bus, p2pbus_counters *counters) {
+        int r;
+
+        if (!counters || counters->struct_size != sizeof(*counters))
+                return reason_fail_errno(-EINVAL, "p2pbus_counters.struct_size is not set");
+        r = bus_enter(bus);
+        if (r < 0)
+                return r;
+        *counters = bus->counters;
+        counters->struct_size = sizeof(*counters);
+        counters->attaches = bus->n_attaches;
+        counters->peers = bus->n_peers;
+        return bus_leave(bus, 0);
+}

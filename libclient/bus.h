@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * The handle: everything that stands behind a p2pbus *
+ *
+ * One lock protects it all. A public call enters (bus_enter(): not forked, locked, the time read),
+ * does its work on plain structures, and leaves (bus_leave(): what became ready to be sent is put
+ * into packets, written if it is time, and whoever waits is woken). Nothing is ever called back
+ * with the lock held.
+ *
+ * Waiting. Any number of threads may block in calls on one handle: the first leads, waits for the
+ * socket and the timers and does the work for all; the others wait for bus->changed. Whoever was
+ * served leaves and another leads. Threads that wait elsewhere, in poll() with p2pbus_get_fd(), are
+ * woken through the outside eventfd.
+ *
+ *      bus.c         open, close, references, entering and leaving, state
+ *      loop.c        leading and following, timers, any event loop
+ *      attachment.c  the connection to the daemon, again and again; leases
+ *      daemon.c      control words: questions to the daemon, its answers and hints
+ *      peer.c        one remote process: its session and the path to it
+ *      path.c        records into packets, in the clear or sealed
+ *      sealed.c      sealed packets that came, and their refusals
+ *      name.c        service names, as destinations and as our own
+ *      send.c        messages out, and what became of them
+ *      request.c     requests and replies
+ *      receive.c     messages in
+ *      admin.c       resolve, ping, query, reload, counters
+ *      monitor.c     what others say
+ *      public-message.c, key-file.c, reason.c   the rest of p2pbus.h
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "libclient/connection.h"
+#include "libclient/message.h"
+#include "libclient/p2pbus.h"
+#include "libclient/session.h"
+#include "libclient/timer.h"
+#include "libcore/control.h"
+#include "libcore/packet.h"
+#include "libsecure/identity.h"
+#include "libsecure/key.h"
+#include "libsecure/seal.h"
+
+#define BUS_SCRATCH_SIZE PACKET_PAYLOAD_MAX
+#define BUS_GATHER_BYTES 32768     /* queued bytes that are written without waiting for more */
+#define BUS_GATHER_USEC 200        /* after a write, the next small ones gather this long */
+#define BUS_OUTPUT_MAX 262144      /* queued bytes beyond which sessions wait for the socket */
+#define BUS_BUFFER_DEFAULT (UINT64_C(64) << 20)
+#define BUS_RESULTS_MAX 65536      /* results that may wait for p2pbus_next_result() */
+#define BUS_CONNECT_USEC (5 * USEC_PER_SEC)
+
+typedef struct Ask Ask;
+typedef struct MonitorQueue MonitorQueue;
+typedef struct Name Name;
+typedef struct OwnName OwnName;
+typedef struct Ping Ping;
+typedef struct Request Request;
+typedef struct Watch Watch;
+
+/* Tokens that come back with time: so many now, so many a second. */
+typedef struct Budget {
+        uint64_t filled_usec;
+        uint32_t left;
+} Budget;
+
+struct p2pbus {
+        unsigned n_refs;  /* the user's; atomic */
+        unsigned n_holds; /* one for all of these, one for each message received; atomic */
+        void *alive;      /* secret_alloc(): reads zero in a forked child */
+
+        pthread_mutex_t lock;
+        pthread_cond_t changed;
+        uint64_t now_usec;    /* CLOCK_BOOTTIME at bus_enter() or after waiting */
+        uint64_t wall_offset; /* wall clock less that; wraps */
+        uint64_t wall_read_usec;
+
+        /* Waiting: loop.c */
+        int epoll_fd, outside_fd, leader_fd;
+        uint32_t epoll_events; /* registered for the connection */
+        bool is_led;
+        bool leader_woken, outside_woken;
+        uint64_t leader_until_usec, outside_until_usec; /* 0: does not wait */
+        unsigned n_followers;
+        uint64_t n_events;      /* counts whatever somebody may wait for */
+        uint64_t n_events_told; /* to followers and those outside */
+        uint64_t n_events_seen; /* by p2pbus_process() */
+        Timers timers;
+
+        /* Who we are */
+        IdentityKey *identity;
+        KeyHash self;
+        char self_full[KEY_TEXT_SIZE];
+        char self_pid[PID_TEXT_SIZE];
+        uint32_t flags; /* P2PBUS_OFF_HOST ... */
+        bool is_ephemeral;
+
+        /* The way to the daemon: attachment.c */
+        char path[CONNECTION_PATH_SIZE];
+        Connection *connection; /* NULL: away */
+        bool is_up;             /* it is UP, and what belongs to that was done */
+        bool is_closed;         /* for good */
+        int away_reason;        /* P2PBUS_REASON_X */
+        Timer connect_timer;    /* until it is tried again, or has taken too long */
+        uint64_t connect_wait_usec;
+        uint64_t n_attaches;
+        uint64_t generation;   /* of paths: grows with each attach and each PATH_CHANGED */
+        ConnectionWelcome welcome;
+        uint64_t welcomed_usec;
+        uint32_t hello_flags; /* HELLO_X now */
+        uint32_t n_reachable; /* links that know us */
+        uint64_t written_usec;
+        Sealer *sealer; /* NULL without P2PBUS_OFF_HOST */
+        bool has_lease;
+        uint8_t lease[SIGNED_RECORD_LEASE_SIZE];
+        Ask *asks;
+        Ping *pings;
+
+        /* Peers: peer.c */
+        Peer *peers;       /* by PID; of several with one PID, the others hang behind */
+        unsigned n_peers;
+        Peer *dirty;       /* list: have something to produce, pop or report */
+        Peer *ready;       /* list: have messages for the application */
+        Peer *untold;      /* list: took messages that their peers may not know of */
+        SessionQuota quota;
+        uint64_t buffer_bytes;
+        uint64_t memory;   /* of all sessions, as of their last look */
+        Budget open_budget, nack_budget, answer_budget;
+        char last_dest[KEY_TEXT_SIZE];
+        Peer *last_peer; /* that last_dest names */
+        uint8_t *scratch;  /* BUS_SCRATCH_SIZE; records on their way to a packet */
+        uint8_t *sealed;   /* the same, sealed; with P2PBUS_OFF_HOST, as the next */
+        uint8_t *opened;   /* records of a sealed packet that came */
+
+        /* Messages */
+        uint64_t unique; /* of the next packet id */
+        Message *sent;   /* list, in the order of sending: not settled */
+        uint64_t n_sent_ever;
+        Message *results; /* list: settled, for p2pbus_next_result() */
+        unsigned n_results;
+        int failure; /* reason of the first failure since p2pbus_flush(), or 0 */
+        Request *requests; /* by id */
+        Request *calls;    /* list: callbacks to be run */
+        bool is_calling;
+        pthread_t caller;
+        p2pbus_counters counters;
+
+        /* Names and monitoring */
+        Name *names;
+        OwnName *own_names;
+        Watch *watches;
+        MonitorQueue *monitor;
+};
+
+/*
+ * Every public call on a handle begins with it. Return: 0 and the handle is locked; or the error to
+ * return, noted, and it is not.
+ */
+int bus_enter(p2pbus *bus);
+/* The same for calls that may wait: not from within a callback. */
+int bus_enter_blocking(p2pbus *bus);
+/* Sends what is to be sent, wakes whom it may concern, unlocks. Returns @r. */
+int bus_leave(p2pbus *bus, int r);
+/* Something happened that somebody may wait for. */
+static inline void bus_happened(p2pbus *bus) {
+        bus->n_events++;
+}
+/* One more reason for the handle's memory to stay; any thread. */
+void bus_hold(p2pbus *bus);
+void bus_release(p2pbus *bus);
+/* A forked child has the memory, but not the keys. */
+bool bus_is_forked(const p2pbus *bus);
+/* The end, with @reason: nothing is sent or waited for any more. Locked. */
+void bus_end(p2pbus *bus, int reason);
+/* A fresh packet or message id; its time is now. */
+PacketId bus_new_id(p2pbus *bus);
+/* The wall clock, as of bus->now_usec. */
+static inline uint64_t bus_wall(const p2pbus *bus) {
+        return bus->now_usec + bus->wall_offset;
+}
+/* @timeout_usec from now on bus->now_usec's clock; never wraps. 0 means @if_zero. */
+uint64_t bus_deadline(const p2pbus *bus, uint64_t timeout_usec, uint64_t if_zero);
+/* Takes one token of at most @burst, of which @per_second come back. False: none left. */
+bool budget_take(Budget *budget, uint64_t now_usec, uint32_t per_second, uint32_t burst);

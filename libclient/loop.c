@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Who leads waits with poll() for the connection and for an eventfd of its own; who waits outside
+ * has the epoll descriptor, with the connection and another eventfd in it. Two eventfds, since one
+ * that is read by the one would be missed by the other. Neither is written unless somebody waits
+ * who does not know yet, which each notes before it unlocks.
+ */
+
+#include "config.h"
+
+#include "libclient/loop.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "libclient/attachment.h"
+#include "libclient/daemon.h"
+#include "libclient/peer.h"
+#include "libclient/reason.h"
+#include "libclient/request.h"
+#include "libcore/err.h"
+
+#define READS_MAX 16   /* of 64 KiB, before somebody else has a turn */
+#define WALL_READ_USEC (100 * USEC_PER_MSEC)
+
+int loop_init(p2pbus *bus) {
+        struct epoll_event event = { .events = EPOLLIN };
+
+        bus->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        bus->outside_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        bus->leader_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (bus->epoll_fd < 0 || bus->outside_fd < 0 || bus->leader_fd < 0)
+                return err_origin(-errno);
+        if (epoll_ctl(bus->epoll_fd, EPOLL_CTL_ADD, bus->outside_fd, &event) < 0)
+                return err_origin(-errno);
+        return 0;
+}
+
+void loop_done(p2pbus *bus) {
+        timers_done(&bus->timers);
+        bus->epoll_fd = fd_close(bus->epoll_fd);
+        bus->outside_fd = fd_close(bus->outside_fd);
+        bus->leader_fd = fd_close(bus->leader_fd);
+}
+
+int loop_watch(p2pbus *bus, int fd) {
+        struct epoll_event event = { .events = EPOLLIN };
+
+        if (epoll_ctl(bus->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+                return err_origin(-errno);
+        bus->epoll_events = EPOLLIN;
+        return 0;
+}
+
+void loop_unwatch(p2pbus *bus, int fd) {
+        /* Not left to close(): a forked child may hold the socket open for longer. */
+        (void)epoll_ctl(bus->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+        bus->epoll_events = 0;
+}
+
+void loop_update(p2pbus *bus) {
+        struct epoll_event event;
+
+        if (!bus->connection)
+                return;
+        event = (struct epoll_event){ .events = connection_events(bus->connection) };
+        if (event.events == bus->epoll_events)
+                return;
+        if (epoll_ctl(bus->epoll_fd, EPOLL_CTL_MOD, connection_fd(bus->connection), &event) == 0)
+                bus->epoll_events = event.events;
+}
+
+void loop_read_clock(p2pbus *bus) {
+        uint64_t now = now_usec(CLOCK_BOOTTIME);
+
+        bus->now_usec = MAX(now, bus->now_usec);
+        if (bus->wall_read_usec == 0 || bus->now_usec - bus->wall_read_usec > WALL_READ_USEC) {
+                bus->wall_offset = now_usec(CLOCK_REALTIME) - bus->now_usec;
+                bus->wall_read_usec = bus->now_usec;
+        }
+}
+
+uint64_t loop_due(const p2pbus *bus) {
+        uint64_t due = timers_due(&bus->timers);
+
+        if (bus->calls && !bus->is_calling)
+                due = 0;
+        return due;
+}
+
+/* Moving */
+
+static void write_out(p2pbus *bus) {
+        if (!bus->connection || connection_queued(bus->connection) == 0)
+                return;
+        (void)connection_write(bus->connection); /* its end is found when it is read */
+        bus->written_usec = bus->now_usec;
+        loop_update(bus);
+}
+
+static bool output_is_blocked(const p2pbus *bus) {
+        return connection_events(bus->connection) & EPOLLOUT;
+}
+
+void loop_send(p2pbus *bus, bool now) {
+        for (;;) {
+                while (bus->dirty && (!bus->is_up ||
+                                      connection_queued(bus->connection) < BUS_OUTPUT_MAX)) {
+                        Peer *peer = bus->dirty;
+
+                        peer_unmark(peer);
+                        if (peer_pump(peer)) /* careful: else @peer may be gone from here */
+                                peer_mark(peer);
+                }
+                if (!bus->connection || connection_queued(bus->connection) == 0 ||
+                    output_is_blocked(bus))
+                        return;
+                if (!now && connection_queued(bus->connection) < BUS_GATHER_BYTES &&
+                    bus->now_usec - bus->written_usec < BUS_GATHER_USEC)
+                        return;
+                write_out(bus);
+                if (!bus->dirty || output_is_blocked(bus))
+                        return;
+        }
+}
+
+static void read_in(p2pbus *bus) {
+        for (unsigned i = 0; i < READS_MAX && bus->connection; i++) {
+                Connection *c = bus->connection;
+                PacketHeader header;
+                const uint8_t *packet;
+                int r;
+
+                r = connection_read(c);
+                if (r == CONNECTION_E_EMPTY)
+                        return;
+                attachment_update(bus);
+                while (bus->connection == c && connection_pop(c, &header, &packet) == 0) {
+                        if (header.kind == PACKET_CONTROL)
+                                daemon_consume(bus, &header, packet);
+                        else if (!address_equal(header.dst, bus->self.address))
+                                bus->counters.bad_packets++;
+                        else if (header.kind == PACKET_RECORDS)
+                                peer_on_records(bus, &header, packet);
+                        else
+                                peer_on_sealed(bus, &header, packet);
+                }
+                if (bus->connection == c && connection_error(c) != 0)
+                        attachment_lost(bus, reason_of(connection_error(c)));
+                if (bus->connection == c) {
+                        loop_send(bus, false);
+                        if (!connection_has_more(c))
+                                return;
+                }
+        }
+}
+
+void loop_work(p2pbus *bus) {
+        Timer *timer;
+
+        write_out(bus);
+        read_in(bus);
+        while ((timer = timers_pop(&bus->timers, bus->now_usec)))
+                timer->on_due(timer, bus->now_usec);
+        loop_send(bus, true);
+        loop_update(bus);
+}
+
+/* Waking and waiting */
+
+static void eventfd_raise(int fd, bool *is_raised) {
+        static const uint64_t one = 1;
+
+        if (*is_raised)
+                return;
+        *is_raised = true;
+        (void)!write(fd, &one, sizeof(one)); /* it cannot be full: it is raised once */
+}
+
+static void eventfd_clear(int fd, bool *is_raised) {
+        uint64_t n;
+
+        if (!*is_raised)
+                return;
+        *is_raised = false;
+        (void)!read(fd, &n, sizeof(n));
+}
+
+void loop_tell(p2pbus *bus) {
+        bool news = bus->n_events != bus->n_events_told;
+        uint64_t due = loop_due(bus);
+
+        bus->n_events_told = bus->n_events;
+        if (news && bus->n_followers > 0)
+                pthread_cond_broadcast(&bus->changed);
+        if (bus->is_led && (news || due < bus->leader_until_usec))
+                eventfd_raise(bus->leader_fd, &bus->leader_woken);
+        if (bus->outside_until_usec > 0 && (news || due < bus->outside_until_usec))
+                eventfd_raise(bus->outside_fd, &bus->outside_woken);
+}
+
+/* Return: whether any ran; the lock was dropped then. */
+static bool run_callbacks(p2pbus *bus) {
+        bool any = false;
+
+        while (bus->calls && !bus->is_calling && !bus->is_closed) {
+                bus->is_calling = true;
+                bus->caller = pthread_self();
+                request_call_first(bus);
+                bus->is_calling = false;
+                loop_read_clock(bus);
+                any = true;
+        }
+        return any;
+}
+
+static struct timespec timespec_of(uint64_t usec) {
+        return (struct timespec){ .tv_sec = (time_t)(usec / USEC_PER_SEC),
+                                  .tv_nsec = (long)(usec % USEC_PER_SEC * 1000) };
+}
+
+static void lead(p2pbus *bus, uint64_t until) {
+        struct pollfd fds[2] = { { .fd = bus->leader_fd, .events = POLLIN } };
+        struct timespec timeout;
+        nfds_t n_fds = 1;
+
+        if (bus->connection) {
+                fds[1].fd = connection_fd(bus->connection);
+                fds[1].events = (short)(POLLIN | (output_is_blocked(bus) ? POLLOUT : 0));
+                n_fds = 2;
+        }
+        until = MIN(until, loop_due(bus));
+        timeout = timespec_of(until > bus->now_usec ? until - bus->now_usec : 0);
+
+        bus->is_led = true;
+        bus->leader_until_usec = until;
+        pthread_mutex_unlock(&bus->lock);
+        (void)ppoll(fds, n_fds, until == USEC_NEVER ? NULL : &timeout, NULL); /* a signal: look */
+        pthread_mutex_lock(&bus->lock);
+        bus->is_led = false;
+        loop_read_clock(bus);
+        eventfd_clear(bus->leader_fd, &bus->leader_woken);
+
+        loop_work(bus);
+        if (bus->n_followers > 0)
+                pthread_cond_broadcast(&bus->changed); /* somebody may have to lead now */
+}
+
+static void follow(p2pbus *bus, uint64_t until) {
+        bus->n_followers++;
+        if (until == USEC_NEVER) {
+                pthread_cond_wait(&bus->changed, &bus->lock);
+        } else {
+                uint64_t wait = until > bus->now_usec ? until - bus->now_usec : 0;
+                struct timespec at = timespec_of(now_usec(CLOCK_MONOTONIC) + wait);
+
+                (void)pthread_cond_timedwait(&bus->changed, &bus->lock, &at);
+        }
+        bus->n_followers--;
+        loop_read_clock(bus);
+}
+
+int loop_wait(p2pbus *bus, uint64_t until_usec) {
+        uint64_t n_events = bus->n_events;
+
+        if (bus->is_closed)
+                return reason_fail(bus->away_reason);
+        loop_send(bus, true);
+        if (run_callbacks(bus) || bus->n_events != n_events)
+                return 0;
+        if (until_usec <= bus->now_usec) {
+                /* Who does not want to wait still wants what is there already. */
+                loop_work(bus);
+                return bus->n_events != n_events ? 0 : -ETIMEDOUT;
+        }
+        loop_tell(bus);
+        if (bus->is_led)
+                follow(bus, until_usec);
+        else
+                lead(bus, until_usec);
+        return 0;
+}
+
+/* Any event loop */
+
+_public_ int p2pbus_get_fd(p2pbus *bus) {
+        return bus->epoll_fd;
+}
+
+_public_ int p2pbus_get_events(p2pbus *bus) {
+        (void)bus;
+        return POLLIN;
+}
+
+_public_ int p2pbus_get_timeout(p2pbus *bus, uint64_t *ret_usec) {
+        uint64_t due;
+        int r;
+
+        r = bus_enter(bus);
+        if (r < 0)
+                return r;
+        loop_send(bus, true);
+        due = bus->n_events != bus->n_events_seen ? 0 : loop_due(bus);
+        bus->outside_until_usec = MAX(due, 1U);
+        if (due == USEC_NEVER)
+                *ret_usec = P2PBUS_FOREVER;
+        else
+                *ret_usec = due > bus->now_usec ? due - bus->now_usec : 0;
+        return bus_leave(bus, 0);
+}
+
+/* What somebody outside may want to fetch now. */
+static int see_events(p2pbus *bus) {
+        bool news = bus->n_events != bus->n_events_seen;
+
+        bus->n_events_seen = bus->n_events;
+        if (bus->is_closed && !news)
+                return reason_fail(bus->away_reason);
+        return news;
+}
+
+_public_ int p2pbus_process(p2pbus *bus) {
+        int r;
+
+        r = bus_enter(bus);
+        if (r < 0)
+                return r;
+        bus->outside_until_usec = 0;
+        eventfd_clear(bus->outside_fd, &bus->outside_woken);
+        loop_work(bus);
+        (void)run_callbacks(bus);
+        loop_send(bus, true);
+        return bus_leave(bus, see_events(bus));
+}
+
+_public_ int p2pbus_wait(p2pbus *bus, uint64_t timeout_usec) {
+        uint64_t until;
+        int r;
+
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        until = bus_deadline(bus, timeout_usec, 0);
+        while (r == 0 && bus->n_events == bus->n_events_seen)
+                r = loop_wait(bus, until);
+        return bus_leave(bus, see_events(bus));
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * What the daemon shows to a monitor, until p2pbus_monitor_next() fetches it
+ */
+
+#include "libclient/bus.h"
+
+void monitor_consume(p2pbus *bus, const Control *control);
+void monitor_ask_again(p2pbus *bus);
+void monitor_free(p2pbus *bus);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "libclient/path.h"
+
+#include "libcore/err.h"
+
+#define SEALED_LIFE_USEC (30 * USEC_PER_SEC) /* the session sends again what was not acknowledged */
+
+static bool id_is_zero(const PacketId *id) {
+        static const PacketId zero;
+
+        return memcmp(id, &zero, sizeof(zero)) == 0;
+}
+
+int path_send_local(p2pbus *bus, Address to, const PacketId *id, uint64_t deadline_usec,
+                    const uint8_t *records, size_t n_records) {
+        PacketHeader header = {
+                .size = (uint32_t)(PACKET_HEADER_SIZE + n_records),
+                .src = bus->self.address,
+                .dst = to,
+                .kind = PACKET_RECORDS,
+        };
+        uint8_t *out;
+        int r;
+
+        if (!bus->is_up)
+                return PATH_E_AWAY;
+        r = connection_queue(bus->connection, header.size, &out);
+        if (r < 0)
+                return err_trace(r);
+        header.id = id_is_zero(id) ? bus_new_id(bus) : *id;
+        header.deadline_usec = deadline_usec == USEC_NEVER ? 0 : deadline_usec + bus->wall_offset;
+        packet_header_encode(&header, out);
+        memcpy(out + PACKET_HEADER_SIZE, records, n_records);
+        return 0;
+}
+
+int path_send_sealed(p2pbus *bus, Address to, const SignedRecord *lease, int64_t clock_offset_usec,
+                     const uint8_t *records, size_t n_records, PacketId *ret_id) {
+        uint64_t sent_at = bus_wall(bus) + (uint64_t)clock_offset_usec;
+        PacketHeader header = {
+                .src = bus->self.address,
+                .dst = to,
+                .kind = PACKET_SEALED,
+                .deadline_usec = sent_at + SEALED_LIFE_USEC,
+        };
+        uint8_t bytes[PACKET_HEADER_SIZE], *out;
+        size_t n;
+        int r;
+
+        if (!bus->is_up)
+                return PATH_E_AWAY;
+        if (!bus->sealer || !bus->has_lease)
+                return PATH_E_NO_WAY;
+        header.id = packet_id_make(sent_at, bus->unique++);
+        header.size = (uint32_t)(PACKET_HEADER_SIZE + n_records + SEAL_OVERHEAD);
+        packet_header_encode(&header, bytes);
+
+        r = seal_one(bus->sealer, bytes, lease, (Slice){ records, n_records }, bus_wall(bus),
+                     bus->sealed, BUS_SCRATCH_SIZE, &n);
+        switch (r) {
+        case 0:
+                break;
+        case SEAL_E_EXPIRED:
+                return PATH_E_EXPIRED;
+        case SEAL_E_SENDER:
+                return PATH_E_USELESS;
+        case SEAL_E_FORKED:
+        case -EINVAL:
+                return PATH_E_NO_WAY;
+        default:
+                return err_fold(r);
+        }
+        r = connection_queue(bus->connection, PACKET_HEADER_SIZE + n, &out);
+        if (r < 0)
+                return err_trace(r);
+        memcpy(out, bytes, sizeof(bytes));
+        memcpy(out + PACKET_HEADER_SIZE, bus->sealed, n);
+        *ret_id = header.id;
+        return 0;
+}
+
+int path_send_raw(p2pbus *bus, Address to, const uint8_t *payload, size_t n_payload) {
+        PacketHeader header = {
+                .size = (uint32_t)(PACKET_HEADER_SIZE + n_payload),
+                .src = bus->self.address,
+                .dst = to,
+                .kind = PACKET_SEALED,
+                .id = bus_new_id(bus),
+                .deadline_usec = bus_wall(bus) + SEALED_LIFE_USEC,
+        };
+        uint8_t *out;
+        int r;
+
+        if (!bus->is_up)
+                return PATH_E_AWAY;
+        r = connection_queue(bus->connection, header.size, &out);
+        if (r < 0)
+                return err_trace(r);
+        packet_header_encode(&header, out);
+        memcpy(out + PACKET_HEADER_SIZE, payload, n_payload);
+        return 0;
+}

@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "libclient/peer.h"
+
+#include <utlist.h>
+
+#include "libclient/admin.h"
+#include "libclient/path.h"
+#include "libclient/receive.h"
+#include "libclient/request.h"
+#include "libclient/send.h"
+#include "libcore/err.h"
+
+#define PEER_MEMORY (sizeof(Peer) + 2048) /* what one costs beyond its messages, about */
+#define PUMP_BYTES 65536                  /* queued for one peer before another has a turn */
+#define FULL_WAIT_USEC (20 * USEC_PER_MSEC)
+#define FULL_WAIT_MAX_USEC USEC_PER_SEC
+#define RESOLVE_AGAIN_USEC (2 * USEC_PER_SEC)
+
+/* The table */
+
+static bool fits(const Peer *peer, Address address, const PublicKey *key) {
+        if (key && peer->has_key)
+                return key_equal(&peer->key, key);
+        return address.tag == 0 || peer->address.tag == 0 || peer->address.tag == address.tag;
+}
+
+Peer *peer_find(p2pbus *bus, Address address, const PublicKey *key) {
+        Peer *first, *peer;
+
+        HASH_FIND(hh, bus->peers, &address.pid, sizeof(address.pid), first);
+        /* Whose tag is known is somebody; whose is not may be anybody. */
+        for (peer = first; peer; peer = peer->same_pid)
+                if (peer->address.tag != 0 && fits(peer, address, key))
+                        return peer;
+        for (peer = first; peer; peer = peer->same_pid)
+                if (peer->address.tag == 0 && fits(peer, address, key))
+                        return peer;
+        return NULL;
+}
+
+static void table_add(p2pbus *bus, Peer *peer) {
+        Peer *first;
+
+        HASH_FIND(hh, bus->peers, &peer->address.pid, sizeof(peer->address.pid), first);
+        if (first) {
+                peer->same_pid = first->same_pid;
+                first->same_pid = peer;
+        } else {
+                HASH_ADD(hh, bus->peers, address.pid, sizeof(peer->address.pid), peer);
+        }
+        bus->n_peers++;
+}
+
+static void table_remove(p2pbus *bus, Peer *peer) {
+        Peer *first;
+
+        HASH_FIND(hh, bus->peers, &peer->address.pid, sizeof(peer->address.pid), first);
+        if (first == peer) {
+                HASH_DELETE(hh, bus->peers, peer);
+                if (peer->same_pid)
+                        HASH_ADD(hh, bus->peers, address.pid, sizeof(peer->address.pid),
+                                 peer->same_pid);
+        } else {
+                while (first->same_pid != peer)
+                        first = first->same_pid;
+                first->same_pid = peer->same_pid;
+        }
+        peer->same_pid = NULL;
+        bus->n_peers--;
+}
+
+void peer_mark(Peer *peer) {
+        if (peer->is_dirty)
+                return;
+        peer->is_dirty = true;
+        DL_APPEND2(peer->bus->dirty, peer, dirty_prev, dirty_next);
+}
+
+void peer_unmark(Peer *peer) {
+        if (!peer->is_dirty)
+                return;
+        peer->is_dirty = false;
+        DL_DELETE2(peer->bus->dirty, peer, dirty_prev, dirty_next);
+}
+
+static void on_peer_timer(Timer *timer, uint64_t now) {
+        Peer *peer = container_of(timer, Peer, timer);
+
+        session_tick(peer->session, now);
+        peer_mark(peer);
+}
+
+static bool is_idle(const Peer *peer, uint64_t now) {
+        return peer->n_unsettled == 0 && !peer->inbox && !peer->lent &&
+                session_is_forgettable(peer->session, now);
+}
+
+/* Makes room by forgetting one with whom everything is settled. */
+static bool forget_one(p2pbus *bus) {
+        for (Peer *first = bus->peers; first; first = first->hh.next)
+                for (Peer *peer = first; peer; peer = peer->same_pid)
+                        if (is_idle(peer, bus->now_usec + SESSION_IDLE_USEC)) {
+                                peer_free(peer);
+                                return true;
+                        }
+        return false;
+}
+
+static int new_session(Peer *peer) {
+        p2pbus *bus = peer->bus;
+        SessionOptions options = {
+                .id = crypto_random_u64(),
+                .opened_usec = bus_wall(bus),
+                .message_max = bus->welcome.message_max,
+                .quota = &bus->quota,
+        };
+
+        memcpy(options.self_key, identity_public(bus->identity)->bytes, KEY_SIZE);
+        if (peer->has_key)
+                memcpy(options.peer_key, peer->key.bytes, KEY_SIZE);
+        return err_trace(session_new(&peer->session, &options, bus->now_usec));
+}
+
+int peer_get(p2pbus *bus, Address address, const PublicKey *key, Peer **ret) {
+        Peer *peer;
+        int r;
+
+        *ret = peer_find(bus, address, key);
+        if (*ret)
+                return 0;
+        if (bus->memory + (bus->n_peers + 1) * PEER_MEMORY > bus->buffer_bytes && !forget_one(bus))
+                return -ENOBUFS;
+
+        peer = calloc(1, sizeof(*peer));
+        if (!peer)
+                return err_origin(-ENOMEM);
+        peer->bus = bus;
+        peer->address = address;
+        if (key) {
+                peer->key = *key;
+                peer->has_key = true;
+        }
+        peer->timer.on_due = on_peer_timer;
+        peer->path = SESSION_PATH_LOCAL;
+        r = new_session(peer);
+        if (r < 0) {
+                free(peer);
+                return r;
+        }
+        peer->session_id = session_id(peer->session);
+        table_add(bus, peer);
+        peer_update_path(peer);
+        *ret = peer;
+        return 0;
+}
+
+static void settle_finished(Peer *peer) {
+        Message *message;
+
+        while ((message = session_pop_finished(peer->session)))
+                send_finished(peer->bus, message);
+}
+
+Peer *peer_free(Peer *peer) {
+        p2pbus *bus;
+        Message *m, *next;
+
+        if (!peer)
+                return NULL;
+        bus = peer->bus;
+        session_fail(peer->session, RESULT_UNKNOWN, bus->now_usec);
+        settle_finished(peer);
+        request_peer_ended(peer, RESULT_UNKNOWN);
+
+        DL_FOREACH_SAFE2(peer->inbox, m, next, bus_next) {
+                DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
+                message_unref(m);
+        }
+        DL_FOREACH_SAFE2(peer->lent, m, next, bus_next) {
+                DL_DELETE2(peer->lent, m, bus_prev, bus_next);
+                m->is_lent = false;
+                m->taken = true;
+                m->peer = NULL;
+        }
+        peer_unmark(peer);
+        receive_forget(peer);
+        timer_clear(&bus->timers, &peer->timer);
+        if (bus->last_peer == peer)
+                bus->last_peer = NULL;
+        bus->memory -= peer->memory;
+        table_remove(bus, peer);
+        session_free(peer->session);
+        free(peer->sealed_ids);
+        free(peer);
+        return NULL;
+}
+
+void peer_free_all(p2pbus *bus) {
+        while (bus->peers)
+                peer_free(bus->peers);
+}
+
+bool peer_settle(Peer *peer, Address address, const PublicKey *key) {
+        p2pbus *bus = peer->bus;
+
+        if (peer->has_key)
+                return key_equal(&peer->key, key);
+        if (peer->address.tag != 0 && peer->address.tag != address.tag)
+                return false;
+        peer->has_key = true;
+        peer->key = *key;
+        peer->address = address; /* the PID, which the table is by, is the same */
+        (void)bus;
+        return true;
+}
+
+/* The application's side */
+
+int peer_send(Peer *peer, Message *message) {
+        p2pbus *bus = peer->bus;
+        int r;
+
+        if (message->kind != MESSAGE_REPLY && message->kind != MESSAGE_ERROR &&
+            bus->memory > bus->buffer_bytes) {
+                peer->was_full = true;
+                return SESSION_E_FULL;
+        }
+        r = session_send(peer->session, message, bus->now_usec);
+        if (r != 0) {
+                peer->was_full = r == SESSION_E_FULL;
+                return r;
+        }
+        message->peer = peer;
+        peer->n_unsettled++;
+        peer_mark(peer);
+        return 0;
+}
+
+void peer_taken(Peer *peer, Message *message) {
+        p2pbus *bus = peer->bus;
+
+        session_taken(peer->session, message, bus->now_usec);
+        if (!peer->is_untold) {
+                peer->is_untold = true;
+                DL_APPEND2(bus->untold, peer, untold_prev, untold_next);
+        }
+        peer_mark(peer);
+}
+
+static void on_message(Peer *peer, Message *message) {
+        message->peer = peer;
+        message->from = peer->address;
+        message->is_given = true;
+        message->is_remote = peer->path == SESSION_PATH_OFF_HOST;
+        if (message->kind == MESSAGE_REPLY || message->kind == MESSAGE_ERROR)
+                request_on_reply(peer, message);
+        else
+                receive_put(peer, message);
+}
+
+/* Sending */
+
+static void produced(Peer *peer, size_t n, const PacketId *id, uint64_t deadline_usec) {
+        p2pbus *bus = peer->bus;
+        PacketId sealed_id;
+        int r;
+
+        if (peer->path == SESSION_PATH_LOCAL)
+                r = path_send_local(bus, peer->address, id, deadline_usec, bus->scratch, n);
+        else
+                r = path_send_sealed(bus, peer->address, &peer->lease, peer->clock_offset_usec,
+                                     bus->scratch, n, &sealed_id);
+        switch (r) {
+        case 0:
+                if (peer->path == SESSION_PATH_OFF_HOST && peer->sealed_ids)
+                        peer->sealed_ids[peer->n_sealed_ids++ % PEER_SEALED_IDS] = sealed_id;
+                return;
+        case PATH_E_EXPIRED:
+                peer_go_local(peer);
+                return;
+        case PATH_E_USELESS:
+                session_fail(peer->session, CODE_WRONG_KEY, bus->now_usec);
+                return;
+        default:
+                /* No memory, no lease yet: what was produced is lost, as on any path. */
+                session_pause(peer->session, bus->now_usec + FULL_WAIT_USEC, bus->now_usec);
+        }
+}
+
+/* Return: whether there may be more to produce. */
+static bool produce(Peer *peer) {
+        p2pbus *bus = peer->bus;
+        bool local = peer->path == SESSION_PATH_LOCAL;
+        size_t n, n_all = 0;
+
+        while (n_all < PUMP_BYTES) {
+                uint64_t deadline;
+                PacketId id;
+
+                if (session_produce(peer->session, local, bus->now_usec, bus->scratch,
+                                    local ? BUS_SCRATCH_SIZE : SEAL_CONTENT_MAX, &n, &id,
+                                    &deadline) != 0)
+                        return false;
+                produced(peer, n, &id, deadline);
+                local = peer->path == SESSION_PATH_LOCAL;
+                n_all += n + PACKET_HEADER_SIZE;
+        }
+        return true;
+}
+
+static void look_at_memory(Peer *peer) {
+        p2pbus *bus = peer->bus;
+        size_t memory = session_memory(peer->session);
+
+        bus->memory += memory - peer->memory; /* wraps both ways, and comes out right */
+        peer->memory = memory;
+        if (peer->was_full && session_is_writable(peer->session) &&
+            bus->memory <= bus->buffer_bytes) {
+                peer->was_full = false;
+                bus_happened(bus);
+        }
+}
+
+bool peer_pump(Peer *peer) {
+        p2pbus *bus = peer->bus;
+        uint64_t due;
+        Message *m;
+        bool more;
+
+        more = produce(peer);
+        while ((m = session_pop(peer->session)))
+                on_message(peer, m);
+        settle_finished(peer);
+        if (session_id(peer->session) != peer->session_id) {
+                peer->session_id = session_id(peer->session);
+                request_peer_ended(peer, RESULT_UNKNOWN);
+        }
+        look_at_memory(peer);
+        if (more)
+                return true;
+
+        if (session_is_closed(peer->session) && peer->n_unsettled == 0 && !peer->inbox &&
+            !peer->lent) {
+                request_peer_ended(peer, RESULT_UNKNOWN);
+                peer_free(peer);
+                return false;
+        }
+        due = session_due(peer->session);
+        if (is_idle(peer, bus->now_usec)) {
+                session_close(peer->session, bus->now_usec);
+                (void)produce(peer);
+                peer_free(peer);
+                return false;
+        }
+        if (due == USEC_NEVER)
+                due = bus->now_usec + SESSION_IDLE_USEC;
+        (void)timer_set(&bus->timers, &peer->timer, due);
+        return false;
+}
+
+void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records) {
+        static const PacketId fresh;
+        PacketId id;
+
+        if (peer->path == SESSION_PATH_LOCAL)
+                (void)path_send_local(peer->bus, peer->address, &fresh, USEC_NEVER, records,
+                                      n_records);
+        else
+                (void)path_send_sealed(peer->bus, peer->address, &peer->lease,
+                                       peer->clock_offset_usec, records, n_records, &id);
+}
+
+/* Records that came */
+
+/* To a stranger, or to a peer about a session that is not ours. */
+static void answer(p2pbus *bus, const PeerSource *source, const Record *record) {
+        uint8_t bytes[RECORD_HEADER_SIZE + 64];
+        static const PacketId fresh;
+        PacketId id;
+
+        if (!budget_take(&bus->answer_budget, bus->now_usec, 1000, 1000))
+                return;
+        record_encode(record, bytes);
+        if (source->sealed && source->is_remote)
+                (void)path_send_sealed(bus, source->address, &source->sealed->lease, 0, bytes,
+                                       record_size(record), &id);
+        else
+                (void)path_send_local(bus, source->address, &fresh, USEC_NEVER, bytes,
+                                      record_size(record));
+}
+
+static void answer_reset(p2pbus *bus, const PeerSource *source, uint64_t session) {
+        answer(bus, source, &(Record){ .type = RECORD_RESET, .session = session });
+}
+
+/* The speaker says its key: is it the source's, and who is that here? NULL: nobody to talk with. */
+static Peer *consume_start(p2pbus *bus, const PeerSource *source, const Record *record,
+                           Peer *peer) {
+        PublicKey key;
+        Address address;
+
+        memcpy(key.bytes, record->start.key, sizeof(key.bytes));
+        if (source->sealed && !key_equal(&source->sealed->key, &key))
+                return NULL;
+        if (peer && peer->has_key && key_equal(&peer->key, &key))
+                return peer;
+        address = key_hash(&key).address;
+        if (!address_equal(address, source->address))
+                return NULL;
+        if (!peer && peer_get(bus, address, &key, &peer) < 0)
+                return NULL;
+        return peer_settle(peer, address, &key) ? peer : NULL;
+}
+
+/* A sealed packet says where its sender is, and brings its lease. */
+static void learn_path(Peer *peer, const PeerSource *source) {
+        if (!source->sealed || !source->is_remote)
+                return;
+        peer->is_known = true;
+        if (peer->path != SESSION_PATH_OFF_HOST || !peer->has_lease ||
+            source->sealed->lease.issued_usec > peer->lease.issued_usec) {
+                bool moved = peer->path != SESSION_PATH_OFF_HOST;
+
+                peer->lease = source->sealed->lease;
+                peer->has_lease = true;
+                if (moved)
+                        peer_go_off_host(peer, &source->sealed->lease);
+        }
+}
+
+/* Return: the peer, which may be new now, or NULL: the rest of the packet is of no use. */
+static Peer *consume_record(p2pbus *bus, const PeerSource *source, const Record *record,
+                            Peer *peer) {
+        int r;
+
+        switch (record->type) {
+        case RECORD_START:
+                peer = consume_start(bus, source, record, peer);
+                if (!peer) {
+                        bus->counters.bad_packets++;
+                        return NULL;
+                }
+                learn_path(peer, source);
+                break;
+        case RECORD_RESET:
+        case RECORD_CLOSE:
+                if (!peer)
+                        return NULL;
+                break;
+        default:
+                if (!peer) {
+                        answer_reset(bus, source, record->session);
+                        return NULL;
+                }
+                if (!peer->has_key)
+                        return NULL; /* who it is has not been settled: its START will come */
+        }
+
+        r = session_consume(peer->session, record, bus->now_usec);
+        switch (r) {
+        case SESSION_E_VIOLATION:
+                bus->counters.bad_packets++;
+                answer_reset(bus, source, record->session);
+                session_fail(peer->session, CODE_VIOLATION, bus->now_usec);
+                peer_mark(peer);
+                return NULL;
+        case SESSION_E_UNKNOWN:
+                answer_reset(bus, source, record->session);
+                return NULL;
+        default: /* CLOSED is found by peer_pump(); without memory it is as if it were lost */
+                return peer;
+        }
+}
+
+void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records, size_t n) {
+        Peer *peer = peer_find(bus, source->address, source->sealed ? &source->sealed->key : NULL);
+        size_t at = 0;
+        Record record;
+        int r;
+
+        if (peer) {
+                learn_path(peer, source);
+                peer->full_wait_usec = 0;
+                peer_mark(peer);
+        }
+        while ((r = record_decode(records, n, &at, &record)) != RECORD_E_END) {
+                if (r == RECORD_E_VIOLATION) {
+                        bus->counters.bad_packets++;
+                        return;
+                }
+                switch (record.type) {
+                case RECORD_PING:
+                        record.type = RECORD_PONG;
+                        answer(bus, source, &record);
+                        continue;
+                case RECORD_PONG:
+                        admin_on_pong(bus, source, record.ping);
+                        continue;
+                case RECORD_CANCEL:
+                        if (peer)
+                                receive_cancel(peer, &record.id);
+                        continue;
+                default:
+                        break;
+                }
+                if (r == RECORD_E_UNSUPPORTED) {
+                        if (peer)
+                                (void)session_refuse(peer->session, &record, CODE_UNSUPPORTED,
+                                                     bus->now_usec);
+                        continue;
+                }
+                peer = consume_record(bus, source, &record, peer);
+                if (!peer)
+                        return;
+                peer_mark(peer);
+        }
+}
+
+void peer_on_records(p2pbus *bus, const PacketHeader *header, const uint8_t *packet) {
+        const PeerSource source = { .address = header->src };
+
+        /* No daemon of ours lets them in from outside. */
+        if (header->hflags & PACKET_REMOTE) {
+                bus->counters.bad_packets++;
+                return;
+        }
+        peer_consume(bus, &source, packet + PACKET_HEADER_SIZE,
+                     header->size - PACKET_HEADER_SIZE);
+}
+
+/* Where it is */
+
+void peer_update_path(Peer *peer) {
+        p2pbus *bus = peer->bus;
+        SessionPath path = peer->path;
+
+        if (!bus->is_up ||
+            (path == SESSION_PATH_OFF_HOST && (!bus->sealer || !bus->has_lease)))
+                path = SESSION_PATH_NONE;
+        session_set_path(peer->session, path, bus->generation + peer->generation, bus->now_usec);
+        peer_mark(peer);
+}
+
+void peer_update_all_paths(p2pbus *bus, bool off_host_only) {
+        for (Peer *first = bus->peers; first; first = first->hh.next)
+                for (Peer *peer = first; peer; peer = peer->same_pid)
+                        if (!off_host_only || peer->path == SESSION_PATH_OFF_HOST)
+                                peer_update_path(peer);
+}
+
+void peer_go_local(Peer *peer) {
+        peer->path = SESSION_PATH_LOCAL;
+        peer->generation++;
+        peer->changed_usec = peer->bus->now_usec;
+        peer_update_path(peer);
+}
+
+void peer_go_off_host(Peer *peer, const SignedRecord *lease) {
+        if (!peer->sealed_ids)
+                peer->sealed_ids = calloc(PEER_SEALED_IDS, sizeof(*peer->sealed_ids));
+        peer->lease = *lease;
+        peer->has_lease = true;
+        peer->path = SESSION_PATH_OFF_HOST;
+        peer->generation++;
+        peer->changed_usec = peer->bus->now_usec;
+        peer_update_path(peer);
+}
+
+static void back_off(Peer *peer) {
+        p2pbus *bus = peer->bus;
+
+        peer->full_wait_usec = peer->full_wait_usec == 0 ?
+                                       FULL_WAIT_USEC :
+                                       MIN(2 * peer->full_wait_usec, FULL_WAIT_MAX_USEC);
+        session_pause(peer->session, bus->now_usec + peer->full_wait_usec, bus->now_usec);
+}
+
+/* A packet of ours went nowhere. */
+static void refused(Peer *peer, uint16_t code) {
+        p2pbus *bus = peer->bus;
+
+        switch (code) {
+        case CODE_NOT_HERE:
+        case CODE_GONE:
+        case CODE_SETTLING:
+        case CODE_NO_ROUTE:
+        case CODE_AMBIGUOUS:
+        case CODE_WRONG_KEY:
+        case CODE_NOT_LEASED:
+                /* It may have moved, and the daemon know where to; but do not run in circles. */
+                if (peer->path == SESSION_PATH_OFF_HOST &&
+                    session_is_established(peer->session) &&
+                    bus->now_usec - peer->changed_usec > RESOLVE_AGAIN_USEC)
+                        peer_go_local(peer);
+                session_hint(peer->session, code, bus->now_usec);
+                break;
+        case CODE_QUEUE_FULL:
+        case CODE_QUOTA:
+        case CODE_OVERLOAD:
+        case CODE_RATE:
+        case CODE_EXPIRED:
+        case CODE_SHUTDOWN:
+        case CODE_BUSY:
+                back_off(peer);
+                break;
+        default:
+                session_fail(peer->session, code, bus->now_usec);
+        }
+        peer_mark(peer);
+}
+
+void peer_on_refused(p2pbus *bus, Address address, uint16_t code) {
+        Peer *peer = peer_find(bus, address, NULL);
+
+        if (peer)
+                refused(peer, code);
+}
+
+void peer_on_queue_space(p2pbus *bus, Address address) {
+        Peer *peer = peer_find(bus, address, NULL);
+
+        if (!peer)
+                return;
+        session_resume(peer->session, bus->now_usec);
+        peer_mark(peer);
+}
+
+void peer_on_now_local(p2pbus *bus, Address address) {
+        Peer *peer = peer_find(bus, address, NULL);
+
+        if (peer && peer->path != SESSION_PATH_LOCAL)
+                peer_go_local(peer);
+}
+
+void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_t *lease,
+                       size_t n_lease) {
+        const SignedRecordCheck check = {
+                .type = SIGNED_RECORD_LEASE,
+                .now_usec = bus_wall(bus),
+        };
+        Peer *peer = peer_find(bus, address, NULL);
+        SignedRecord record;
+
+        if (!peer || peer->path != SESSION_PATH_LOCAL)
+                return; /* it was settled by somebody else meanwhile */
+        if (code != CODE_OK) {
+                refused(peer, code);
+                return;
+        }
+        if (!bus->sealer || signed_record_verify(lease, n_lease, &check, &record) != 0 ||
+            record.lease.enc_until_usec <= check.now_usec ||
+            key_hash(&record.signer).address.pid != peer->address.pid) {
+                bus->counters.bad_packets++;
+                refused(peer, bus->sealer ? CODE_NOT_HERE : CODE_NO_ROUTE);
+                return;
+        }
+        if (!peer_settle(peer, key_hash(&record.signer).address, &record.signer)) {
+                refused(peer, CODE_WRONG_KEY);
+                return;
+        }
+        peer_go_off_host(peer, &record);
+}

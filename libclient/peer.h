@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Peer: one remote process, its session, and the path that the session runs on now
+ *
+ * A first contact is local: the daemon delivers, or says NOT_LOCAL with the lease to seal for.
+ * From then on the path changes whenever somebody who knows says so: the daemon (NOT_LOCAL,
+ * NOW_LOCAL), the peer itself (a sealed packet, a signed NACK), time (its lease ends: ask the daemon
+ * again, which is a packet on the local path). The session is told and sends again what may be
+ * lost.
+ *
+ * Peers stand in a table by PID. As long as only the PID of a peer is known (tag 0), the first
+ * answer of a process with that PID settles who it is.
+ */
+
+#include "libclient/bus.h"
+
+#define PEER_SEALED_IDS 32 /* sealed packets of which a NACK is believed */
+
+struct Peer {
+        p2pbus *bus;
+        Address address; /* tag 0: not known */
+        bool has_key;
+        PublicKey key;
+        Session *session;
+        uint64_t session_id; /* as of the last look: another one means that it began anew */
+        Timer timer;
+
+        SessionPath path; /* LOCAL or OFF_HOST; the session's is NONE while the bus is away */
+        uint64_t generation;
+        SignedRecord lease; /* path OFF_HOST: to seal for */
+        bool has_lease;
+        int64_t clock_offset_usec; /* what its NACK STALE taught us to add to our clock */
+        PacketId *sealed_ids;      /* PEER_SEALED_IDS, a ring */
+        unsigned n_sealed_ids;     /* ever */
+        uint64_t changed_usec;     /* when its path last changed */
+        uint64_t full_wait_usec;   /* back-off after QUEUE_FULL and the like */
+        Budget open_budget, nack_budget;
+        bool is_known; /* a sealed packet of it was opened, or it answered */
+
+        uint64_t memory; /* of its session, as counted in bus->memory */
+        unsigned n_unsettled; /* messages in bus->sent */
+        Message *inbox;  /* list: popped, for the application */
+        Message *lent;   /* list: the application holds them, done or not */
+        uint64_t handed_end, handed_path; /* p2pbus_hand_over() confirmed this many, this way */
+        bool was_full;   /* somebody was told -EAGAIN: room is news */
+        bool is_dirty, is_ready, is_untold;
+        Peer *dirty_prev, *dirty_next;
+        Peer *ready_prev, *ready_next;
+        Peer *untold_prev, *untold_next;
+
+        Peer *same_pid; /* the next with this PID */
+        UT_hash_handle hh;
+};
+
+/* The peer with @address (tag 0: any with the PID) and, if not NULL, @key; or NULL. */
+Peer *peer_find(p2pbus *bus, Address address, const PublicKey *key);
+/*
+ * The same, made if it is not there yet.
+ * Return: 0; -ENOMEM; -ENOBUFS: over buffer_bytes, with nobody to forget.
+ */
+int peer_get(p2pbus *bus, Address address, const PublicKey *key, Peer **ret);
+/* Closes its session without waiting and frees it; messages it has are settled as unknown. */
+Peer *peer_free(Peer *peer);
+void peer_free_all(p2pbus *bus);
+
+/* Hands @message to its session. Return: 0, SESSION_E_FULL, SESSION_E_TOO_BIG, -errno. */
+int peer_send(Peer *peer, Message *message);
+/* The application is done with @message, which it got from this peer. */
+void peer_taken(Peer *peer, Message *message);
+
+/* Something may have become ready: look at it in loop_send(). */
+void peer_mark(Peer *peer);
+void peer_unmark(Peer *peer);
+/*
+ * Produces packets until the session is idle or the output is long; pops messages and results.
+ * Careful: frees the peer if its session is over. Return: whether it should be looked at again.
+ */
+bool peer_pump(Peer *peer);
+
+/* Whose records they are: proven by the daemon's word on @address, or also by a seal. */
+typedef struct PeerSource {
+        Address address;
+        const SealedSender *sealed; /* NULL: in the clear */
+        bool is_remote;
+} PeerSource;
+
+/* A packet of records in the clear, from a process of this host. */
+void peer_on_records(p2pbus *bus, const PacketHeader *header, const uint8_t *packet);
+/* A sealed packet (sealed.c). */
+void peer_on_sealed(p2pbus *bus, const PacketHeader *header, const uint8_t *packet);
+/* Records, opened if they were sealed. */
+void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records, size_t n_records);
+/* It is @key's; what was settled before is compared. Return: false: it is somebody else. */
+bool peer_settle(Peer *peer, Address address, const PublicKey *key);
+/* Seals for @lease from now on. */
+void peer_go_off_host(Peer *peer, const SignedRecord *lease);
+/* Asks the daemon where it is, by the next packet. */
+void peer_go_local(Peer *peer);
+/* Queues a packet outside its session, on the path of now. */
+void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records);
+
+/* What the daemon says. @code is a ControlCode. */
+void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_t *lease,
+                       size_t n_lease);
+void peer_on_now_local(p2pbus *bus, Address address);
+void peer_on_refused(p2pbus *bus, Address address, uint16_t code);
+void peer_on_queue_space(p2pbus *bus, Address address);
+/* The bus is there again or away, our lease is new, or relays changed. */
+void peer_update_path(Peer *peer);
+void peer_update_all_paths(p2pbus *bus, bool off_host_only);

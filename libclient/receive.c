@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "libclient/receive.h"
+
+#include <utlist.h>
+
+#include "libclient/loop.h"
+#include "libclient/peer.h"
+#include "libclient/reason.h"
+#include "libcore/err.h"
+
+/*
+ * The application's references are counted apart from ours: a session holds a message until it was
+ * taken, and it is taken when the application has dropped its last one.
+ */
+
+static void mark_ready(Peer *peer) {
+        if (peer->is_ready)
+                return;
+        peer->is_ready = true;
+        DL_APPEND2(peer->bus->ready, peer, ready_prev, ready_next);
+}
+
+static void unmark_ready(Peer *peer) {
+        if (!peer->is_ready)
+                return;
+        peer->is_ready = false;
+        DL_DELETE2(peer->bus->ready, peer, ready_prev, ready_next);
+}
+
+static void unmark_untold(Peer *peer) {
+        if (!peer->is_untold)
+                return;
+        peer->is_untold = false;
+        DL_DELETE2(peer->bus->untold, peer, untold_prev, untold_next);
+}
+
+void receive_put(Peer *peer, Message *m) {
+        DL_APPEND2(peer->inbox, m, bus_prev, bus_next);
+        mark_ready(peer);
+        peer->bus->counters.received++;
+        bus_happened(peer->bus);
+}
+
+void receive_forget(Peer *peer) {
+        unmark_ready(peer);
+        unmark_untold(peer);
+}
+
+void receive_cancel(Peer *peer, const PacketId *id) {
+        Message *m;
+
+        DL_FOREACH2(peer->inbox, m, bus_next)
+                if (m->kind == MESSAGE_REQUEST && memcmp(&m->id, id, sizeof(*id)) == 0)
+                        m->is_unwanted = true;
+        DL_FOREACH2(peer->lent, m, bus_next)
+                if (m->kind == MESSAGE_REQUEST && memcmp(&m->id, id, sizeof(*id)) == 0)
+                        m->is_unwanted = true;
+}
+
+void receive_done(p2pbus *bus, Message *m) {
+        (void)bus;
+        if (m->peer && !m->taken)
+                peer_taken(m->peer, m);
+}
+
+void receive_tell(p2pbus *bus) {
+        while (bus->untold) {
+                Peer *peer = bus->untold;
+
+                unmark_untold(peer);
+                session_flush(peer->session, bus->now_usec);
+                peer_mark(peer);
+        }
+}
+
+static Message *take(p2pbus *bus) {
+        Peer *peer = bus->ready;
+        Message *m;
+
+        if (!peer)
+                return NULL;
+        m = peer->inbox;
+        DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
+        unmark_ready(peer);
+        if (peer->inbox)
+                mark_ready(peer);
+
+        m->is_lent = true;
+        m->bus = bus;
+        bus_hold(bus);
+        DL_APPEND2(peer->lent, m, bus_prev, bus_next);
+        return m;
+}
+
+_public_ int p2pbus_receive(p2pbus *bus, uint64_t timeout_usec, p2pbus_message **ret) {
+        uint64_t until;
+        Message *m;
+        int r;
+
+        r = timeout_usec > 0 ? bus_enter_blocking(bus) : bus_enter(bus);
+        if (r < 0)
+                return r;
+        until = bus_deadline(bus, timeout_usec, 0);
+        while (!(m = take(bus))) {
+                if (bus->untold)
+                        receive_tell(bus);
+                r = loop_wait(bus, until);
+                if (r < 0)
+                        break;
+        }
+        if (m) {
+                *ret = receive_hand_out(m);
+                r = 0;
+        } else if (r == -ETIMEDOUT) {
+                r = -EAGAIN;
+        }
+        return bus_leave(bus, r);
+}
+
+_public_ void p2pbus_done(p2pbus_message *message) {
+        Message *m = (Message *)message;
+
+        if (!m || m->from.pid == PID_NONE || !m->bus || bus_enter(m->bus) < 0)
+                return;
+        receive_done(m->bus, m);
+        (void)bus_leave(m->bus, 0);
+}
+
+p2pbus_message *receive_hand_out(Message *m) {
+        if (__atomic_fetch_add(&m->n_users, 1, __ATOMIC_ACQ_REL) > 0)
+                message_unref(m);
+        return (p2pbus_message *)m;
+}
+
+_public_ p2pbus_message *p2pbus_message_ref(p2pbus_message *message) {
+        __atomic_add_fetch(&((Message *)message)->n_users, 1, __ATOMIC_RELAXED);
+        return message;
+}
+
+_public_ p2pbus_message *p2pbus_message_unref(p2pbus_message *message) {
+        Message *m = (Message *)message;
+        p2pbus *bus;
+
+        if (!m || __atomic_sub_fetch(&m->n_users, 1, __ATOMIC_ACQ_REL) > 0)
+                return NULL;
+        bus = m->from.pid != PID_NONE ? m->bus : NULL;
+        if (bus && bus_enter(bus) == 0) {
+                receive_done(bus, m);
+                if (m->is_lent)
+                        DL_DELETE2(m->peer->lent, m, bus_prev, bus_next);
+                message_unref(m);
+                (void)bus_leave(bus, 0);
+                bus_release(bus);
+                return NULL;
+        }
+        message_unref(m);
+        return NULL;
+}

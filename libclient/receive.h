@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Messages in: from the session to the application, and back as credit
+ *
+ * Peers with messages stand in a row; each call takes one message of the first, which goes to the
+ * end: nobody's stream hides another's request.
+ */
+
+#include "libclient/bus.h"
+
+/* A one-way message or a request, for the application; takes over the reference. */
+void receive_put(Peer *peer, Message *message);
+/* The peer no longer wants an answer to its request. */
+void receive_cancel(Peer *peer, const PacketId *id);
+/* The application is done with @message. */
+void receive_done(p2pbus *bus, Message *message);
+/* Nothing was asked for that is there: tell the peers what was taken. */
+void receive_tell(p2pbus *bus);
+/* @peer is about to be freed. */
+void receive_forget(Peer *peer);
+/* Hands @message to the application, with one reference of its own; takes over one of ours. */
+p2pbus_message *receive_hand_out(Message *message);

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "libclient/request.h"
+
+#include <utlist.h>
+
+#include "libclient/loop.h"
+#include "libclient/peer.h"
+#include "libclient/reason.h"
+#include "libclient/receive.h"
+#include "libclient/send.h"
+#include "libcore/buf.h"
+#include "libcore/err.h"
+
+static Request *request_find(p2pbus *bus, const PacketId *id) {
+        Request *request;
+
+        HASH_FIND(hh, bus->requests, id, sizeof(*id), request);
+        return request;
+}
+
+static void unlink_request(Request *request) {
+        p2pbus *bus = request->bus;
+
+        HASH_DELETE(hh, bus->requests, request);
+        timer_clear(&bus->timers, &request->timer);
+        if (request->message) {
+                /* Its fate interests nobody any more. */
+                request->message->request = NULL;
+                request->message->waiter = request->message;
+                request->message = NULL;
+        }
+}
+
+static void request_end(Request *request, int reason, Message *reply) {
+        p2pbus *bus = request->bus;
+
+        unlink_request(request);
+        request->is_over = true;
+        request->reason = reason;
+        request->reply = reply;
+        if (request->callback)
+                DL_APPEND(bus->calls, request);
+        bus_happened(bus);
+}
+
+static void on_request_timer(Timer *timer, uint64_t now) {
+        Request *request = container_of(timer, Request, timer);
+
+        (void)now;
+        request_end(request, P2PBUS_REASON_TIMEOUT, NULL);
+}
+
+void request_sent(p2pbus *bus, Message *m) {
+        Request *request = m->request;
+
+        (void)bus;
+        m->request = NULL;
+        request->message = NULL;
+        if (m->result != RESULT_DELIVERED)
+                request_end(request, reason_of(m->result), NULL);
+}
+
+void request_on_reply(Peer *peer, Message *reply) {
+        p2pbus *bus = peer->bus;
+        Request *request = request_find(bus, &reply->reply_to);
+        const Peer *asked = NULL;
+
+        if (request)
+                asked = request->message ? request->message->peer : request->peer;
+        session_taken(peer->session, reply, bus->now_usec);
+        peer_mark(peer);
+        reply->peer = NULL;
+        if (!request || asked != peer) {
+                message_unref(reply); /* too late, or from somebody who was not asked */
+                return;
+        }
+        bus->counters.received++;
+        request_end(request, reply->kind == MESSAGE_ERROR ? P2PBUS_REASON_ERROR_REPLY : 0, reply);
+}
+
+void request_peer_ended(Peer *peer, int result) {
+        p2pbus *bus = peer->bus;
+        Request *request, *next;
+
+        HASH_ITER(hh, bus->requests, request, next)
+                if (!request->message && request->peer == peer)
+                        request_end(request, reason_of(result), NULL);
+}
+
+static void send_cancel(Peer *peer, const PacketId *id) {
+        const Record record = {
+                .type = RECORD_CANCEL,
+                .session = session_id(peer->session),
+                .id = *id,
+        };
+        uint8_t bytes[RECORD_HEADER_SIZE + PACKET_ID_SIZE];
+
+        record_encode(&record, bytes);
+        peer_send_records(peer, bytes, record_size(&record));
+}
+
+bool request_cancel(p2pbus *bus, const PacketId *id) {
+        Request *request = request_find(bus, id);
+
+        if (!request)
+                return false;
+        if (!request->message && request->peer)
+                send_cancel(request->peer, id);
+        request_end(request, P2PBUS_REASON_CANCELLED, NULL);
+        return true;
+}
+
+static void request_free(Request *request) {
+        message_unref(request->reply);
+        free(request);
+}
+
+void request_call_first(p2pbus *bus) {
+        Request *request = bus->calls;
+        p2pbus_message *reply;
+
+        DL_DELETE(bus->calls, request);
+        reply = request->reply ? receive_hand_out(TAKE_PTR(request->reply)) : NULL;
+        pthread_mutex_unlock(&bus->lock);
+        request->callback(bus, reason_errno(request->reason), request->reason, reply,
+                          request->userdata);
+        p2pbus_message_unref(reply);
+        pthread_mutex_lock(&bus->lock);
+        request_free(request);
+}
+
+void request_forget_all(p2pbus *bus) {
+        Request *request, *next;
+
+        HASH_ITER(hh, bus->requests, request, next)
+                request_end(request, P2PBUS_REASON_CANCELLED, NULL);
+        while ((request = bus->calls)) {
+                DL_DELETE(bus->calls, request);
+                request_free(request);
+        }
+}
+
+void request_free_all(p2pbus *bus) {
+        request_forget_all(bus);
+}
+
+/* Return: as send_message(); on failure @request is as before. */
+static int request_start(Request *request, const char *dest, Message *m, uint64_t timeout_usec) {
+        p2pbus *bus = request->bus;
+        int r;
+
+        if (m && !m->is_given) {
+                m->kind = MESSAGE_REQUEST;
+                m->request = request;
+        }
+        r = send_message(bus, dest, m, timeout_usec);
+        if (r < 0) {
+                if (m && m->request == request)
+                        m->request = NULL;
+                return r;
+        }
+        request->id = m->id;
+        request->message = m->result == RESULT_PENDING ? m : NULL;
+        request->timer.on_due = on_request_timer;
+        HASH_ADD(hh, bus->requests, id, sizeof(request->id), request);
+        (void)timer_set(&bus->timers, &request->timer, m->deadline_usec);
+        return 0;
+}
+
+_public_ int p2pbus_request_start(p2pbus *bus, const char *dest, p2pbus_message *message,
+                                  uint64_t timeout_usec, p2pbus_reply_callback callback,
+                                  void *userdata, char ret_id[P2PBUS_ID_SIZE]) {
+        Request *request;
+        int r;
+
+        if (!callback)
+                return reason_fail_errno(-EINVAL, "a request without a callback");
+        r = bus_enter(bus);
+        if (r < 0)
+                return r;
+        request = calloc(1, sizeof(*request));
+        if (!request)
+                return bus_leave(bus, reason_fail_errno(-ENOMEM, "out of memory"));
+        request->bus = bus;
+        request->callback = callback;
+        request->userdata = userdata;
+        r = request_start(request, dest, (Message *)message, timeout_usec);
+        if (r < 0)
+                free(request);
+        else if (ret_id)
+                message_format_id(&request->id, ret_id);
+        return bus_leave(bus, r);
+}
+
+static int request_wait(Request *request, p2pbus_message **ret_reply) {
+        int r = 0;
+
+        while (r == 0 && !request->is_over)
+                r = loop_wait(request->bus, USEC_NEVER); /* its own timer ends it */
+        if (r < 0) {
+                if (!request->is_over)
+                        unlink_request(request);
+                return r;
+        }
+        if (request->reason == P2PBUS_REASON_CANCELLED && request->bus->is_closed)
+                return reason_fail(request->bus->away_reason);
+        if (request->reason == P2PBUS_REASON_TIMEOUT)
+                return reason_fail_text(P2PBUS_REASON_TIMEOUT, "no reply in time");
+        if (request->reply)
+                *ret_reply = receive_hand_out(request->reply);
+        return request->reason ? reason_fail(request->reason) : 0;
+}
+
+_public_ int p2pbus_request(p2pbus *bus, const char *dest, p2pbus_message *message,
+                            uint64_t timeout_usec, p2pbus_message **ret_reply) {
+        Request request = { .bus = bus };
+        uint64_t until;
+        int r;
+
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        until = bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT);
+        for (;;) {
+                uint64_t left = until > bus->now_usec ? until - bus->now_usec : 1;
+
+                r = request_start(&request, dest, (Message *)message, left);
+                if (r != -EAGAIN)
+                        break;
+                r = loop_wait(bus, until);
+                if (r == -ETIMEDOUT)
+                        r = reason_fail_text(P2PBUS_REASON_EXPIRED,
+                                             "the receiver does not take what waits for it");
+                if (r < 0)
+                        break;
+        }
+        if (r == 0)
+                r = request_wait(&request, ret_reply);
+        return bus_leave(bus, r);
+}
+
+/* Replies of ours */
+
+static int reply_send(p2pbus *bus, Message *request, Message *reply) {
+        uint64_t lifetime = (uint64_t)request->lifetime_msec * USEC_PER_MSEC;
+        int r;
+
+        if (request->kind != MESSAGE_REQUEST || request->bus != bus)
+                return reason_fail_errno(-EINVAL, "not a request that this handle received");
+        if (request->is_answered)
+                return reason_fail_errno(-EINVAL, "the request was answered before");
+        if (bus->is_closed)
+                return reason_fail(bus->away_reason);
+        if (reply->n_data > bus->welcome.message_max)
+                return reason_fail_text(P2PBUS_REASON_TOO_BIG,
+                                        "reply of %zu bytes, this bus takes %llu", reply->n_data,
+                                        (unsigned long long)bus->welcome.message_max);
+        if (!request->peer || request->is_unwanted) { /* nobody waits for it any more */
+                request->is_answered = true;
+                receive_done(bus, request);
+                return 0;
+        }
+
+        reply->reply_to = request->id;
+        reply->id = bus_new_id(bus);
+        reply->deadline_usec = bus_deadline(bus, lifetime, P2PBUS_TIMEOUT_DEFAULT);
+        r = send_to_peer(bus, request->peer, reply);
+        if (r == 0) {
+                request->is_answered = true;
+                receive_done(bus, request);
+        }
+        return r;
+}
+
+static int check_reply(p2pbus_message *request, p2pbus_message *message) {
+        Message *m = (Message *)message;
+
+        if (!request || !m || m->is_given)
+                return reason_fail_errno(-EINVAL, "no reply, or one that was sent before");
+        return 0;
+}
+
+static int enter_and_reply(p2pbus *bus, Message *request, Message *m) {
+        int r;
+
+        r = bus_enter(bus);
+        if (r < 0)
+                return r;
+        r = send_encode(m);
+        if (r == 0)
+                r = reply_send(bus, request, m);
+        return bus_leave(bus, r);
+}
+
+_public_ int p2pbus_reply(p2pbus *bus, p2pbus_message *request, p2pbus_message *message) {
+        Message *m = (Message *)message;
+        int r;
+
+        r = check_reply(request, message);
+        if (r < 0)
+                return r;
+        m->kind = MESSAGE_REPLY;
+        return enter_and_reply(bus, (Message *)request, m);
+}
+
+_public_ int p2pbus_reply_error(p2pbus *bus, p2pbus_message *request, uint32_t status,
+                                const char *text) {
+        size_t n = text ? strlen(text) : 0;
+        _cleanup_(message_unrefp) Message *m = NULL;
+        BufWriter w;
+        int r;
+
+        if (!request || n > P2PBUS_ERROR_TEXT_MAX)
+                return reason_fail_errno(-EINVAL, "no request, or too long a text");
+        r = message_new_with_size(&m, n, 7);
+        if (r < 0)
+                return reason_fail_errno(r, "out of memory");
+        if (n > 0)
+                memcpy(m->data, text, n);
+        w = buf_writer(m->extensions, m->n_extensions);
+        buf_put_u8(&w, MESSAGE_EXT_STATUS);
+        buf_put_le16(&w, 4);
+        buf_put_le32(&w, status);
+        m->kind = MESSAGE_ERROR;
+        return enter_and_reply(bus, (Message *)request, m);
+}
