@@ -34,7 +34,7 @@ AM_TESTS_ENVIRONMENT = \
 	test_cppflags='$(all_cppflags)'; export test_cppflags;
 
 # Where all the libraries' headers are, for what looks at any file of the tree.
-all_cppflags = $(SYSTEMD_CFLAGS) $(SODIUM_CFLAGS) $(LWS_CFLAGS) $(JANSSON_CFLAGS) $(INIH_CFLAGS) \
+all_cppflags = -D_GNU_SOURCE $(SYSTEMD_CFLAGS) $(SODIUM_CFLAGS) $(LWS_CFLAGS) $(JANSSON_CFLAGS) $(INIH_CFLAGS) \
 	$(CHECK_CFLAGS)
 
 unit_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
