@@ -1,10 +1,7 @@
 # Manual pages, in mdoc.
 
-dist_man_MANS += \
-	%D%/bridge.conf.5 \
+man3_pages = \
 	%D%/libp2pbus.3 \
-	%D%/p2pbus-bridge.8 \
-	%D%/p2pbus.7 \
 	%D%/p2pbus_get_fd.3 \
 	%D%/p2pbus_get_reason.3 \
 	%D%/p2pbus_key_generate.3 \
@@ -17,9 +14,16 @@ dist_man_MANS += \
 	%D%/p2pbus_send.3 \
 	$(NULL)
 
+dist_man_MANS += \
+	$(man3_pages) \
+	%D%/bridge.conf.5 \
+	%D%/p2pbus-bridge.8 \
+	%D%/p2pbus.7 \
+	$(NULL)
+
 # A page of section 3 answers to each of its functions' names.
 install-data-hook:
-	@for page in $(filter %.3,$(dist_man_MANS)); do \
+	@for page in $(man3_pages); do \
 		file=$(srcdir)/$$page; base=$${page##*/}; \
 		for name in $$($(SED) -n '/^\.Sh LIBRARY/q; s/^\.Nm \([a-z0-9_]*\).*/\1/p' $$file); do \
 			[ "$$name.3" = "$$base" ] || ln -sf "$$base" "$(DESTDIR)$(man3dir)/$$name.3"; \
@@ -27,7 +31,7 @@ install-data-hook:
 	done
 
 uninstall-hook:
-	@for page in $(filter %.3,$(dist_man_MANS)); do \
+	@for page in $(man3_pages); do \
 		for name in $$($(SED) -n '/^\.Sh LIBRARY/q; s/^\.Nm \([a-z0-9_]*\).*/\1/p' $(srcdir)/$$page); do \
 			rm -f "$(DESTDIR)$(man3dir)/$$name.3"; \
 		done; \
