@@ -1,1 +1,24 @@
-# Nothing here yet.
+# Benches: run by hand or by `make bench`, never a test.
+
+EXTRA_PROGRAMS = bench/measure bench/router
+
+bench_measure_SOURCES = \
+	%D%/measure.c \
+	%D%/router.h \
+	%D%/system-dbus.c \
+	%D%/system-p2pbus.c \
+	%D%/system-router.c \
+	%D%/system.c \
+	%D%/system.h \
+	$(NULL)
+bench_measure_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+bench_measure_LDADD = libp2pbus.la $(SYSTEMD_LIBS)
+
+bench_router_SOURCES = %D%/router.c %D%/router.h
+
+EXTRA_DIST += %D%/RESULTS.md %D%/run %D%/table.awk
+CLEANFILES += bench/measure bench/router
+
+.PHONY: bench
+bench: all bench/measure bench/router
+	$(AM_V_at)top_builddir='$(abs_top_builddir)' $(srcdir)/%D%/run

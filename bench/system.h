@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * System: one message system under measurement
+ *
+ * The programs of bench/ speak to every system through these few functions, so that all of them
+ * do the same work: the payload is copied in by the sender and out by the receiver, both block
+ * when there is nothing to do, and no system gets a loop of its own.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SYSTEM_ADDRESS_SIZE 128
+
+typedef struct Endpoint Endpoint;
+
+typedef struct System {
+        const char *name;
+
+        /* Connects to the broker at @path. @address receives what others send to. */
+        int (*open)(Endpoint **ret, const char *path, char address[static SYSTEM_ADDRESS_SIZE]);
+        void (*close)(Endpoint *endpoint);
+
+        /* Sends one message; blocks while the system has no room for it. */
+        int (*send)(Endpoint *endpoint, const char *address, const void *data, size_t n_data);
+        /* What was sent must leave this process now. */
+        int (*flush)(Endpoint *endpoint);
+        /* Waits for one message and copies it to @data; @ret_n receives its size. */
+        int (*receive)(Endpoint *endpoint, void *data, size_t n_max, size_t *ret_n);
+        /* As receive(), but -EAGAIN if there is none now. */
+        int (*poll)(Endpoint *endpoint, void *data, size_t n_max, size_t *ret_n);
+        /* A descriptor that is readable when poll() may have something. */
+        int (*get_fd)(Endpoint *endpoint);
+
+        /* Has no back pressure of its own: the bench keeps this many bytes in flight at most. */
+        size_t flight_max;
+} System;
+
+extern const System system_p2pbus;
+extern const System system_router;
+extern const System system_dbus;
+
+/* By name; NULL if there is none. */
+const System *system_find(const char *name);

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Medians of bench/run's JSON lines, as a Markdown table for each bench, a column for each system,
+# and the ratio to p2pbus: awk -f table.awk results.jsonl
+
+function field(name,    m) {
+	if (match($0, "\"" name "\":(\"[^\"]*\"|[^,}]*)") == 0)
+		return ""
+	m = substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 3)
+	gsub(/"/, "", m)
+	return m
+}
+
+function add(metric,    value, key) {
+	value = field(metric)
+	if (value == "")
+		return
+	key = row SUBSEP metric SUBSEP system_name
+	values[key] = values[key] " " value
+	if (!((row, metric) in seen_row)) {
+		seen_row[row, metric] = 1
+		rows[++n_rows] = row SUBSEP metric
+	}
+	if (!(system_name in seen_system)) {
+		seen_system[system_name] = 1
+		systems[++n_systems] = system_name
+	}
+}
+
+function median(list,    v, n, i, j, t) {
+	n = split(list, v, " ")
+	if (n == 0)
+		return ""
+	for (i = 2; i <= n; i++) {
+		t = v[i] + 0
+		for (j = i - 1; j > 0 && v[j] + 0 > t; j--)
+			v[j + 1] = v[j]
+		v[j + 1] = t
+	}
+	return v[int((n + 1) / 2)]
+}
+
+{
+	system_name = field("system")
+	row = field("bench") " " field("size") " B"
+	if (field("clients") != "")
+		row = field("bench") " of " field("clients")
+	if (field("one_cpu") == "true")
+		row = row ", one CPU"
+	if (field("far") == "true")
+		row = row ", off-host"
+	n_metrics = split("p50_us p99_us p999_us msgs_per_s mb_per_s attaches_per_s attach_s " \
+		"kib_per_client burst_s client_cpu_us sender_cpu_us receiver_cpu_us broker_cpu_us", metrics, " ")
+	for (i = 1; i <= n_metrics; i++)
+		add(metrics[i])
+}
+
+END {
+	printf "| what | figure |"
+	for (s = 1; s <= n_systems; s++)
+		printf " %s |", systems[s]
+	for (s = 2; s <= n_systems; s++)
+		printf " %s / %s |", systems[1], systems[s]
+	printf "\n|---|---|"
+	for (s = 1; s < 2 * n_systems; s++)
+		printf "---|"
+	printf "\n"
+	for (r = 1; r <= n_rows; r++) {
+		split(rows[r], part, SUBSEP)
+		printf "| %s | %s |", part[1], part[2]
+		first = median(values[rows[r], systems[1]])
+		for (s = 1; s <= n_systems; s++)
+			printf " %s |", median(values[rows[r], systems[s]])
+		for (s = 2; s <= n_systems; s++) {
+			m = median(values[rows[r], systems[s]])
+			if (m == "" || m + 0 == 0 || first == "")
+				printf " |"
+			else
+				printf " %.2f |", first / m
+		}
+		printf "\n"
+	}
+}
