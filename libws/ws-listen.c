@@ -63,7 +63,7 @@ void ws_listener_gone(WsConnection *c) {
         } else {
                 DL_DELETE(l->others, c);
         }
-        if (l->handlers->on_gone)
+        if (l->handlers->on_gone && !c->handlers)
                 l->handlers->on_gone(l, &c->peer.any, l->userdata);
 }
 

@@ -65,8 +65,8 @@ typedef struct WsReply {
 
 typedef struct WsListenerHandlers {
         /*
-         * A socket was accepted. False: it is closed at once. NULL takes all. For each that was
-         * admitted on_gone is called once, when it is over, whatever it became.
+         * A socket was accepted. False: it is closed at once. NULL takes all. Each that was
+         * admitted ends either as a connection that its owner took in on_open, or with on_gone.
          */
         bool (*on_accept)(WsListener *listener, const struct sockaddr *peer, void *userdata);
         void (*on_gone)(WsListener *listener, const struct sockaddr *peer, void *userdata);
