@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * p2pbus-relay: passes sealed packets from bridge to bridge
+ *
+ * Code structure
+ *
+ *      main.c                arguments, configuration, key; then the manager
+ *      settings.c            relay.conf(5), where files are
+ *      manager.c             the loop: listeners, signals, timer, service manager, stopping
+ *      link.c                one bridge's connection: handshake, leases, questions, packets
+ *      forward.c             what becomes of a packet
+ *      directory.h           who can be reached through which link
+ *      directory-embedded.c  that, in memory
+ *      outbox.c              what waits for one link, and whose turn it is
+ *      limits.c              what strangers and bridges may cost
+ *      tombs.c               the file of revoked keys
+ *      self.c                the relay's own signed record
+ *      counters.c            everything that happened
+ *      http.c                /healthz and /metrics
+ */
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <systemd/sd-journal.h>
+
+#include "config.h"
+#include "libcore/log.h"
+#include "libsecure/identity.h"
+#include "relay/manager.h"
+#include "relay/settings.h"
+
+#define PROGRAM "p2pbus-relay"
+#define USAGE 2
+#define LIST_MAX 64 /* --listen, and --allow, on one command line */
+
+typedef struct List {
+        char *values[LIST_MAX];
+        size_t n;
+} List;
+
+static List arg_listen;
+static List arg_allow;
+static bool arg_open;
+static char *arg_key;
+static char *arg_config;
+static char *arg_state_dir;
+static char *arg_tls_cert;
+static char *arg_tls_key;
+static bool arg_check_config;
+static int arg_verbosity;
+
+static void help(void) {
+        printf("Usage: " PROGRAM " [OPTION]...\n"
+               "Passes sealed packets between the bridges that connect to it.\n"
+               "\n"
+               "      --listen ADDR:PORT  where bridges connect; may be repeated; port 0 takes a\n"
+               "                          free one; default: " SETTINGS_LISTEN_DEFAULT "\n"
+               "      --allow FULL        admit the bridge with this key; may be repeated\n"
+               "      --open              let any other bridge in, too, under small limits\n"
+               "      --key FILE          the relay's key; made if it is missing\n"
+               "      --state-dir DIR     where the key and the revoked keys are kept\n"
+               "      --tls-cert FILE     certificate, PEM; with --tls-key FILE: wss instead of "
+               "ws\n"
+               "      --config FILE       instead of the default relay.conf\n"
+               "      --check-config      only check options and configuration\n"
+               "  -v, --verbose           say more; -q, --quiet: only warnings and errors\n"
+               "  -h, --help              this text; -V, --version: the version\n"
+               "\n"
+               "--listen and --allow replace the lists of the configuration.\n"
+               "See p2pbus-relay(8) and relay.conf(5).\n");
+}
+
+/* One line for each end that is not 0: what, why, what to do. */
+_printf_(2, 3) static int fail(int status, const char *format, ...) {
+        va_list args;
+
+        fputs(PROGRAM ": ", stderr);
+        va_start(args, format);
+        vfprintf(stderr, format, args);
+        va_end(args);
+        fputc('\n', stderr);
+        return status;
+}
+
+static int add_to_list(List *list, const char *option, char *value,
+                       const char *(*check)(const char *text)) {
+        const char *why = check(value);
+
+        if (why)
+                return fail(USAGE, "%s %s: %s", option, value, why);
+        if (list->n == LIST_MAX)
+                return fail(USAGE, "%s %s: more than %d; put them into relay.conf", option, value,
+                            LIST_MAX);
+        list->values[list->n++] = value;
+        return 0;
+}
+
+/* Return: an exit status, or -1 to go on. */
+static int parse_argv(int argc, char **argv) {
+        enum {
+                OPT_LISTEN = 256,
+                OPT_ALLOW,
+                OPT_OPEN,
+                OPT_KEY,
+                OPT_CONFIG,
+                OPT_STATE_DIR,
+                OPT_TLS_CERT,
+                OPT_TLS_KEY,
+                OPT_CHECK_CONFIG
+        };
+        static const struct option options[] = {
+                { "listen", required_argument, NULL, OPT_LISTEN },
+                { "allow", required_argument, NULL, OPT_ALLOW },
+                { "open", no_argument, NULL, OPT_OPEN },
+                { "key", required_argument, NULL, OPT_KEY },
+                { "config", required_argument, NULL, OPT_CONFIG },
+                { "state-dir", required_argument, NULL, OPT_STATE_DIR },
+                { "tls-cert", required_argument, NULL, OPT_TLS_CERT },
+                { "tls-key", required_argument, NULL, OPT_TLS_KEY },
+                { "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
+                { "verbose", no_argument, NULL, 'v' },
+                { "quiet", no_argument, NULL, 'q' },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, 'V' },
+                { 0 },
+        };
+        int c, status = 0;
+
+        while (status == 0 && (c = getopt_long(argc, argv, "vqhV", options, NULL)) >= 0)
+                switch (c) {
+                case OPT_LISTEN:
+                        status =
+                                add_to_list(&arg_listen, "--listen", optarg, settings_check_listen);
+                        break;
+                case OPT_ALLOW:
+                        status = add_to_list(&arg_allow, "--allow", optarg, settings_check_allow);
+                        break;
+                case OPT_OPEN:
+                        arg_open = true;
+                        break;
+                case OPT_KEY:
+                        arg_key = optarg;
+                        break;
+                case OPT_CONFIG:
+                        arg_config = optarg;
+                        break;
+                case OPT_STATE_DIR:
+                        arg_state_dir = optarg;
+                        break;
+                case OPT_TLS_CERT:
+                        arg_tls_cert = optarg;
+                        break;
+                case OPT_TLS_KEY:
+                        arg_tls_key = optarg;
+                        break;
+                case OPT_CHECK_CONFIG:
+                        arg_check_config = true;
+                        break;
+                case 'v':
+                        arg_verbosity++;
+                        break;
+                case 'q':
+                        arg_verbosity--;
+                        break;
+                case 'h':
+                        help();
+                        return 0;
+                case 'V':
+                        puts(PROGRAM " " PACKAGE_VERSION);
+                        return 0;
+                default: /* getopt has said what is wrong */
+                        return USAGE;
+                }
+        if (status != 0)
+                return status;
+        if (optind < argc)
+                return fail(USAGE, "%s: no operand is taken; see --help", argv[optind]);
+        return -1;
+}
+
+static int replace_text(char **text, const char *value) {
+        char *copy;
+
+        if (!value)
+                return 0;
+        copy = strdup(value);
+        if (!copy)
+                return -ENOMEM;
+        free(*text);
+        *text = copy;
+        return 0;
+}
+
+/* Options before files. Return: an exit status, or -1 to go on. */
+static int load_config(Settings *settings) {
+        ConfError error;
+        int r;
+
+        r = settings_load(settings, arg_config, &error);
+        if (r > 0)
+                return fail(EXIT_FAILURE, "%s", error.text);
+        if (r == 0 && arg_listen.n > 0)
+                r = settings_replace_list(&settings->listen, arg_listen.values, arg_listen.n);
+        if (r == 0 && arg_allow.n > 0)
+                r = settings_replace_list(&settings->allow, arg_allow.values, arg_allow.n);
+        if (r == 0)
+                r = replace_text(&settings->key, arg_key);
+        if (r == 0)
+                r = replace_text(&settings->state_dir, arg_state_dir);
+        if (r == 0)
+                r = replace_text(&settings->tls_cert, arg_tls_cert);
+        if (r == 0)
+                r = replace_text(&settings->tls_key, arg_tls_key);
+        if (r < 0)
+                return fail(EXIT_FAILURE, "configuration: %s", strerror(-r));
+        settings->open = settings->open || arg_open;
+
+        if (!settings->open && !(settings->allow && settings->allow[0]))
+                return fail(USAGE, "nobody may connect: admit bridges with --allow FULL (Allow=), "
+                                   "or any with --open (Open=yes)");
+        if (!settings->tls_cert != !settings->tls_key)
+                return fail(USAGE, "TLS needs both: give --tls-cert FILE and --tls-key FILE");
+        return -1;
+}
+
+static int key_problem(const char *path, int r) {
+        switch (r) {
+        case IDENTITY_E_NOT_REGULAR:
+                return fail(EXIT_FAILURE, "%s: not a regular file; name another with --key", path);
+        case IDENTITY_E_OWNER:
+                return fail(EXIT_FAILURE, "%s: belongs to another user; chown it", path);
+        case IDENTITY_E_MODE:
+                return fail(EXIT_FAILURE, "%s: others may read it; run: chmod 600 %s", path, path);
+        case IDENTITY_E_MALFORMED:
+        case IDENTITY_E_RESERVED:
+                return fail(EXIT_FAILURE, "%s: not a key file; move it away and start again", path);
+        default:
+                return fail(EXIT_FAILURE, "%s: %s; name another with --key", path,
+                            r < 0 ? strerror(-r) : "cannot be used");
+        }
+}
+
+static int make_key(IdentityKey **ret, const char *path, const Log *log) {
+        _cleanup_(identity_freep) IdentityKey *identity = NULL;
+        int r;
+
+        r = identity_new_random(&identity);
+        if (r == 0)
+                r = identity_create_file(identity, path, true);
+        if (r != 0)
+                return key_problem(path, r);
+        log_write(log, LOG_LEVEL_INFO, NULL, "made key %s", path);
+        *ret = TAKE_PTR(identity);
+        return -1;
+}
+
+/* Return: an exit status, or -1 to go on. */
+static int load_key(IdentityKey **ret, const Settings *settings, const char *state_dir,
+                    const Log *log) {
+        char path[PATH_MAX];
+        int r;
+
+        if (settings->key)
+                r = snprintf(path, sizeof(path), "%s", settings->key) < (int)sizeof(path)
+                            ? 0
+                            : -ENAMETOOLONG;
+        else
+                r = settings_default_key(state_dir, path);
+        if (r < 0)
+                return key_problem(settings->key ? settings->key : state_dir, r);
+        r = identity_load(ret, path);
+        if (r == -ENOENT)
+                return make_key(ret, path, log);
+        return r == 0 ? -1 : key_problem(path, r);
+}
+
+static int run(const Settings *settings, const Log *log) {
+        _cleanup_(identity_freep) IdentityKey *identity = NULL;
+        _cleanup_(manager_freep) Manager *manager = NULL;
+        char state_dir[PATH_MAX];
+        ManagerOptions options = {
+                .log = log,
+                .settings = settings,
+                .state_dir = state_dir,
+                .config = arg_config,
+                .keep_allow = arg_allow.n > 0,
+                .keep_open = arg_open,
+        };
+        ManagerError error;
+        int status, r;
+
+        r = settings->state_dir ? 0 : settings_default_state(state_dir);
+        if (settings->state_dir && snprintf(state_dir, sizeof(state_dir), "%s",
+                                            settings->state_dir) >= (int)sizeof(state_dir))
+                r = -ENAMETOOLONG;
+        if (r == 0)
+                r = settings_make_folder(state_dir);
+        if (r < 0)
+                return fail(EXIT_FAILURE, "state directory: %s; name one with --state-dir",
+                            strerror(-r));
+        r = crypto_init();
+        if (r < 0)
+                return fail(EXIT_FAILURE, "libsodium cannot work here: %s", strerror(-r));
+        status = load_key(&identity, settings, state_dir, log);
+        if (status >= 0)
+                return status;
+
+        r = manager_new(&manager, &options, TAKE_PTR(identity), &error);
+        if (r != 0)
+                return fail(EXIT_FAILURE, "%s", error.text[0] ? error.text : strerror(-r));
+        r = manager_run(manager);
+        return r < 0 ? fail(EXIT_FAILURE, "%s", strerror(-r)) : EXIT_SUCCESS;
+}
+
+/* Signals are the loop's. */
+static void block_signals(void) {
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        (void)sigprocmask(SIG_BLOCK, &set, NULL); /* the set is valid */
+        (void)signal(SIGPIPE, SIG_IGN);
+}
+
+int main(int argc, char **argv) {
+        Settings settings = { 0 };
+        Log log;
+        int status;
+
+        /* A relay's key must not end in a core file, nor be read by a debugger of its own user. */
+#ifndef __SANITIZE_ADDRESS__ /* whose search for leaks is such a debugger */
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+        log_init(&log, PROGRAM, sd_journal_sendv);
+        status = parse_argv(argc, argv);
+        if (status >= 0)
+                return status;
+        if (arg_verbosity > 0)
+                log.level = LOG_LEVEL_DEBUG;
+        else if (arg_verbosity < 0)
+                log.level = LOG_LEVEL_WARNING;
+
+        status = load_config(&settings);
+        if (status < 0) {
+                block_signals();
+                status = arg_check_config ? EXIT_SUCCESS : run(&settings, &log);
+        }
+        settings_done(&settings);
+        return status;
+}
