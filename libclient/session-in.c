@@ -21,6 +21,7 @@
 
 struct SessionPending {
         SessionPending *next;
+        uint8_t type;
         uint16_t refusal;
         size_t size;
         uint8_t bytes[]; /* encoded again */
@@ -199,8 +200,6 @@ static int begin_message(SessionIn *in, const Record *r, uint16_t refusal) {
         Message *m;
         int c;
 
-        if (in->assembly)
-                return SESSION_E_VIOLATION;
         if (refusal == 0 && head->total > in->message_max)
                 refusal = CODE_TOO_BIG;
         if (refusal != 0)
@@ -344,10 +343,20 @@ static void drop_pending_below(SessionIn *in, uint64_t seq) {
                 free(remove_pending(in, &in->gaps[0]));
 }
 
-/* What waited for the record that just came. */
+/*
+ * A message begins while parts of another are missing: its sender gave that one up. Nothing more can
+ * be accepted before the SKIP has come that says so.
+ */
+static bool waits_for_skip(const SessionIn *in, uint8_t type) {
+        return type == RECORD_MSG && in->assembly;
+}
+
+/* What waited for that which has just come. */
 static int drain_pending(SessionIn *in) {
         drop_pending_below(in, in->next_seq);
-        while (in->n_gaps > 0 && in->gaps[0].first == in->next_seq) {
+
+        while (in->n_gaps > 0 && in->gaps[0].first == in->next_seq &&
+               !waits_for_skip(in, in->gaps[0].head->type)) {
                 SessionPending *pending = in->gaps[0].head;
                 Record record;
                 size_t at = 0;
@@ -370,12 +379,6 @@ static int keep_pending(SessionIn *in, const Record *r, uint16_t refusal) {
         unsigned i = 0;
         bool joins_before, joins_behind;
 
-        /* All that is missing before it takes at least its headers. */
-        n_missing = r->seq - in->next_seq;
-        if (n_missing > (in->granted - in->position) / RECORD_HEADER_SIZE ||
-            in->gap_bytes + r->size > in->granted - in->position)
-                return SESSION_E_VIOLATION;
-
         while (i < in->n_gaps && in->gaps[i].last < r->seq)
                 i++;
         gap = &in->gaps[i];
@@ -383,6 +386,12 @@ static int keep_pending(SessionIn *in, const Record *r, uint16_t refusal) {
                 in->counters->n_doubles++;
                 return 0;
         }
+        /* All that is missing before it takes at least its headers. */
+        n_missing = r->seq - in->next_seq;
+        if (n_missing > (in->granted - in->position) / RECORD_HEADER_SIZE ||
+            in->gap_bytes + r->size > in->granted - in->position)
+                return SESSION_E_VIOLATION;
+
         joins_before = i > 0 && in->gaps[i - 1].last + 1 == r->seq;
         joins_behind = i < in->n_gaps && gap->first == r->seq + 1;
         if (!joins_before && !joins_behind && in->n_gaps == RECORD_ACK_RANGES_MAX)
@@ -392,6 +401,7 @@ static int keep_pending(SessionIn *in, const Record *r, uint16_t refusal) {
         if (!pending)
                 return err_origin(-ENOMEM);
         pending->next = NULL;
+        pending->type = r->type;
         pending->refusal = refusal;
         pending->size = r->size;
         record_encode(r, pending->bytes);
@@ -434,7 +444,7 @@ int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uin
                 in->ack_due = true; /* our word on it was lost */
                 return 0;
         }
-        if (record->seq > in->next_seq)
+        if (record->seq > in->next_seq || waits_for_skip(in, record->type))
                 c = keep_pending(in, record, refusal);
         else {
                 c = accept_record(in, record, refusal);
@@ -482,7 +492,7 @@ static int skip_missing(SessionIn *in, const Record *r) {
             !(in->discarding && in->discarding->first_seq == r->seq))
                 return SESSION_E_VIOLATION; /* it begins amid a message, or before an earlier one */
         if (r->seq == in->next_seq && in->assembly)
-                return SESSION_E_VIOLATION; /* and what of that one? */
+                return 0; /* the SKIP of that one comes first */
 
         drop_assembly(in);
         if (in->discarding && in->discarding->first_seq == r->seq)
@@ -496,17 +506,17 @@ static int skip_missing(SessionIn *in, const Record *r) {
 }
 
 /* All of it came: then it depends on whether the application has it. */
-static void skip_received(SessionIn *in, const Record *r) {
+static int skip_received(SessionIn *in, const Record *r) {
         Message *m;
 
         if (was_skipped(in, r->seq)) {
                 answer(in, r, false);
-                return;
+                return 0;
         }
         if (in->assembly && in->assembly->first_seq == r->seq) {
                 drop_assembly(in);
                 answer(in, r, false);
-                return;
+                return drain_pending(in);
         }
 
         /* Given up are rather the youngest. */
@@ -515,16 +525,17 @@ static void skip_received(SessionIn *in, const Record *r) {
                 m = m != in->inbox ? m->prev : NULL;
         if (!m || m->first_seq != r->seq || m->popped) {
                 answer(in, r, true);
-                return;
+                return 0;
         }
         if (in->discarding == m)
                 in->discarding = NULL;
         remove_from_inbox(in, m);
         answer(in, r, false);
+        return 0;
 }
 
 int session_in_skip(SessionIn *in, const Record *record, uint64_t now_usec) {
-        int c = 0;
+        int c;
 
         /* What comes before it has to come first, and answers have to go: it will be repeated. */
         if (record->seq > in->next_seq || in->n_answers == SESSION_SKIPS_MAX)
@@ -536,7 +547,7 @@ int session_in_skip(SessionIn *in, const Record *record, uint64_t now_usec) {
         if (record->skip.last >= in->next_seq)
                 c = skip_missing(in, record);
         else
-                skip_received(in, record);
+                c = skip_received(in, record);
         if (c != 0)
                 return c;
         in->ack_due = true;

@@ -133,8 +133,8 @@ static void remove_from_queued(SessionOut *out, Message *m) {
 
 /* What of it was not produced never will be. */
 static void remove_from_sent(SessionOut *out, Message *m) {
-        out->waiting -= bytes_before(out, m, m->n_records) -
-                        bytes_before(out, m, m->n_records_sent);
+        out->waiting -=
+                bytes_before(out, m, m->n_records) - bytes_before(out, m, m->n_records_sent);
         if (out->cursor == m) {
                 out->cursor = m->next;
                 out->cursor_at = 0;
@@ -284,8 +284,8 @@ static void begin_message(SessionOut *out) {
                 out->unreceived = m;
 }
 
-int session_out_next(SessionOut *out, size_t n_max, uint64_t session, uint64_t now_usec,
-                     Record *ret, Message **ret_message) {
+int session_out_next(SessionOut *out, size_t n_max, uint64_t now_usec, Record *ret,
+                     Message **ret_message) {
         Message *m;
         size_t size;
         bool is_new;
@@ -310,14 +310,13 @@ int session_out_next(SessionOut *out, size_t n_max, uint64_t session, uint64_t n
 
         if (!out->cursor)
                 m->first_seq = out->next_seq; /* if it is begun now */
-        ret->session = session;
         fill_record(out, m, out->cursor ? out->cursor_at : 0, now_usec, ret);
         *ret_message = m;
         return 0;
 }
 
-int session_out_missing(SessionOut *out, size_t n_max, uint64_t session, uint64_t now_usec,
-                        Record *ret, Message **ret_message) {
+int session_out_missing(SessionOut *out, size_t n_max, uint64_t now_usec, Record *ret,
+                        Message **ret_message) {
         Message *m = out->unreceived;
         uint64_t k;
 
@@ -326,7 +325,6 @@ int session_out_missing(SessionOut *out, size_t n_max, uint64_t session, uint64_
         k = out->received > m->first_seq ? out->received - m->first_seq : 0;
         if (k >= m->n_records_sent || bytes_of(out, m, k) > n_max)
                 return SESSION_E_IDLE;
-        ret->session = session;
         fill_record(out, m, k, now_usec, ret);
         *ret_message = m;
         return 0;
@@ -352,12 +350,12 @@ void session_out_advance(SessionOut *out) {
         out->cursor_at++;
 }
 
-int session_out_next_skip(SessionOut *out, uint64_t session, Record *ret) {
+int session_out_next_skip(SessionOut *out, Record *ret) {
         Message *m;
 
         if (!out->skips_due)
                 return SESSION_E_IDLE;
-        DL_FOREACH(out->skipping, m) {
+        DL_FOREACH (out->skipping, m) {
                 if (m->skip_number >= out->skipping->skip_number + SESSION_SKIPS_MAX)
                         break;
                 if (!m->skip_due)
@@ -365,7 +363,6 @@ int session_out_next_skip(SessionOut *out, uint64_t session, Record *ret) {
                 m->skip_due = false;
                 ret->type = RECORD_SKIP;
                 ret->flags = 0;
-                ret->session = session;
                 ret->seq = m->first_seq;
                 ret->skip.last = m->last_seq;
                 ret->skip.end = m->last_position;
@@ -379,7 +376,7 @@ int session_out_next_skip(SessionOut *out, uint64_t session, Record *ret) {
 void session_out_repeat_skips(SessionOut *out) {
         Message *m;
 
-        DL_FOREACH(out->skipping, m) {
+        DL_FOREACH (out->skipping, m) {
                 if (m->skip_number >= out->skipping->skip_number + SESSION_SKIPS_MAX)
                         break;
                 m->skip_due = out->skips_due = true;
@@ -392,10 +389,10 @@ void session_out_repeat_skips(SessionOut *out) {
 static void repeat_reached_skips(SessionOut *out, uint64_t before) {
         Message *m;
 
-        DL_FOREACH(out->skipping, m) {
+        DL_FOREACH (out->skipping, m) {
                 if (m->skip_number >= out->skipping->skip_number + SESSION_SKIPS_MAX)
                         break;
-                if (m->first_seq > before && m->first_seq <= out->received)
+                if (m->first_seq >= before && m->first_seq <= out->received)
                         m->skip_due = out->skips_due = true;
         }
 }
@@ -458,7 +455,7 @@ int session_out_skipped(SessionOut *out, const Record *r) {
         if (r->skipped.last >= out->next_seq)
                 return SESSION_E_VIOLATION;
 
-        DL_FOREACH(out->skipping, m) {
+        DL_FOREACH (out->skipping, m) {
                 if (m->skip_number >= out->skipping->skip_number + SESSION_SKIPS_MAX)
                         break;
                 if (m->first_seq != r->seq)
@@ -484,13 +481,13 @@ void session_out_expire(SessionOut *out, uint64_t now_usec) {
         if (out->expire_at > now_usec)
                 return;
         out->expire_at = USEC_NEVER;
-        DL_FOREACH_SAFE(out->sent, m, tmp) {
+        DL_FOREACH_SAFE (out->sent, m, tmp) {
                 if (m->deadline_usec <= now_usec)
                         session_out_abandon(out, m, CODE_EXPIRED);
                 else
                         out->expire_at = MIN(out->expire_at, m->deadline_usec);
         }
-        DL_FOREACH_SAFE(out->queued, m, tmp) {
+        DL_FOREACH_SAFE (out->queued, m, tmp) {
                 if (m->deadline_usec <= now_usec)
                         session_out_abandon(out, m, CODE_EXPIRED);
                 else

@@ -68,16 +68,16 @@ void session_out_go_back(SessionOut *out);
  * same again until session_out_advance().
  * Return: 0, SESSION_E_IDLE; its message in @ret_message, borrowed.
  */
-int session_out_next(SessionOut *out, size_t n_max, uint64_t session, uint64_t now_usec,
+int session_out_next(SessionOut *out, size_t n_max, uint64_t now_usec,
                      Record *ret, Message **ret_message);
 /* The first record that the peer does not have; the cursor stays. Return: the same. */
-int session_out_missing(SessionOut *out, size_t n_max, uint64_t session, uint64_t now_usec,
+int session_out_missing(SessionOut *out, size_t n_max, uint64_t now_usec,
                         Record *ret, Message **ret_message);
 /* The record of session_out_next() was written. */
 void session_out_advance(SessionOut *out);
 
-/* The next SKIP to be said. Return: 0, SESSION_E_IDLE. */
-int session_out_next_skip(SessionOut *out, uint64_t session, Record *ret);
+/* The next SKIP to be said. All records come without their session. Return: 0, SESSION_E_IDLE. */
+int session_out_next_skip(SessionOut *out, Record *ret);
 /* All SKIPs have to be said again. */
 void session_out_repeat_skips(SessionOut *out);
 

@@ -7,7 +7,14 @@
  * START and RESET and CLOSE, the timers, and the order in which records go into a packet.
  *
  *      started   our START was produced under this id
- *      heard     something of the peer came under this id: the session is established
+ *      heard     the peer's START came under this id: the session is established
+ *      answers   it was the peer that began it
+ *      known     the peer has our START
+ *
+ * Until it is known, our START is in front of every packet; until the peer's was heard, nothing else
+ * of it counts. Whoever has heard marks all records but START with the session's id and the time
+ * when the answering side opened, together: no record that was meant for a process that died can
+ * reach its successor, which may well have a START of the same id from a packet that was late.
  *
  * Both opened at once means that a START with another id comes while ours was not answered. Then
  * the smaller id stays; whoever had the larger one takes the smaller over and produces everything
@@ -20,8 +27,6 @@
  */
 
 #include "libclient/session.h"
-
-#include <assert.h>
 
 #include "libclient/session-in.h"
 #include "libclient/session-out.h"
@@ -42,26 +47,28 @@ struct Session {
         bool has_ignored_id;
         bool started;
         bool heard;
-        bool start_due; /* our START may be unknown to the peer */
+        bool answers;
+        bool known;
         bool peer_closed;
         bool close_due;
         bool closed; /* CLOSE was produced */
 
         SessionPath path;
         uint64_t generation;
-        bool was_off_host; /* old records may come late, in this session */
+        bool was_off_host;     /* old records may come late, in this session */
         uint64_t paused_until; /* 0: not paused */
         uint64_t hinted_since; /* USEC_NEVER: the peer is where it was */
         uint16_t hint_code;
         bool probe_due;
-        bool is_probing; /* asked, not answered */
+        bool is_probing;   /* asked, not answered */
+        bool maybe_lost;   /* somebody on the way refused something */
         unsigned n_probes; /* in a row, unanswered */
         bool resend_one;   /* no answer: one record goes with the next probe */
         uint64_t probe_at;
         uint64_t probe_wait;
-        uint64_t hint_wait; /* of a first contact */
-        uint64_t reserve_at; /* when to ask again for room for a large message */
-        uint64_t reset_at; /* when a RESET was last obeyed without being established, or 0 */
+        uint64_t hint_wait;     /* of a first contact */
+        uint64_t reserve_at;    /* when to ask again for room for a large message */
+        uint64_t catch_up_usec; /* what to add to opened_usec if the peer calls it old */
         uint64_t idle_since;
 
         SessionOut out;
@@ -80,12 +87,12 @@ int session_new(Session **ret, const SessionOptions *options, uint64_t now_usec)
         s->knows_peer_key = memcmp(options->peer_key, no_key, sizeof(no_key)) != 0;
         s->id = options->id;
         s->opened_usec = options->opened_usec;
-        s->start_due = true;
         s->hinted_since = USEC_NEVER;
         s->probe_at = USEC_NEVER;
         s->probe_wait = SESSION_PROBE_USEC;
         s->hint_wait = HINT_PROBE_USEC;
         s->reserve_at = USEC_NEVER;
+        s->catch_up_usec = USEC_PER_SEC;
         s->idle_since = now_usec;
         session_out_init(&s->out, options, &s->counters);
         session_in_init(&s->in, options, &s->counters);
@@ -107,7 +114,7 @@ Session *session_free(Session *session) {
 /* Something depends on the peer. */
 static bool waits_for_peer(const Session *s) {
         return session_out_is_unsettled(&s->out) || s->hinted_since != USEC_NEVER ||
-               s->out.blocked_since != USEC_NEVER;
+               s->maybe_lost || s->out.blocked_since != USEC_NEVER;
 }
 
 static void arm_probe(Session *s, uint64_t now_usec) {
@@ -121,6 +128,8 @@ static void arm_probe(Session *s, uint64_t now_usec) {
 static void calm_probe(Session *s, uint64_t now_usec) {
         s->n_probes = 0;
         s->probe_due = s->resend_one = false;
+        if (s->maybe_lost) /* what was refused on the way is still to be asked for */
+                return;
         s->probe_wait = SESSION_PROBE_USEC;
         s->probe_at = USEC_NEVER;
         arm_probe(s, now_usec);
@@ -147,10 +156,7 @@ static void arm_reserve(Session *s, uint64_t now_usec) {
 static void go_back(Session *s) {
         session_out_go_back(&s->out);
         session_out_repeat_skips(&s->out);
-        /* Once the peer has acknowledged anything of ours, it has our START. */
-        if (!s->heard || s->out.received == 0)
-                s->start_due = true;
-        s->resend_one = false;
+        s->resend_one = s->maybe_lost = false;
 }
 
 static void unpause(Session *s, uint64_t now_usec) {
@@ -166,21 +172,29 @@ static void renew(Session *s, uint64_t id, int result, uint64_t now_usec) {
         session_out_renew(&s->out, result);
         session_in_renew(&s->in);
         s->id = id;
-        s->started = s->heard = false;
-        s->start_due = true;
+        s->started = s->heard = s->answers = s->known = false;
         s->peer_closed = false;
         s->has_ignored_id = false;
         s->paused_until = 0;
         s->hinted_since = USEC_NEVER;
         s->hint_wait = HINT_PROBE_USEC;
-        s->is_probing = false;
+        s->is_probing = s->maybe_lost = false;
         s->was_off_host = s->path == SESSION_PATH_OFF_HOST;
         calm_probe(s, now_usec);
 }
 
+/* Both sides may go on from the same id and must not come to the same one, nor one of them twice. */
+static uint64_t next_id(const Session *s) {
+        uint64_t z = s->id + load_le64(s->self_key) + s->opened_usec;
+
+        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+        return z ^ z >> 31;
+}
+
 /* The next session from our side: the peer will take it as newer than the last. */
 static void renew_ourselves(Session *s, int result, uint64_t now_usec) {
-        renew(s, s->id + 1, result, now_usec);
+        renew(s, next_id(s), result, now_usec);
         s->opened_usec++;
 }
 
@@ -190,13 +204,20 @@ static void ignore_id(Session *s, uint64_t id) {
 }
 
 static void hear(Session *s, uint64_t now_usec) {
-        s->heard = true;
         s->idle_since = now_usec;
-        if (s->hinted_since != USEC_NEVER) {
-                s->hinted_since = USEC_NEVER;
-                go_back(s);
-                calm_probe(s, now_usec);
-        }
+        s->hinted_since = USEC_NEVER;
+}
+
+/* What records of this session carry, ours and the peer's, once both know of each other. */
+static uint64_t mark(const Session *s) {
+        if (!s->heard)
+                return s->id;
+        return s->id ^ (s->answers ? s->opened_usec : s->peer_opened_usec);
+}
+
+/* Before the peer had our answer, it could not mark its records with it. */
+static bool is_ours(const Session *s, uint64_t session) {
+        return session == mark(s) || (s->answers && session == s->id);
 }
 
 /* Records that steer the session */
@@ -207,11 +228,18 @@ static int consume_start(Session *s, const Record *r, uint64_t now_usec) {
         if (r->start.limit > INT64_MAX)
                 return SESSION_E_VIOLATION;
 
-        if (r->session != s->id) {
-                if (s->peer_opened_usec > 0 && r->start.opened_usec <= s->peer_opened_usec) {
-                        ignore_id(s, r->session);
+        if (r->session == s->id) {
+                if (s->heard && s->peer_opened_usec > 0 &&
+                    r->start.opened_usec > s->peer_opened_usec) {
+                        /* It answers for one that died, of whom we may have heard. */
+                        renew_ourselves(s, RESULT_UNKNOWN, now_usec);
                         return 0;
                 }
+        } else {
+                if (r->flags & RECORD_ANSWER) /* by one of us who has died */
+                        return SESSION_E_UNKNOWN;
+                if (s->peer_opened_usec > 0 && r->start.opened_usec <= s->peer_opened_usec)
+                        return SESSION_E_UNKNOWN; /* a late double, or of a session that is over */
                 if (s->started && !s->heard) {
                         if (s->id < r->session) {
                                 /* Ours may have gone to the peer's predecessor: once more. */
@@ -225,26 +253,31 @@ static int consume_start(Session *s, const Record *r, uint64_t now_usec) {
                         go_back(s);
                 } else
                         renew(s, r->session, RESULT_UNKNOWN, now_usec);
-                s->start_due = true;
+                s->answers = true;
         }
 
         memcpy(s->in.peer_key, r->start.key, PID_KEY_SIZE);
         s->knows_peer_key = true;
         s->peer_opened_usec = MAX(s->peer_opened_usec, r->start.opened_usec);
         s->out.limit = MAX(s->out.limit, r->start.limit);
+        s->heard = true;
+        if (!s->answers)
+                s->known = true;
         hear(s, now_usec);
         return 0;
 }
 
 static void consume_reset(Session *s, uint64_t now_usec) {
-        /* A peer that knows of nothing has begun anew, maybe with an older clock. */
-        s->peer_opened_usec = 0;
-        if (s->heard)
-                renew_ourselves(s, RESULT_UNKNOWN, now_usec);
-        else if (s->reset_at + SESSION_PROBE_USEC <= now_usec || s->reset_at == 0) {
-                s->reset_at = now_usec;
-                go_back(s);
+        /*
+         * Without an answer of the peer: it may have ended this session before we heard of it; or
+         * it knows a later START of ours, because our clock was ahead in an earlier life. Then it
+         * takes a few attempts to be ahead of that.
+         */
+        if (!s->heard) {
+                s->opened_usec += s->catch_up_usec;
+                s->catch_up_usec = MIN(2 * s->catch_up_usec, UINT64_C(1) << 48);
         }
+        renew_ourselves(s, RESULT_UNKNOWN, now_usec);
 }
 
 static int consume_close(Session *s, uint64_t now_usec) {
@@ -265,6 +298,7 @@ static int consume_ack(Session *s, const Record *r, uint64_t now_usec) {
         if (s->is_probing) {
                 s->is_probing = false;
                 s->n_probes = 0;
+                s->maybe_lost = false;
                 if (s->out.received < s->out.next_seq && s->paused_until == 0)
                         go_back(s);
         }
@@ -286,23 +320,21 @@ static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_u
         case RECORD_SKIPPED:
                 break;
         case RECORD_CLOSE:
+                return s->heard && is_ours(s, r->session) ? consume_close(s, now_usec) : 0;
         case RECORD_RESET:
-                if (r->session != s->id)
-                        return 0;
-                if (r->type == RECORD_CLOSE)
-                        return s->heard ? consume_close(s, now_usec) : 0;
-                consume_reset(s, now_usec);
+                if ((s->started || s->heard) && (r->session == s->id || r->session == mark(s)))
+                        consume_reset(s, now_usec);
                 return 0;
         default:
                 return 0;
         }
 
-        if (r->session != s->id)
-                return s->has_ignored_id && r->session == s->ignored_id ? 0 : SESSION_E_UNKNOWN;
-        if (!s->started && !s->heard)
-                return SESSION_E_UNKNOWN;
-        if (!s->knows_peer_key) /* its START was lost: all this will come again behind it */
+        if (s->has_ignored_id && r->session == s->ignored_id)
                 return 0;
+        if (!s->heard || !is_ours(s, r->session)) /* all that the peer says is behind its START */
+                return SESSION_E_UNKNOWN;
+        if (r->session == mark(s))
+                s->known = true;
         hear(s, now_usec);
 
         switch (r->type) {
@@ -335,10 +367,12 @@ int session_refuse(Session *session, const Record *record, uint16_t code, uint64
 
 /* Producing */
 
-static bool put(BufWriter *w, Record *r) {
+static bool put(const Session *s, BufWriter *w, Record *r) {
         size_t size = record_size(r);
         uint8_t *p;
 
+        if (r->type != RECORD_START)
+                r->session = mark(s);
         if (size > w->size - w->at)
                 return false;
         p = buf_put(w, size);
@@ -349,20 +383,20 @@ static bool put(BufWriter *w, Record *r) {
 static void put_start(Session *s, BufWriter *w) {
         Record r = {
                 .type = RECORD_START,
+                .flags = s->answers ? RECORD_ANSWER : 0,
                 .session = s->id,
                 .start = { .opened_usec = s->opened_usec, .limit = SESSION_WINDOW_FIRST },
         };
 
         memcpy(r.start.key, s->self_key, PID_KEY_SIZE);
-        (void)put(w, &r); /* the first: there is room */
+        (void)put(s, w, &r); /* the first: there is room */
         s->started = true;
-        s->start_due = false;
 }
 
 static void put_ack(Session *s, BufWriter *w) {
-        Record r = { .session = s->id };
-        size_t n_most = RECORD_HEADER_SIZE + RECORD_ACK_SIZE +
-                        sizeof(RecordRange) * RECORD_ACK_RANGES_MAX;
+        Record r;
+        size_t n_most =
+                RECORD_HEADER_SIZE + RECORD_ACK_SIZE + sizeof(RecordRange) * RECORD_ACK_RANGES_MAX;
 
         if (n_most > w->size - w->at)
                 return;
@@ -370,18 +404,17 @@ static void put_ack(Session *s, BufWriter *w) {
         if (s->probe_due)
                 r.flags |= RECORD_ACK_NOW;
         s->probe_due = false;
-        (void)put(w, &r); /* was looked after */
+        (void)put(s, w, &r); /* was looked after */
 
         if (s->in.refusal_due) {
                 const Message *m = s->in.inbox;
                 Record refused = {
                         .type = RECORD_SKIPPED,
-                        .session = s->id,
                         .seq = m->first_seq,
                         .skipped = { m->first_seq, m->first_seq, m->refusal },
                 };
 
-                if (put(w, &refused))
+                if (put(s, w, &refused))
                         s->in.refusal_due = false;
         }
 }
@@ -391,12 +424,11 @@ static void put_answers(Session *s, BufWriter *w) {
                 const SessionAnswer *a = &s->in.answers[s->in.n_answers - 1];
                 Record r = {
                         .type = RECORD_SKIPPED,
-                        .session = s->id,
                         .seq = a->first,
                         .skipped = { a->last, a->from, a->reason },
                 };
 
-                if (!put(w, &r))
+                if (!put(s, w, &r))
                         return;
                 s->in.n_answers--;
         }
@@ -406,14 +438,14 @@ static void put_skips(Session *s, BufWriter *w) {
         Record r;
 
         while (w->size - w->at >= RECORD_HEADER_SIZE + RECORD_SKIP_SIZE &&
-               session_out_next_skip(&s->out, s->id, &r) == 0)
-                (void)put(w, &r); /* was looked after */
+               session_out_next_skip(&s->out, &r) == 0)
+                (void)put(s, w, &r); /* was looked after */
 }
 
 static void put_close(Session *s, BufWriter *w) {
-        Record r = { .type = RECORD_CLOSE, .session = s->id, .code = CODE_OK };
+        Record r = { .type = RECORD_CLOSE, .code = CODE_OK };
 
-        if (put(w, &r)) {
+        if (put(s, w, &r)) {
                 s->closed = true;
                 s->close_due = false;
         }
@@ -425,25 +457,23 @@ static bool may_send_messages(const Session *s) {
 }
 
 /* Messages, as many as fit; their id if they are one. */
-static void put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *w,
-                         PacketId *ret_id, uint64_t *ret_deadline_usec) {
+static void put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *w, PacketId *ret_id,
+                         uint64_t *ret_deadline_usec) {
         const Message *only = NULL;
         bool several = false, done = false;
         Message *m;
         Record r;
 
-        if (s->resend_one && session_out_missing(&s->out, w->size - w->at, s->id, now_usec, &r,
-                                                 &m) == 0) {
-                (void)put(w, &r); /* was looked after */
+        if (s->resend_one && session_out_missing(&s->out, w->size - w->at, now_usec, &r, &m) == 0) {
+                (void)put(s, w, &r); /* was looked after */
                 s->counters.n_resent++;
                 only = m;
                 done = single;
         }
         s->resend_one = false;
 
-        while (!done &&
-               session_out_next(&s->out, w->size - w->at, s->id, now_usec, &r, &m) == 0) {
-                (void)put(w, &r); /* was looked after */
+        while (!done && session_out_next(&s->out, w->size - w->at, now_usec, &r, &m) == 0) {
+                (void)put(s, w, &r); /* was looked after */
                 session_out_advance(&s->out);
                 several = several || (only && only != m);
                 only = m;
@@ -459,9 +489,8 @@ static bool has_message(Session *s, uint64_t now_usec) {
 
         if (!may_send_messages(s))
                 return false;
-        return (s->resend_one &&
-                session_out_missing(&s->out, SIZE_MAX, s->id, now_usec, &r, &m) == 0) ||
-               session_out_next(&s->out, SIZE_MAX, s->id, now_usec, &r, &m) == 0;
+        return (s->resend_one && session_out_missing(&s->out, SIZE_MAX, now_usec, &r, &m) == 0) ||
+               session_out_next(&s->out, SIZE_MAX, now_usec, &r, &m) == 0;
 }
 
 int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *out, size_t n_out,
@@ -481,7 +510,7 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
             !session_out_has_skips(&s->out) && !s->close_due)
                 return SESSION_E_IDLE;
 
-        if (s->start_due || !s->heard)
+        if (!s->known)
                 put_start(s, &w);
         put_answers(s, &w);
         if (session_in_is_dirty(&s->in) || s->probe_due || s->close_due)
@@ -575,6 +604,7 @@ void session_resume(Session *session, uint64_t now_usec) {
 
 void session_fail(Session *session, int result, uint64_t now_usec) {
         session_out_fail_queued(&session->out, result);
+        session->hinted_since = USEC_NEVER;
         if (session->started || session->heard)
                 renew_ourselves(session, result, now_usec);
 }
@@ -589,6 +619,9 @@ void session_hint(Session *session, uint16_t code, uint64_t now_usec) {
         if (s->hinted_since == USEC_NEVER) {
                 s->hinted_since = now_usec;
                 s->hint_code = code;
+        }
+        if (!s->maybe_lost) {
+                s->maybe_lost = true;
                 s->probe_wait = HINT_PROBE_USEC;
                 s->probe_at = now_usec + s->probe_wait;
         }

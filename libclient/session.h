@@ -59,7 +59,8 @@ typedef struct SessionOptions {
         uint8_t self_key[PID_KEY_SIZE];
         uint8_t peer_key[PID_KEY_SIZE]; /* all zero if only the PID is known: learnt from START */
         uint64_t id;                    /* random */
-        uint64_t opened_usec;           /* wall clock, greater than of any earlier session to it */
+        uint64_t opened_usec;           /* wall clock, greater than of any earlier session to it;
+                                         * in two lives of a process never the same */
         uint64_t message_max;           /* bytes of the largest message accepted or sent */
         SessionQuota *quota;            /* borrowed */
         uint16_t body_max; /* bytes of a record's body, SESSION_BODY_MIN..RECORD_BODY_MAX; 0: that */
@@ -85,7 +86,7 @@ enum {
         SESSION_E_TOO_BIG,   /* send: over message_max */
         SESSION_E_IDLE,      /* produce: nothing to send now */
         SESSION_E_VIOLATION, /* consume: the peer breaks the protocol: kill the session */
-        SESSION_E_UNKNOWN,   /* consume: a session id never heard of: answer with RESET(id) */
+        SESSION_E_UNKNOWN,   /* consume: of another session: answer with RESET(record->session) */
         SESSION_E_CLOSED,    /* consume: the peer closed and everything is settled: forget it */
 };
 

@@ -128,8 +128,8 @@ START_TEST(a_message_arrives_and_is_delivered_when_it_was_taken) {
 END_TEST
 
 START_TEST(many_sizes_arrive_whole_and_in_order) {
-        static const size_t sizes[] = { 0, 1, 61391, 61392, 61393, 61440, 122832, 122833,
-                                        200000, 262144, 300000, 1 << 20 };
+        static const size_t sizes[] = { 0,      1,      61391,  61392,  61393,  61440,
+                                        122832, 122833, 200000, 262144, 300000, 1 << 20 };
 
         for (unsigned i = 0; i < ELEMENTSOF(sizes); i++) {
                 Message *m = message(sizes[i], MESSAGE_ONE_WAY);

@@ -1,0 +1,732 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Two sessions under a simulated network
+ *
+ * One seed is one history: two processes send, abandon, pop and take; the way between them loses,
+ * doubles, delays, refuses and changes; they restart and forget. After every step the promises in
+ * session.h's head are looked after. Then the way heals, both applications take all there is, and
+ * everything has to come to its end.
+ *
+ * P2PBUS_SEED=n repeats one history, P2PBUS_HISTORIES=n asks for another number of them than
+ * HISTORIES, P2PBUS_TRACE=1 tells the story.
+ */
+
+#include "libclient/session.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcore/control.h"
+#include "tests/main.h"
+
+#define HISTORIES 2000
+#define CASES 20 /* Check runs each in a process of its own */
+#define STEPS 250
+#define SENT_MAX 512
+#define HELD_MAX 512
+#define LIVES_MAX 16
+#define FLYING_MAX 4096
+#define ROOM (RECORD_HEADER_SIZE + RECORD_BODY_MAX + 256)
+
+/* What became of a message, as the world sees it. */
+typedef struct Sent {
+        bool is_finished;
+        int result;
+        unsigned n_popped;    /* how often in all lives of the receiver */
+        unsigned popped_by;   /* life */
+        unsigned finished_in; /* life of the receiver */
+} Sent;
+
+typedef struct Side {
+        char name;
+        Session *session;
+        SessionQuota quota;
+        unsigned life; /* counts restarts */
+        bool attached, single;
+
+        Sent sent[SENT_MAX];
+        Message *messages[SENT_MAX]; /* a reference while it is not finished */
+        unsigned n_sent, first_of_life;
+        uint64_t n_finished; /* in this session, as it counts */
+
+        unsigned next_index[LIVES_MAX]; /* of the next message of that life of the other */
+        Message *held[HELD_MAX];        /* popped, not taken */
+        unsigned n_held;
+
+        /* What stands on the wire, by this session's id. */
+        uint64_t wire_id, wire_seq, wire_position, wire_limit;
+        bool wire_lost; /* skipped more than can be followed */
+} Side;
+
+typedef struct Flying {
+        uint8_t *bytes;
+        size_t n;
+        Side *from, *to;
+        unsigned from_life;
+        uint64_t due, number;
+} Flying;
+
+static struct World {
+        uint64_t seed, rng, now, opened, n_packets;
+        SessionPath path;
+        uint64_t generation;
+        unsigned loss, doubling, delay_usec, refusal, laziness; /* per mille, usec */
+        bool healed, trace;
+        Side sides[2];
+        Flying flying[FLYING_MAX];
+        unsigned n_flying;
+} world;
+
+static uint64_t random_u64(void) {
+        uint64_t z = world.rng += UINT64_C(0x9e3779b97f4a7c15);
+
+        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+        return z ^ z >> 31;
+}
+
+static unsigned below(unsigned n) {
+        return n > 0 ? (unsigned)(random_u64() % n) : 0;
+}
+
+static bool chance(unsigned per_mille) {
+        return below(1000) < per_mille;
+}
+
+static _printf_(1, 2) void tell(const char *format, ...) {
+        va_list ap;
+
+        if (!world.trace)
+                return;
+        fprintf(stderr, "%10" PRIu64 " ", world.now % UINT64_C(10000000000));
+        va_start(ap, format);
+        (void)vfprintf(stderr, format, ap); /* only for people */
+        va_end(ap);
+        fputc('\n', stderr);
+}
+
+/* Not ck_assert(): that writes to a pipe each time, and these are millions. */
+#define CLAIM(what, why)                                                                           \
+        do {                                                                                       \
+                if (!(what))                                                                       \
+                        ck_abort_msg("seed %" PRIu64 ": not: %s: %s", world.seed, #what, why);     \
+        } while (false)
+
+static Side *other(const Side *side) {
+        return &world.sides[side == &world.sides[0]];
+}
+
+/* Payloads: whose, which, and a pattern. */
+
+static void fill(uint8_t *data, size_t n, unsigned life, unsigned index) {
+        store_le32(data, life);
+        store_le32(data + 4, index);
+        for (size_t i = 8; i < n; i++)
+                data[i] = (uint8_t)(index * 7 + i * 13 + (i >> 10));
+}
+
+static void check_payload(Side *side, const Message *m) {
+        Side *from = other(side);
+        unsigned life, index;
+
+        CLAIM(m->n_data >= 8, "payload is there");
+        life = load_le32(m->data);
+        index = load_le32(m->data + 4);
+        CLAIM(life <= from->life && index < from->n_sent, "payload is one that was sent");
+        tell("%c pops %u", side->name, index);
+        CLAIM(index >= side->next_index[life], "in order, none twice");
+        side->next_index[life] = index + 1;
+        for (size_t i = 8; i < m->n_data; i++)
+                if (m->data[i] != (uint8_t)(index * 7 + i * 13 + (i >> 10)))
+                        ck_abort_msg("seed %" PRIu64 ": byte %zu of %u is wrong", world.seed, i,
+                                     index);
+
+        from->sent[index].n_popped++;
+        from->sent[index].popped_by = side->life;
+        CLAIM(!from->sent[index].is_finished || from->sent[index].finished_in != side->life ||
+                      (from->sent[index].result != CODE_EXPIRED &&
+                       from->sent[index].result != RESULT_CANCELLED),
+              "nothing given up arrives later");
+}
+
+/* Sides */
+
+static void begin_session(Side *side) {
+        SessionOptions options = {
+                .id = random_u64() >> (chance(50) ? 40 : 8),
+                .opened_usec = world.opened += 1000, /* a session may have followers of its own */
+                .message_max = 700000,
+                .quota = &side->quota,
+                .body_max = chance(500)   ? 1024
+                            : chance(500) ? 4000
+                                          : 0,
+        };
+
+        memset(options.self_key, side->name, sizeof(options.self_key));
+        if (chance(500))
+                memset(options.peer_key, other(side)->name, sizeof(options.peer_key));
+        CLAIM(session_new(&side->session, &options, world.now) == 0, "memory");
+        tell("%c has session %" PRIx64, side->name, options.id);
+        side->n_finished = 0;
+        if (side->attached)
+                session_set_path(side->session, world.path, world.generation, world.now);
+}
+
+static void note_finished(Side *side) {
+        Message *m;
+
+        while (side->session && (m = session_pop_finished(side->session))) {
+                unsigned index = load_le32(m->data + 4);
+                Sent *sent = &side->sent[index];
+
+                tell("%c finishes %u: %#x", side->name, index, (unsigned)m->result);
+                CLAIM(!sent->is_finished, "finished once");
+                sent->is_finished = true;
+                sent->result = m->result;
+                sent->finished_in = other(side)->life;
+                CLAIM(m->result != RESULT_PENDING, "it has a result");
+                if (m->result == RESULT_DELIVERED)
+                        CLAIM(sent->n_popped > 0, "delivered is what arrived");
+                if (m->result == CODE_EXPIRED || m->result == RESULT_CANCELLED)
+                        CLAIM(sent->n_popped == 0 || sent->popped_by != other(side)->life,
+                              "given up is what did not arrive");
+                side->n_finished++;
+                message_unref(side->messages[index]);
+                side->messages[index] = NULL;
+                message_unref(m);
+        }
+}
+
+static void check_account(Side *side) {
+        const SessionCounters *c;
+
+        if (!side->session)
+                return;
+        c = session_counters(side->session);
+        CLAIM(c->n_delivered + c->n_refused + c->n_expired + c->n_cancelled + c->n_unknown ==
+                      side->n_finished,
+              "the account is what was reported");
+        CLAIM(c->n_sent >= side->n_finished, "nothing is reported that was not sent");
+        CLAIM(side->quota.left <= side->quota.size, "the quota is not overdrawn");
+        CLAIM(session_memory(side->session) <
+                      (SESSION_QUEUE_MAX + 3 * SESSION_WINDOW) * 4 + side->quota.size + 700000,
+              "memory is bounded");
+}
+
+static void end_session(Side *side) {
+        note_finished(side);
+        /* What is left unfinished is dropped, and nobody hears of it. */
+        side->session = session_free(side->session);
+}
+
+static void restart(Side *side) {
+        tell("%c restarts", side->name);
+        end_session(side);
+        for (unsigned i = 0; i < side->n_held; i++)
+                message_unref(side->held[i]);
+        side->n_held = 0;
+        for (unsigned i = 0; i < side->n_sent; i++)
+                side->messages[i] = message_unref(side->messages[i]);
+        CLAIM(side->quota.left == side->quota.size, "the quota is whole again");
+        memset(side->next_index, 0, sizeof(side->next_index));
+        side->first_of_life = side->n_sent;
+        side->life++;
+}
+
+/* The way */
+
+static void drop(unsigned i) {
+        free(world.flying[i].bytes);
+        world.flying[i] = world.flying[--world.n_flying];
+}
+
+static void launch(Side *side, const uint8_t *bytes, size_t n, uint64_t due) {
+        Flying *f;
+
+        CLAIM(world.n_flying < FLYING_MAX, "no flood");
+        f = &world.flying[world.n_flying++];
+        *f = (Flying){
+                .bytes = malloc(n),
+                .n = n,
+                .from = side,
+                .to = other(side),
+                .from_life = side->life,
+                .due = due,
+                .number = world.n_packets++,
+        };
+        CLAIM(f->bytes, "memory");
+        memcpy(f->bytes, bytes, n);
+}
+
+static void post(Side *side, const uint8_t *bytes, size_t n) {
+        if (world.path == SESSION_PATH_LOCAL || world.healed) {
+                launch(side, bytes, n, world.now + 30);
+                return;
+        }
+        if (chance(world.loss)) {
+                tell("%c: packet lost", side->name);
+                if (side->session && chance(50))
+                        session_hint(side->session, CODE_SETTLING, world.now);
+                return;
+        }
+        launch(side, bytes, n, world.now + 200 + below(world.delay_usec));
+        if (chance(world.doubling))
+                launch(side, bytes, n, world.now + 200 + below(3 * world.delay_usec));
+}
+
+/* No more bytes than the other side granted, and each once more at the most. */
+static void watch_wire(Side *side, const Record *r) {
+        if (session_id(side->session) != side->wire_id) {
+                side->wire_id = session_id(side->session);
+                side->wire_seq = side->wire_position = 0;
+                side->wire_limit = SESSION_WINDOW_FIRST;
+                side->wire_lost = false;
+        }
+        if ((r->type == RECORD_MSG || r->type == RECORD_PART) && r->seq >= side->wire_seq) {
+                if (r->seq > side->wire_seq)
+                        side->wire_lost = true;
+                side->wire_position += r->size;
+                side->wire_seq = r->seq + 1;
+                if (!side->wire_lost)
+                        CLAIM(side->wire_position <= side->wire_limit, "within the limit");
+        }
+        if (r->type == RECORD_SKIP && r->skip.last >= side->wire_seq) {
+                side->wire_seq = r->skip.last + 1;
+                side->wire_position = r->skip.end;
+        }
+}
+
+static void tell_packet(const Side *side, const char *what, const uint8_t *bytes, size_t n) {
+        size_t at = 0;
+        Record r;
+
+        if (!world.trace)
+                return;
+        while (record_decode(bytes, n, &at, &r) == 0)
+                switch (r.type) {
+                case RECORD_ACK:
+                        tell("%c %s %" PRIx64 " ACK received %" PRIu64 " taken %" PRIu64
+                             " limit %" PRIu64 " ranges %u%s",
+                             side->name, what, r.session, r.ack.received, r.ack.taken, r.ack.limit,
+                             r.ack.n_ranges, r.flags ? " NOW" : "");
+                        break;
+                case RECORD_SKIP:
+                case RECORD_SKIPPED:
+                        tell("%c %s %" PRIx64 " %s %" PRIu64 "-%" PRIu64 " from/end %" PRIu64
+                             " reason %u",
+                             side->name, what, r.session,
+                             r.type == RECORD_SKIP ? "SKIP" : "SKIPPED", r.seq, r.skip.last,
+                             r.skip.end, r.skip.reason);
+                        break;
+                default:
+                        tell("%c %s %" PRIx64 " type %u seq %" PRIu64 " size %zu", side->name, what,
+                             r.session, r.type, r.seq, r.size);
+                }
+}
+
+static void pump(Side *side) {
+        uint8_t bytes[ROOM];
+        unsigned n_rounds = 0;
+        uint64_t deadline;
+        PacketId id;
+        size_t n;
+
+        if (!side->session)
+                return;
+        while (session_produce(side->session, side->single, world.now, bytes, sizeof(bytes), &n,
+                               &id, &deadline) == 0) {
+                size_t at = 0;
+                Record r;
+                int c;
+
+                CLAIM(++n_rounds < 3000, "producing comes to an end");
+                tell_packet(side, "says", bytes, n);
+                while ((c = record_decode(bytes, n, &at, &r)) == 0)
+                        watch_wire(side, &r);
+                CLAIM(c == RECORD_E_END, "what is produced can be read");
+                post(side, bytes, n);
+        }
+        note_finished(side);
+        check_account(side);
+        if (side->session && session_is_closed(side->session)) {
+                tell("%c forgets a closed session", side->name);
+                end_session(side);
+        }
+}
+
+static void answer_reset(Side *side, uint64_t id) {
+        Record r = { .type = RECORD_RESET, .session = id };
+        uint8_t bytes[64];
+
+        tell("%c says RESET %" PRIx64, side->name, id);
+        record_encode(&r, bytes);
+        post(side, bytes, record_size(&r));
+}
+
+static void arrive(Side *side, const uint8_t *bytes, size_t n) {
+        size_t at = 0;
+        Record r;
+
+        tell_packet(side, "hears", bytes, n);
+        while (record_decode(bytes, n, &at, &r) == 0) {
+                int c;
+
+                if (!side->session) {
+                        if (r.type == RECORD_START)
+                                begin_session(side);
+                        else {
+                                if (r.type != RECORD_RESET && r.type != RECORD_CLOSE)
+                                        answer_reset(side, r.session);
+                                return;
+                        }
+                }
+                c = session_consume(side->session, &r, world.now);
+                if (c == SESSION_E_UNKNOWN) {
+                        answer_reset(side, r.session);
+                        return;
+                }
+                if (c == SESSION_E_CLOSED) {
+                        end_session(side);
+                        return;
+                }
+                if (c != 0)
+                        tell("%c: %d for type %u seq %" PRIu64, side->name, c, r.type, r.seq);
+                CLAIM(c == 0, "an honest peer is no violation");
+                if (r.type == RECORD_ACK ||
+                    (r.type == RECORD_START && r.session == session_id(side->session))) {
+                        watch_wire(side, &r);
+                        side->wire_limit = MAX(side->wire_limit,
+                                               r.type == RECORD_ACK ? r.ack.limit : r.start.limit);
+                }
+        }
+}
+
+/* Local packets come in the order of their numbers, others when they do. */
+static bool deliver_due(void) {
+        unsigned best = UINT32_MAX;
+        Flying f;
+
+        for (unsigned i = 0; i < world.n_flying; i++)
+                if (world.flying[i].due <= world.now &&
+                    (best == UINT32_MAX || world.flying[i].due < world.flying[best].due ||
+                     (world.flying[i].due == world.flying[best].due &&
+                      world.flying[i].number < world.flying[best].number)))
+                        best = i;
+        if (best == UINT32_MAX)
+                return false;
+        f = world.flying[best];
+        world.flying[best] = world.flying[--world.n_flying];
+
+        if (!f.to->attached) {
+                tell("%c is not there", f.to->name);
+                if (f.from->session && f.from->life == f.from_life)
+                        session_hint(f.from->session, chance(800) ? CODE_SETTLING : CODE_NOT_HERE,
+                                     world.now);
+        } else if (world.path == SESSION_PATH_LOCAL && !world.healed && chance(world.refusal)) {
+                tell("packet of %c is refused", f.from->name);
+                if (f.from->session)
+                        session_pause(f.from->session, world.now + 1 + below(50000), world.now);
+        } else
+                arrive(f.to, f.bytes, f.n);
+        free(f.bytes);
+        pump(f.to);
+        pump(f.from);
+        return true;
+}
+
+/* Applications */
+
+static void send_one(Side *side) {
+        unsigned kind = below(100);
+        size_t n_data = 8 + below(kind < 70 ? 200 : kind < 94 ? 5000 : kind < 98 ? 70000 : 500000);
+        Message *m;
+        int c;
+
+        if (side->n_sent == SENT_MAX)
+                return;
+        if (!side->session)
+                begin_session(side);
+        CLAIM(message_new_with_size(&m, n_data, 0) == 0, "memory");
+        fill(m->data, n_data, side->life, side->n_sent);
+        m->kind = (uint8_t)(1 + below(4));
+        m->id = packet_id_make(world.now, side->n_sent);
+        m->ack_now = chance(300);
+        if (chance(150))
+                m->deadline_usec = world.now + below(3000000);
+        c = session_send(side->session, m, world.now);
+        if (c == 0) {
+                tell("%c sends %u: %zu bytes", side->name, side->n_sent, n_data);
+                side->messages[side->n_sent++] = m;
+                return;
+        }
+        CLAIM(c == SESSION_E_FULL && !session_is_writable(side->session), "refused only if full");
+        message_unref(m);
+}
+
+static void pop_one(Side *side) {
+        Message *m;
+
+        if (!side->session || side->n_held == HELD_MAX)
+                return;
+        m = session_pop(side->session);
+        if (m) {
+                check_payload(side, m);
+                side->held[side->n_held++] = m;
+        }
+}
+
+static void take_one(Side *side) {
+        unsigned i;
+
+        if (side->n_held == 0)
+                return;
+        i = chance(800) ? 0 : below(side->n_held);
+        if (side->session)
+                session_taken(side->session, side->held[i], world.now);
+        message_unref(side->held[i]);
+        memmove(side->held + i, side->held + i + 1, (--side->n_held - i) * sizeof(side->held[0]));
+}
+
+static void abandon_one(Side *side) {
+        unsigned n = side->n_sent - side->first_of_life, i;
+
+        if (n == 0 || !side->session)
+                return;
+        i = side->first_of_life + below(n);
+        if (!side->messages[i])
+                return;
+        tell("%c abandons %u", side->name, i);
+        session_abandon(side->session, side->messages[i], RESULT_CANCELLED, world.now);
+}
+
+/* The process ends, or the session has been idle. */
+static void leave(Side *side) {
+        uint8_t bytes[ROOM];
+        uint64_t deadline;
+        PacketId id;
+        size_t n;
+        bool stays;
+
+        if (!side->session)
+                return;
+        stays = session_is_forgettable(side->session, world.now);
+        tell("%c closes", side->name);
+        session_fail(side->session, RESULT_UNKNOWN, world.now);
+        note_finished(side);
+        session_close(side->session, world.now);
+        if (session_produce(side->session, false, world.now, bytes, ROOM, &n, &id, &deadline) == 0)
+                post(side, bytes, n);
+        ck_assert_int_eq(
+                session_produce(side->session, false, world.now, bytes, ROOM, &n, &id, &deadline),
+                SESSION_E_IDLE);
+        if (stays)
+                end_session(side);
+        else
+                restart(side);
+}
+
+/* Time */
+
+static uint64_t next_event(void) {
+        uint64_t due = USEC_NEVER;
+
+        for (unsigned i = 0; i < 2; i++)
+                if (world.sides[i].session)
+                        due = MIN(due, session_due(world.sides[i].session));
+        for (unsigned i = 0; i < world.n_flying; i++)
+                due = MIN(due, world.flying[i].due);
+        return due;
+}
+
+static void run_until(uint64_t until) {
+        unsigned n_rounds = 0;
+
+        for (;;) {
+                uint64_t due = next_event();
+
+                if (due > until)
+                        break;
+                CLAIM(++n_rounds < 200000, "time goes on");
+                world.now = MAX(world.now, due);
+                for (unsigned i = 0; i < 2; i++) {
+                        Side *side = &world.sides[i];
+
+                        if (!side->session)
+                                continue;
+                        session_tick(side->session, world.now);
+                        pump(side);
+                        if (side->session)
+                                CLAIM(session_due(side->session) > world.now,
+                                      "a tick has done what was due");
+                }
+                (void)deliver_due(); /* one at a time: its answers may be earlier than the next */
+        }
+        world.now = MAX(world.now, until);
+}
+
+static void attach(Side *side) {
+        side->attached = true;
+        if (side->session)
+                session_set_path(side->session, world.path, world.generation, world.now);
+}
+
+static void detach(Side *side) {
+        side->attached = false;
+        if (side->session)
+                session_set_path(side->session, SESSION_PATH_NONE, world.generation, world.now);
+}
+
+static void change_path(void) {
+        SessionPath path = chance(700)   ? world.path
+                           : chance(500) ? SESSION_PATH_LOCAL
+                                         : SESSION_PATH_OFF_HOST;
+        unsigned n_kept = path == SESSION_PATH_OFF_HOST && world.path == path ? 500 : 0;
+
+        tell("path ends");
+        for (unsigned i = world.n_flying; i-- > 0;)
+                if (!chance(n_kept))
+                        drop(i);
+        world.path = path;
+        world.generation++;
+        for (unsigned i = 0; i < 2; i++) {
+                detach(&world.sides[i]);
+                if (chance(500))
+                        attach(&world.sides[i]);
+        }
+}
+
+static void step(void) {
+        Side *side = &world.sides[below(2)];
+        unsigned what = below(1000);
+
+        if (what < 330)
+                send_one(side);
+        else if (what < 330 + world.laziness)
+                pop_one(side);
+        else if (what < 330 + 2 * world.laziness)
+                take_one(side);
+        else if (what < 760) {
+                uint64_t due = next_event();
+
+                run_until(due == USEC_NEVER ? world.now + 1000 : due);
+        } else if (what < 880)
+                run_until(world.now + below(1u << below(22)));
+        else if (what < 930)
+                abandon_one(side);
+        else if (what < 950) {
+                if (side->session)
+                        session_flush(side->session, world.now);
+        } else if (what < 960)
+                change_path();
+        else if (what < 965 && side->life + 1 < LIVES_MAX)
+                restart(side);
+        else if (what < 970 && side->life + 1 < LIVES_MAX)
+                leave(side);
+        else if (what < 975) {
+                if (side->session)
+                        session_resume(side->session, world.now);
+        } else if (what < 977) {
+                if (side->session)
+                        session_fail(side->session, RESULT_UNKNOWN, world.now);
+        } else
+                attach(side);
+
+        for (unsigned i = 0; i < 2; i++)
+                pump(&world.sides[i]);
+}
+
+static void heal(void) {
+        world.healed = true;
+        tell("the way heals");
+        for (unsigned i = 0; i < 2; i++)
+                attach(&world.sides[i]);
+        for (unsigned round = 0; round < 400; round++) {
+                for (unsigned i = 0; i < 2; i++) {
+                        Side *side = &world.sides[i];
+
+                        pump(side);
+                        do {
+                                pop_one(side);
+                                while (side->n_held > 0)
+                                        take_one(side);
+                                if (side->session)
+                                        session_flush(side->session, world.now);
+                                pump(side);
+                        } while (side->n_held > 0);
+                }
+                run_until(world.now + 200000);
+        }
+
+        for (unsigned i = 0; i < 2; i++) {
+                Side *side = &world.sides[i];
+
+                while (side->session) {
+                        Message *m = session_pop(side->session);
+
+                        CLAIM(!m, "all was popped");
+                        CLAIM(session_memory(side->session) == 0, "nothing is held");
+                        CLAIM(session_is_forgettable(side->session, world.now + SESSION_IDLE_USEC),
+                              "nothing is left to do");
+                        end_session(side);
+                }
+                for (unsigned k = side->first_of_life; k < side->n_sent; k++)
+                        CLAIM(side->sent[k].is_finished, "every message has come to its end");
+                CLAIM(side->quota.left == side->quota.size, "the quota is whole again");
+        }
+}
+
+static void live(uint64_t seed) {
+        memset(&world, 0, sizeof(world));
+        world.seed = world.rng = seed;
+        world.trace = getenv("P2PBUS_TRACE") != NULL;
+        world.now = 1000 * USEC_PER_SEC;
+        world.path = chance(400) ? SESSION_PATH_LOCAL : SESSION_PATH_OFF_HOST;
+        world.generation = 1;
+        world.loss = chance(300) ? 0 : below(300);
+        world.doubling = below(200);
+        world.delay_usec = 1u << below(20);
+        world.refusal = below(100);
+        world.laziness = 20 + below(190);
+        for (unsigned i = 0; i < 2; i++) {
+                Side *side = &world.sides[i];
+
+                side->name = i == 0 ? 'A' : 'B';
+                side->attached = chance(900);
+                side->single = chance(300);
+                side->quota.size = side->quota.left = 600000 + below(1000000);
+        }
+
+        for (unsigned i = 0; i < STEPS; i++)
+                step();
+        heal();
+        while (world.n_flying > 0)
+                drop(0);
+}
+
+START_TEST(promises_hold_in_any_history) {
+        const char *one = getenv("P2PBUS_SEED"), *many = getenv("P2PBUS_HISTORIES");
+        uint64_t n = many ? strtoull(many, NULL, 0) : HISTORIES;
+
+        if (one) {
+                if (_i == 0)
+                        live(strtoull(one, NULL, 0));
+                return;
+        }
+        for (uint64_t seed = (uint64_t)_i; seed < n; seed += CASES)
+                live(seed + 1);
+}
+END_TEST
+
+Suite *check_suite(void) {
+        Suite *suite = suite_create("session-sim");
+        TCase *histories = tcase_create("histories");
+
+        tcase_add_loop_test(histories, promises_hold_in_any_history, 0, CASES);
+        tcase_set_timeout(histories, 600);
+        suite_add_tcase(suite, histories);
+        return suite;
+}
