@@ -262,7 +262,9 @@ int stream_pop(Stream *stream, StreamFrame *ret) {
                 return STREAM_E_VIOLATION;
         if (n < prefix.size)
                 return stream_ran_empty(stream, &prefix);
-        if (prefix.n_fds > stream->n_in_fds)
+        /* Too few; or too many, and no later frame has begun that they could belong to. */
+        if (prefix.n_fds > stream->n_in_fds ||
+            (n == prefix.size && prefix.n_fds < stream->n_in_fds))
                 return STREAM_E_VIOLATION;
 
         ret->prefix = prefix;
