@@ -2,7 +2,8 @@
 
 /*
  * A Usage lives while somebody refers to it or it holds something; a User while somebody refers to
- * it or it has Usages. Both are made on demand and cost nothing for uids that are not here.
+ * it or it has Usages. Both are made on demand; a User that has used some of its rates stays on
+ * for a while, or whoever is over them would only have to come back.
  */
 
 #include "daemon/quota.h"
@@ -13,18 +14,31 @@
 #include "libcore/util.h"
 
 bool quota_share_fits(uint64_t remaining, uint64_t n_sharing, uint64_t share, uint64_t charge) {
-        uint64_t sum;
+        uint64_t sum, n;
 
         return !__builtin_add_overflow(share, charge, &sum) &&
-               !__builtin_mul_overflow(sum, n_sharing + 1, &sum) && sum - share <= remaining;
+               !__builtin_add_overflow(n_sharing, 1, &n) && !__builtin_mul_overflow(sum, n, &sum) &&
+               sum - share <= remaining;
 }
 
 void quota_init(Quota *quota, const QuotaLimits *limits) {
         *quota = (Quota){ .limits = *limits };
 }
 
+static void user_free(User *user) {
+        HASH_DELETE(hh, user->quota->users, user);
+        free(user->name);
+        free(user);
+}
+
 void quota_done(Quota *quota) {
-        assert(!quota->users && quota->memory_used == 0);
+        User *user, *next;
+
+        HASH_ITER (hh, quota->users, user, next) {
+                assert(user->n_refs == 0 && !user->usages);
+                user_free(user);
+        }
+        assert(quota->memory_used == 0);
 }
 
 int user_get(Quota *quota, uint32_t uid, User **ret) {
@@ -50,9 +64,10 @@ static void user_maybe_free(User *user) {
                 return;
         for (unsigned i = 0; i < _QUOTA_SLOTS; i++)
                 assert(user->used[i] == 0);
-        HASH_DELETE(hh, user->quota->users, user);
-        free(user->name);
-        free(user);
+        if ((user->attach_refilled_usec > 0 || user->log_rate.started) &&
+            HASH_COUNT(user->quota->users) <= QUOTA_USERS_KEPT)
+                return;
+        user_free(user);
 }
 
 User *user_unref(User *user) {

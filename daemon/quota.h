@@ -39,6 +39,7 @@ typedef enum QuotaSlot {
 } QuotaSlot;
 
 #define QUOTA_ROOT_FACTOR 8
+#define QUOTA_USERS_KEPT 1024 /* that are not here any more, for their rates */
 
 typedef struct QuotaLimits {
         bool per_user; /* false on a user bus */

@@ -9,3 +9,19 @@ unit_tests += %D%/check_daemon
 %C%_check_daemon_CFLAGS = $(unit_cflags)
 %C%_check_daemon_LDADD = $(unit_libs) libp2pbus-harness.la
 EXTRA_%C%_check_daemon_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_name
+%C%_check_name_CFLAGS = $(unit_cflags)
+%C%_check_name_LDADD = $(unit_libs) libp2pbus-core.la
+
+unit_tests += %D%/check_policy
+%C%_check_policy_CFLAGS = $(unit_cflags)
+%C%_check_policy_LDADD = $(unit_libs) libp2pbus-daemon.la
+
+unit_tests += %D%/check_quota
+%C%_check_quota_CFLAGS = $(unit_cflags)
+%C%_check_quota_LDADD = $(unit_libs) libp2pbus-daemon.la
+
+unit_tests += %D%/check_registry
+%C%_check_registry_CFLAGS = $(unit_cflags)
+%C%_check_registry_LDADD = $(unit_libs) libp2pbus-daemon.la

@@ -255,6 +255,10 @@ void client_connect_as(Client *c, const Daemon *d, IdentityKey *key, uid_t uid) 
         read_hello(c);
 }
 
+int client_connect_raw(const Daemon *d, uid_t uid) {
+        return connect_as(d->socket, uid);
+}
+
 void client_make_attach(const Client *c, uint16_t flags,
                         uint8_t out[static FRAME_PREFIX_SIZE + ATTACH_SIZE]) {
         FramePrefix prefix = { .size = FRAME_PREFIX_SIZE + ATTACH_SIZE, .type = FRAME_ATTACH };

@@ -66,6 +66,8 @@ uint64_t daemon_status(const Daemon *d, const char *key);
 void client_connect(Client *c, const Daemon *d, IdentityKey *key);
 /* The same from a process of another user; needs root. */
 void client_connect_as(Client *c, const Daemon *d, IdentityKey *key, uid_t uid);
+/* Only the descriptor, before anything was read. */
+int client_connect_raw(const Daemon *d, uid_t uid);
 /* Proves the key; expects WELCOME. Return: flags granted. */
 uint32_t client_attach(Client *c, uint16_t flags);
 void client_open(Client *c, const Daemon *d, uint16_t flags);
