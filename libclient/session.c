@@ -50,6 +50,7 @@ struct Session {
         bool answers;
         bool known;
         bool peer_closed;
+        uint64_t linger_until; /* after that; USEC_NEVER: not at all */
         bool close_due;
         bool closed; /* CLOSE was produced */
 
@@ -93,6 +94,7 @@ int session_new(Session **ret, const SessionOptions *options, uint64_t now_usec)
         s->hint_wait = HINT_PROBE_USEC;
         s->reserve_at = USEC_NEVER;
         s->catch_up_usec = USEC_PER_SEC;
+        s->linger_until = USEC_NEVER;
         s->idle_since = now_usec;
         session_out_init(&s->out, options, &s->counters);
         session_in_init(&s->in, options, &s->counters);
@@ -174,6 +176,7 @@ static void renew(Session *s, uint64_t id, int result, uint64_t now_usec) {
         s->id = id;
         s->started = s->heard = s->answers = s->known = false;
         s->peer_closed = false;
+        s->linger_until = USEC_NEVER;
         s->has_ignored_id = false;
         s->paused_until = 0;
         s->hinted_since = USEC_NEVER;
@@ -245,9 +248,12 @@ static int consume_start(Session *s, const Record *r, uint64_t now_usec) {
                                 /* Ours may have gone to the peer's predecessor: once more. */
                                 if (!s->has_ignored_id || s->ignored_id != r->session)
                                         go_back(s);
+                                s->probe_due = true;
                                 ignore_id(s, r->session);
                                 return 0;
                         }
+                        if (r->flags & RECORD_AGAIN) /* it may have had what we have begun */
+                                session_out_renew(&s->out, RESULT_UNKNOWN);
                         s->id = r->session;
                         s->has_ignored_id = false;
                         go_back(s);
@@ -281,8 +287,13 @@ static void consume_reset(Session *s, uint64_t now_usec) {
 }
 
 static int consume_close(Session *s, uint64_t now_usec) {
+        bool was_off_host = s->was_off_host;
+
         renew_ourselves(s, RESULT_UNKNOWN, now_usec);
         s->peer_closed = true;
+        /* What is late would begin the session once more if nobody remembered it. */
+        if (was_off_host)
+                s->linger_until = now_usec + SESSION_PROBE_MAX_USEC;
         return session_is_closed(s) ? SESSION_E_CLOSED : 0;
 }
 
@@ -383,7 +394,9 @@ static bool put(const Session *s, BufWriter *w, Record *r) {
 static void put_start(Session *s, BufWriter *w) {
         Record r = {
                 .type = RECORD_START,
-                .flags = s->answers ? RECORD_ANSWER : 0,
+                .flags = s->answers                ? RECORD_ANSWER
+                         : s->peer_opened_usec > 0 ? RECORD_AGAIN
+                                                   : 0,
                 .session = s->id,
                 .start = { .opened_usec = s->opened_usec, .limit = SESSION_WINDOW_FIRST },
         };
@@ -644,6 +657,8 @@ void session_tick(Session *session, uint64_t now_usec) {
         Session *s = session;
 
         session_out_expire(&s->out, now_usec);
+        if (s->linger_until <= now_usec)
+                s->linger_until = USEC_NEVER;
         if (s->in.ack_at <= now_usec)
                 s->in.ack_due = true;
         if (s->reserve_at <= now_usec) {
@@ -665,7 +680,7 @@ void session_tick(Session *session, uint64_t now_usec) {
 
 uint64_t session_due(const Session *session) {
         const Session *s = session;
-        uint64_t due = MIN(s->out.expire_at, MIN(s->probe_at, s->reserve_at));
+        uint64_t due = MIN(MIN(s->out.expire_at, s->linger_until), MIN(s->probe_at, s->reserve_at));
 
         if (!s->in.ack_due && s->path != SESSION_PATH_NONE)
                 due = MIN(due, s->in.ack_at);
@@ -688,11 +703,15 @@ static bool is_settled(const Session *s) {
 }
 
 bool session_is_closed(const Session *session) {
-        return session->peer_closed && is_settled(session);
+        return session->peer_closed && session->linger_until == USEC_NEVER && is_settled(session);
 }
 
 bool session_is_forgettable(const Session *session, uint64_t now_usec) {
-        return is_settled(session) && now_usec - session->idle_since >= SESSION_IDLE_USEC;
+        /* A peer that does not know of us may still have something to say in this session. */
+        uint64_t wait =
+                session->heard && !session->known ? 10 * SESSION_IDLE_USEC : SESSION_IDLE_USEC;
+
+        return is_settled(session) && now_usec - session->idle_since >= wait;
 }
 
 bool session_is_established(const Session *session) {

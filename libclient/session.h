@@ -183,7 +183,8 @@ uint64_t session_due(const Session *session);
 bool session_is_writable(const Session *session);
 /* Both directions taken, nothing waiting, idle for SESSION_IDLE_USEC: close and forget it. */
 bool session_is_forgettable(const Session *session, uint64_t now_usec);
-/* The peer closed, and nothing is left to pop, to report or to send: free it. */
+/* The peer closed, nothing is left to pop, to report or to send, and nothing of it can come late:
+ * free it. */
 bool session_is_closed(const Session *session);
 /* The peer has answered in this session. */
 bool session_is_established(const Session *session);

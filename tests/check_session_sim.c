@@ -172,6 +172,7 @@ static void begin_session(Side *side) {
         CLAIM(session_new(&side->session, &options, world.now) == 0, "memory");
         tell("%c has session %" PRIx64, side->name, options.id);
         side->n_finished = 0;
+        side->wire_id = 0;
         if (side->attached)
                 session_set_path(side->session, world.path, world.generation, world.now);
 }
@@ -291,6 +292,9 @@ static void watch_wire(Side *side, const Record *r) {
                         side->wire_lost = true;
                 side->wire_position += r->size;
                 side->wire_seq = r->seq + 1;
+                if (side->wire_position > side->wire_limit)
+                        tell("%c: seq %" PRIu64 " position %" PRIu64 " limit %" PRIu64, side->name,
+                             r->seq, side->wire_position, side->wire_limit);
                 if (!side->wire_lost)
                         CLAIM(side->wire_position <= side->wire_limit, "within the limit");
         }
@@ -669,7 +673,8 @@ static void heal(void) {
 
                         CLAIM(!m, "all was popped");
                         CLAIM(session_memory(side->session) == 0, "nothing is held");
-                        CLAIM(session_is_forgettable(side->session, world.now + SESSION_IDLE_USEC),
+                        CLAIM(session_is_forgettable(side->session,
+                                                     world.now + 10 * SESSION_IDLE_USEC),
                               "nothing is left to do");
                         end_session(side);
                 }
