@@ -71,6 +71,9 @@ struct Session {
         uint64_t reserve_at;    /* when to ask again for room for a large message */
         uint64_t catch_up_usec; /* what to add to opened_usec if the peer calls it old */
         uint64_t idle_since;
+        uint64_t seen_usec; /* the latest time that we were told */
+        uint64_t let_in_at; /* when one request may pass, although many replies wait */
+        bool let_one_in;
 
         SessionOut out;
         SessionIn in;
@@ -94,7 +97,8 @@ int session_new(Session **ret, const SessionOptions *options, uint64_t now_usec)
         s->hint_wait = HINT_PROBE_USEC;
         s->reserve_at = USEC_NEVER;
         s->catch_up_usec = USEC_PER_SEC;
-        s->linger_until = USEC_NEVER;
+        s->linger_until = s->let_in_at = USEC_NEVER;
+        s->seen_usec = now_usec;
         s->idle_since = now_usec;
         session_out_init(&s->out, options, &s->counters);
         session_in_init(&s->in, options, &s->counters);
@@ -321,6 +325,7 @@ static int consume_ack(Session *s, const Record *r, uint64_t now_usec) {
 static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_usec) {
         int c;
 
+        s->seen_usec = now_usec;
         switch (r->type) {
         case RECORD_START:
                 return consume_start(s, r, now_usec);
@@ -564,8 +569,22 @@ void session_abandon(Session *session, Message *message, int result, uint64_t no
         arm_probe(session, now_usec);
 }
 
+/*
+ * Requests wait while too many replies do. If both sides do that, each with requests in front of
+ * the other's replies, nothing moves any more: then one request a second gets through.
+ */
 Message *session_pop(Session *session) {
-        return session_in_pop(&session->in, session->out.replies > SESSION_REPLIES_MAX);
+        Session *s = session;
+        bool hold = s->out.replies > SESSION_REPLIES_MAX;
+        Message *m;
+
+        m = session_in_pop(&s->in, hold && !s->let_one_in);
+        if (m && hold && m->kind == MESSAGE_REQUEST) {
+                s->let_one_in = false;
+                s->let_in_at = s->seen_usec + SESSION_PROBE_USEC;
+        } else if (!m && hold && s->let_in_at == USEC_NEVER)
+                s->let_in_at = s->seen_usec + SESSION_PROBE_USEC;
+        return m;
 }
 
 void session_taken(Session *session, Message *message, uint64_t now_usec) {
@@ -656,7 +675,12 @@ void session_close(Session *session, uint64_t now_usec) {
 void session_tick(Session *session, uint64_t now_usec) {
         Session *s = session;
 
+        s->seen_usec = now_usec;
         session_out_expire(&s->out, now_usec);
+        if (s->let_in_at <= now_usec) {
+                s->let_in_at = USEC_NEVER;
+                s->let_one_in = true;
+        }
         if (s->linger_until <= now_usec)
                 s->linger_until = USEC_NEVER;
         if (s->in.ack_at <= now_usec)
@@ -681,6 +705,8 @@ void session_tick(Session *session, uint64_t now_usec) {
 uint64_t session_due(const Session *session) {
         const Session *s = session;
         uint64_t due = MIN(MIN(s->out.expire_at, s->linger_until), MIN(s->probe_at, s->reserve_at));
+
+        due = MIN(due, s->let_in_at);
 
         if (!s->in.ack_due && s->path != SESSION_PATH_NONE)
                 due = MIN(due, s->in.ack_at);

@@ -36,9 +36,9 @@
 typedef struct Sent {
         bool is_finished;
         int result;
-        unsigned n_popped;    /* how often in all lives of the receiver */
-        unsigned popped_by;   /* life */
-        unsigned finished_in; /* life of the receiver */
+        unsigned n_popped;  /* how often in all lives of the receiver */
+        unsigned popped_by; /* life */
+        unsigned sent_to;   /* life of the receiver */
 } Sent;
 
 typedef struct Side {
@@ -147,7 +147,7 @@ static void check_payload(Side *side, const Message *m) {
 
         from->sent[index].n_popped++;
         from->sent[index].popped_by = side->life;
-        CLAIM(!from->sent[index].is_finished || from->sent[index].finished_in != side->life ||
+        CLAIM(!from->sent[index].is_finished || from->sent[index].sent_to != side->life ||
                       (from->sent[index].result != CODE_EXPIRED &&
                        from->sent[index].result != RESULT_CANCELLED),
               "nothing given up arrives later");
@@ -188,7 +188,6 @@ static void note_finished(Side *side) {
                 CLAIM(!sent->is_finished, "finished once");
                 sent->is_finished = true;
                 sent->result = m->result;
-                sent->finished_in = other(side)->life;
                 CLAIM(m->result != RESULT_PENDING, "it has a result");
                 if (m->result == RESULT_DELIVERED)
                         CLAIM(sent->n_popped > 0, "delivered is what arrived");
@@ -464,6 +463,7 @@ static void send_one(Side *side) {
         c = session_send(side->session, m, world.now);
         if (c == 0) {
                 tell("%c sends %u: %zu bytes", side->name, side->n_sent, n_data);
+                side->sent[side->n_sent].sent_to = other(side)->life;
                 side->messages[side->n_sent++] = m;
                 return;
         }
