@@ -18,7 +18,11 @@ dist_man_MANS += \
 	$(man3_pages) \
 	%D%/bridge.conf.5 \
 	%D%/p2pbus-bridge.8 \
+	%D%/p2pbus-relay.8 \
 	%D%/p2pbus.7 \
+	%D%/p2pbusd.8 \
+	%D%/p2pbusd.conf.5 \
+	%D%/relay.conf.5 \
 	$(NULL)
 
 # A page of section 3 answers to each of its functions' names.
