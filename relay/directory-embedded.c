@@ -36,6 +36,7 @@ typedef struct Revoked {
 } Revoked;
 
 struct Directory {
+        KeyHash (*hash)(const PublicKey *key);
         Item *items;
         Item *remembered;
         Revoked *revoked;
@@ -53,9 +54,14 @@ int directory_new(Directory **ret, uint64_t now_usec) {
 
         if (!d)
                 return err_origin(-ENOMEM);
+        d->hash = key_hash;
         d->settled_usec = now_usec + DIRECTORY_SETTLING_USEC;
         *ret = d;
         return 0;
+}
+
+void directory_use_hash(Directory *d, KeyHash (*hash)(const PublicKey *key)) {
+        d->hash = hash;
 }
 
 static Item *chain_of(const Directory *d, Pid pid) {
@@ -197,7 +203,7 @@ static Item *item_of_lease(const Directory *d, const uint8_t *lease, size_t n_le
             signed_record_decode(lease, n_lease, ret_record) != 0 ||
             ret_record->type != SIGNED_RECORD_LEASE)
                 return NULL;
-        *ret_hash = key_hash(&ret_record->signer);
+        *ret_hash = d->hash(&ret_record->signer);
         return item_find(d, ret_hash);
 }
 
@@ -389,7 +395,7 @@ int directory_revoke(Directory *d, const uint8_t *tomb, size_t n_tomb, uint64_t 
         revoked->key = record.signer;
         HASH_ADD(hh, d->revoked, key, sizeof(revoked->key), revoked);
 
-        hash = key_hash(&record.signer);
+        hash = d->hash(&record.signer);
         item = item_find(d, &hash);
         if (item && item->entry.route) {
                 item_unlist(d, item);

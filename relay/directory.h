@@ -93,6 +93,9 @@ int directory_new(Directory **ret, uint64_t now_usec);
 Directory *directory_free(Directory *directory);
 DEFINE_CLEANUP(Directory, directory_free)
 
+/* Another hash than key_hash(): so that tests can have keys that share a PID. */
+void directory_use_hash(Directory *directory, KeyHash (*hash)(const PublicKey *key));
+
 /* A link is up; until it is synced, or for 5 seconds, "not here" is "settling". */
 void directory_open_route(Directory *directory, DirectoryRoute *route, const PublicKey *bridge,
                           uint64_t leases_max, uint64_t now_usec);

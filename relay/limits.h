@@ -81,7 +81,7 @@ void address_table_set_limits(AddressTable *table, const SocketLimits *limits);
 
 /* A socket was accepted: true, and it counts until address_table_leave(); or close it. */
 bool address_table_enter(AddressTable *table, const struct sockaddr *address, uint64_t now_usec);
-/* Its link is proven. @open: of a bridge that was not admitted; false then if those are too many. */
+/* Its link is proven. @open: of a bridge that was not admitted; false if those are too many. */
 bool address_table_prove(AddressTable *table, const struct sockaddr *address, bool open);
 /* It is gone; @proven and @open as they were when it went. */
 void address_table_leave(AddressTable *table, const struct sockaddr *address, bool proven,

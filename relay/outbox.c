@@ -157,6 +157,7 @@ static Source *source_new(Outbox *outbox, uint64_t id) {
                         return NULL;
         }
         source->id = id;
+        source->deficit = QUANTUM; /* its turn comes after one of each of the others */
         HASH_ADD(hh, outbox->sources, id, sizeof(source->id), source);
         DL_APPEND(outbox->round, source);
         return source;

@@ -122,6 +122,7 @@ unit_tests += %D%/check_pid
 %C%_check_pid_LDADD = $(unit_libs) libp2pbus-core.la
 
 include tests/bridge.mk
+include tests/relay.mk
 include tests/daemon.mk
 include tests/secure.mk
 include tests/session.mk
