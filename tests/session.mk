@@ -1,5 +1,19 @@
 # Records, control words, sessions.
 
+if HAVE_CHECK
+check_LTLIBRARIES += libp2pbus-wire.la
+libp2pbus_wire_la_SOURCES = %D%/wire.c %D%/wire.h
+libp2pbus_wire_la_CFLAGS = $(unit_cflags)
+endif
+
+unit_tests += %D%/check_record
+%C%_check_record_CFLAGS = $(unit_cflags)
+%C%_check_record_LDADD = $(unit_libs) libp2pbus-wire.la libp2pbus-core.la
+
+unit_tests += %D%/check_control
+%C%_check_control_CFLAGS = $(unit_cflags)
+%C%_check_control_LDADD = $(unit_libs) libp2pbus-wire.la libp2pbus-core.la
+
 unit_tests += %D%/check_session
 %C%_check_session_CFLAGS = $(unit_cflags)
 %C%_check_session_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
@@ -7,3 +21,9 @@ unit_tests += %D%/check_session
 unit_tests += %D%/check_session_sim
 %C%_check_session_sim_CFLAGS = $(unit_cflags)
 %C%_check_session_sim_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
+
+fuzz_tests += %D%/fuzz/fuzz_record
+%C%_fuzz_fuzz_record_LDADD = $(fuzz_libs) libp2pbus-core.la
+
+fuzz_tests += %D%/fuzz/fuzz_control
+%C%_fuzz_fuzz_control_LDADD = $(fuzz_libs) libp2pbus-core.la
