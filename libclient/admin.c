@@ -70,7 +70,7 @@ static int verify(p2pbus *bus, const Ask *ask, const Destination *to, Resolved *
                 return reason_fail(P2PBUS_REASON_WRONG_KEY);
         if (ret->is_remote && !(bus->welcome.flags & ATTACH_OFF_HOST))
                 return reason_fail_text(P2PBUS_REASON_NO_ROUTE,
-                                        "on another host, and off-host was not asked for or granted");
+                                        "on another host, and off-host is not granted");
         return 0;
 }
 

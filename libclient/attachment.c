@@ -21,6 +21,7 @@
 
 #define WAIT_FIRST_USEC (20 * USEC_PER_MSEC)
 #define WAIT_MAX_USEC USEC_PER_SEC
+#define SETTLING_USEC (5 * USEC_PER_SEC)
 
 /* Clients that lost the same daemon shall not come back all at once. */
 static void try_later(p2pbus *bus) {
@@ -78,6 +79,16 @@ int attachment_connect(p2pbus *bus) {
         return 0;
 }
 
+/* One message of the largest size can always be received, with what its records add. */
+static void make_room_for_largest(p2pbus *bus) {
+        uint64_t need = bus->welcome.message_max + bus->welcome.message_max / 16 + 4096;
+
+        if (need > bus->quota.size) {
+                bus->quota.left += need - bus->quota.size;
+                bus->quota.size = need;
+        }
+}
+
 static void on_welcome(p2pbus *bus) {
         bool is_restart;
 
@@ -98,6 +109,8 @@ static void on_welcome(p2pbus *bus) {
         if (!bus->sealer && (bus->welcome.flags & ATTACH_OFF_HOST) &&
             sealer_new(&bus->sealer, bus->identity, bus_wall(bus)) < 0)
                 bus->counters.bad_packets++; /* sealed ones are, without it */
+
+        make_room_for_largest(bus);
 
         name_claim_again(bus);
         monitor_ask_again(bus);
@@ -134,6 +147,11 @@ void attachment_lost(p2pbus *bus, int reason) {
         }
         peer_update_all_paths(bus, false);
         try_later(bus);
+}
+
+bool attachment_is_settling(const p2pbus *bus) {
+        return bus->n_attaches > 1 &&
+                bus->welcome.age_usec + (bus->now_usec - bus->welcomed_usec) < SETTLING_USEC;
 }
 
 /* Leases */

@@ -14,5 +14,10 @@ int attachment_connect(p2pbus *bus);
 void attachment_update(p2pbus *bus);
 /* The connection is over for @reason, and is made again unless that is final. */
 void attachment_lost(p2pbus *bus, int reason);
+/*
+ * The daemon was restarted moments ago, and others whom we knew may not be back yet: what it does
+ * not know now it may know soon.
+ */
+bool attachment_is_settling(const p2pbus *bus);
 /* The daemon wants a lease: signs and sends it. */
 void attachment_on_lease_request(p2pbus *bus, const Control *control);

@@ -275,7 +275,8 @@ static int bus_attach(p2pbus *bus, uint64_t timeout_usec) {
         while (r >= 0 && !bus->is_up && !bus->is_closed) {
                 r = loop_wait(bus, until);
                 if (r == -ETIMEDOUT)
-                        r = reason_fail_text(P2PBUS_REASON_TIMEOUT, "%s does not answer", bus->path);
+                        r = reason_fail_text(P2PBUS_REASON_TIMEOUT, "%s does not answer",
+                                             bus->path);
         }
         if (r >= 0 && !bus->is_up)
                 r = reason_fail(bus->away_reason);

@@ -20,6 +20,7 @@
  *      attachment.c  the connection to the daemon, again and again; leases
  *      daemon.c      control words: questions to the daemon, its answers and hints
  *      peer.c        one remote process: its session and the path to it
+ *      loopback.c    messages to oneself
  *      path.c        records into packets, in the clear or sealed
  *      sealed.c      sealed packets that came, and their refusals
  *      name.c        service names, as destinations and as our own

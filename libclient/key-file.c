@@ -17,7 +17,8 @@ int key_file_load(const char *path, IdentityKey **ret) {
                 return 0;
         case -ENOENT:
         case -ENOTDIR:
-                return reason_fail_text(P2PBUS_REASON_KEY_MISSING, "key file %s: no such file", path);
+                return reason_fail_text(P2PBUS_REASON_KEY_MISSING, "key file %s: no such file",
+                                        path);
         case IDENTITY_E_OWNER:
                 return reason_fail_text(P2PBUS_REASON_KEY_OWNER,
                                         "key file %s belongs to neither the caller nor root", path);

@@ -16,6 +16,7 @@ libp2pbus_client_la_SOURCES = \
 	%D%/key-file.h \
 	%D%/loop.c \
 	%D%/loop.h \
+	%D%/loopback.c \
 	%D%/message.c \
 	%D%/message.h \
 	%D%/monitor.c \

@@ -92,12 +92,16 @@ uint64_t loop_due(const p2pbus *bus) {
 
 /* Moving */
 
-static void write_out(p2pbus *bus) {
+/* Return: whether nothing is left to be written. */
+static bool write_out(p2pbus *bus) {
+        int r;
+
         if (!bus->connection || connection_queued(bus->connection) == 0)
-                return;
-        (void)connection_write(bus->connection); /* its end is found when it is read */
+                return true;
+        r = connection_write(bus->connection); /* its end is found when it is read */
         bus->written_usec = bus->now_usec;
         loop_update(bus);
+        return r == 0;
 }
 
 static bool output_is_blocked(const p2pbus *bus) {
@@ -120,10 +124,15 @@ void loop_send(p2pbus *bus, bool now) {
                 if (!now && connection_queued(bus->connection) < BUS_GATHER_BYTES &&
                     bus->now_usec - bus->written_usec < BUS_GATHER_USEC)
                         return;
-                write_out(bus);
-                if (!bus->dirty || output_is_blocked(bus))
+                if (!write_out(bus) || !bus->dirty)
                         return;
         }
+}
+
+/* A sender that knows only our PID has no tag to say. */
+static bool is_for_us(const p2pbus *bus, Address dst) {
+        return dst.pid == bus->self.address.pid &&
+                (dst.tag == 0 || dst.tag == bus->self.address.tag);
 }
 
 static void read_in(p2pbus *bus) {
@@ -140,7 +149,7 @@ static void read_in(p2pbus *bus) {
                 while (bus->connection == c && connection_pop(c, &header, &packet) == 0) {
                         if (header.kind == PACKET_CONTROL)
                                 daemon_consume(bus, &header, packet);
-                        else if (!address_equal(header.dst, bus->self.address))
+                        else if (!is_for_us(bus, header.dst))
                                 bus->counters.bad_packets++;
                         else if (header.kind == PACKET_RECORDS)
                                 peer_on_records(bus, &header, packet);
@@ -160,7 +169,7 @@ static void read_in(p2pbus *bus) {
 void loop_work(p2pbus *bus) {
         Timer *timer;
 
-        write_out(bus);
+        (void)write_out(bus);
         read_in(bus);
         while ((timer = timers_pop(&bus->timers, bus->now_usec)))
                 timer->on_due(timer, bus->now_usec);
@@ -211,6 +220,7 @@ static bool run_callbacks(p2pbus *bus) {
                 request_call_first(bus);
                 bus->is_calling = false;
                 loop_read_clock(bus);
+                bus_happened(bus); /* what it did may be what somebody waits for */
                 any = true;
         }
         return any;
@@ -343,6 +353,7 @@ _public_ int p2pbus_wait(p2pbus *bus, uint64_t timeout_usec) {
         if (r < 0)
                 return r;
         until = bus_deadline(bus, timeout_usec, 0);
+        (void)run_callbacks(bus);
         while (r == 0 && bus->n_events == bus->n_events_seen)
                 r = loop_wait(bus, until);
         return bus_leave(bus, see_events(bus));

@@ -54,7 +54,7 @@ static void bytes_free(Message *message, uint8_t *p) {
 Message *message_unref(Message *message) {
         if (!message)
                 return NULL;
-        /* Whoever drops the last reference sees all that the others did before they dropped theirs. */
+        /* Whoever drops the last sees what the others did before they dropped theirs. */
         if (__atomic_sub_fetch(&message->n_refs, 1, __ATOMIC_ACQ_REL) > 0)
                 return NULL;
 

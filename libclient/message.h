@@ -93,7 +93,7 @@ struct Message {
         bool is_remote;            /* incoming: from another host */
         bool is_lent;              /* incoming: in its peer's list of what the application holds */
         bool is_answered;          /* a request that was received: replied to */
-        bool is_unwanted;          /* the same: its sender cancelled it */
+        bool is_unwanted;          /* its sender cancelled it */
         struct Request *request;   /* outgoing: it is the message of this */
         struct MessageText *text;  /* what the public getters return; made when first asked for */
         char *type;                /* outgoing: the MIME type, until it is encoded */

@@ -123,7 +123,8 @@ static int watch_add(p2pbus *bus, uint32_t value, Address address) {
                         return 0;
         }
         if (n >= WATCHES_MAX)
-                return reason_fail_errno(-EINVAL, "at most %d processes can be watched", WATCHES_MAX);
+                return reason_fail_errno(-EINVAL, "at most %d processes can be watched",
+                                         WATCHES_MAX);
         watch = calloc(1, sizeof(*watch));
         if (!watch)
                 return reason_fail_errno(-ENOMEM, "out of memory");
@@ -142,7 +143,8 @@ _public_ int p2pbus_monitor_start(p2pbus *bus, int full, const char *peer, uint6
         if (peer) {
                 r = destination_parse(peer, &to);
                 if (r == 0 && to.kind == P2PBUS_DESTINATION_NAME)
-                        r = reason_fail_text(P2PBUS_REASON_BAD_DESTINATION, "%.64s is no PID", peer);
+                        r = reason_fail_text(P2PBUS_REASON_BAD_DESTINATION, "%.64s is no PID",
+                                             peer);
                 if (r < 0)
                         return r;
         }
@@ -293,7 +295,7 @@ _public_ int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen
         if (r < 0)
                 return r;
         if (!bus->monitor)
-                return bus_leave(bus, reason_fail_errno(-EINVAL, "p2pbus_monitor_start() comes first"));
+                return bus_leave(bus, reason_fail_errno(-EINVAL, "nothing is watched yet"));
         r = next(bus, bus_deadline(bus, timeout_usec, 0), seen);
         if (r == 0 && ret_lost) {
                 *ret_lost = bus->monitor->n_lost;

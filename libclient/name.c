@@ -11,6 +11,7 @@
 
 #include <utlist.h>
 
+#include "libclient/attachment.h"
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
 #include "libclient/peer.h"
@@ -23,7 +24,6 @@
 #define NAME_FRESH_USEC (10 * USEC_PER_SEC) /* how long a provider is used without asking again */
 #define NAME_WAITING_MAX SESSION_QUEUE_MAX  /* bytes that wait for a provider */
 #define NAMES_MAX 1024
-#define SETTLING_USEC (5 * USEC_PER_SEC)
 #define ASK_AGAIN_USEC (100 * USEC_PER_MSEC)
 
 struct Name {
@@ -77,11 +77,6 @@ static void deliver(Name *name, Peer *peer) {
         }
 }
 
-static bool is_settling(const p2pbus *bus) {
-        return bus->n_attaches > 1 &&
-                bus->welcome.age_usec + (bus->now_usec - bus->welcomed_usec) < SETTLING_USEC;
-}
-
 /* The first that is not ourselves, if there is another. */
 static bool choose(const p2pbus *bus, const Ask *ask, Address *ret) {
         BufReader body = buf_reader(ask->body, ask->n_body);
@@ -108,7 +103,7 @@ static void on_named(p2pbus *bus, Ask *ask) {
                 code = CODE_NO_PROVIDER;
         daemon_drop(bus, ask);
         name->answered_usec = bus->now_usec;
-        if (code == CODE_NO_PROVIDER && is_settling(bus)) {
+        if (code == CODE_NO_PROVIDER && attachment_is_settling(bus)) {
                 name->ask_at_usec = bus->now_usec + ASK_AGAIN_USEC;
                 set_timer(name);
                 return;

@@ -51,7 +51,7 @@ static inline p2pbus_event *p2pbus_detach_event(p2pbus_event *e) {
         return NULL;
 }
 
-/* Private. Sources of sd-event hold no reference to @e: a handler that detaches it returns at once. */
+/* Private. Sources hold no reference to @e, which is gone if its handler has detached it. */
 static inline int p2pbus_event_process(p2pbus_event *e) {
         int r = p2pbus_process(e->bus);
 

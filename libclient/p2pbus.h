@@ -331,10 +331,10 @@ int p2pbus_check_destination(const char *dest);
  * @ret_id:       receives the id, for p2pbus_cancel(); may be NULL
  *
  * Queues and returns, without blocking. What happens later is told by p2pbus_flush() or, with
- * P2PBUS_RESULTS, p2pbus_next_result(). A first message is written to the socket at once; while
- * earlier ones wait for the socket, they gather, and go out many at a time with p2pbus_process(),
- * any blocking call, or at 32 KiB. So a program that sends and then does something else for long
- * should call p2pbus_process() before, which is cheap.
+ * P2PBUS_RESULTS, p2pbus_next_result(). A message that comes alone is written to the socket at
+ * once; those that follow within 200 microseconds gather, and go out many at a time: at 32 KiB, or
+ * with the next p2pbus_process(), p2pbus_get_timeout() or call that waits. So a program that sends
+ * several and then turns to something else calls p2pbus_process() before; it is cheap.
  *
  * Return: 0, or nothing was queued and
  *      -EAGAIN         no room: the receiver is slow, or results wait for p2pbus_next_result()
@@ -451,8 +451,9 @@ int p2pbus_request_start(p2pbus *bus, const char *dest, p2pbus_message *message,
  * @request: a received message of kind P2PBUS_KIND_REQUEST; answered at most once
  * @message: made by p2pbus_message_new(); the library takes a reference
  *
- * Queues, whatever the load, and returns; says also that the request was taken, as p2pbus_done()
- * does. While 256 KiB of replies wait for one asker, no further request of it is received.
+ * Queues as p2pbus_send() does, but whatever the load; says also that the request was taken, as
+ * p2pbus_done() does. While 256 KiB of replies wait for one asker, no further request of it is
+ * received.
  * Return: 0; -EINVAL: no request, or answered already; -EMSGSIZE; -ENOTCONN: closed; -ECHILD;
  * -ENOMEM.
  */

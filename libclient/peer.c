@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "libclient/admin.h"
+#include "libclient/attachment.h"
 #include "libclient/path.h"
 #include "libclient/receive.h"
 #include "libclient/request.h"
@@ -90,6 +91,8 @@ static void on_peer_timer(Timer *timer, uint64_t now) {
         Peer *peer = container_of(timer, Peer, timer);
 
         session_tick(peer->session, now);
+        if (peer->mirror)
+                session_tick(peer->mirror, now);
         peer_mark(peer);
 }
 
@@ -109,7 +112,7 @@ static bool forget_one(p2pbus *bus) {
         return false;
 }
 
-static int new_session(Peer *peer) {
+static int new_session(Peer *peer, Session **ret) {
         p2pbus *bus = peer->bus;
         SessionOptions options = {
                 .id = crypto_random_u64(),
@@ -121,13 +124,18 @@ static int new_session(Peer *peer) {
         memcpy(options.self_key, identity_public(bus->identity)->bytes, KEY_SIZE);
         if (peer->has_key)
                 memcpy(options.peer_key, peer->key.bytes, KEY_SIZE);
-        return err_trace(session_new(&peer->session, &options, bus->now_usec));
+        return err_trace(session_new(ret, &options, bus->now_usec));
 }
 
 int peer_get(p2pbus *bus, Address address, const PublicKey *key, Peer **ret) {
         Peer *peer;
         int r;
 
+        if (address.pid == bus->self.address.pid &&
+            (address.tag == 0 || address.tag == bus->self.address.tag)) {
+                address = bus->self.address;
+                key = identity_public(bus->identity);
+        }
         *ret = peer_find(bus, address, key);
         if (*ret)
                 return 0;
@@ -145,8 +153,11 @@ int peer_get(p2pbus *bus, Address address, const PublicKey *key, Peer **ret) {
         }
         peer->timer.on_due = on_peer_timer;
         peer->path = SESSION_PATH_LOCAL;
-        r = new_session(peer);
+        r = new_session(peer, &peer->session);
+        if (r == 0 && key && key_equal(key, identity_public(bus->identity)))
+                r = new_session(peer, &peer->mirror);
         if (r < 0) {
+                session_free(peer->session);
                 free(peer);
                 return r;
         }
@@ -193,6 +204,7 @@ Peer *peer_free(Peer *peer) {
         bus->memory -= peer->memory;
         table_remove(bus, peer);
         session_free(peer->session);
+        session_free(peer->mirror);
         free(peer->sealed_ids);
         free(peer);
         return NULL;
@@ -242,7 +254,7 @@ int peer_send(Peer *peer, Message *message) {
 void peer_taken(Peer *peer, Message *message) {
         p2pbus *bus = peer->bus;
 
-        session_taken(peer->session, message, bus->now_usec);
+        session_taken(peer_inbound(peer), message, bus->now_usec);
         if (!peer->is_untold) {
                 peer->is_untold = true;
                 DL_APPEND2(bus->untold, peer, untold_prev, untold_next);
@@ -313,7 +325,8 @@ static bool produce(Peer *peer) {
 
 static void look_at_memory(Peer *peer) {
         p2pbus *bus = peer->bus;
-        size_t memory = session_memory(peer->session);
+        size_t memory = session_memory(peer->session) +
+                (peer->mirror ? session_memory(peer->mirror) : 0);
 
         bus->memory += memory - peer->memory; /* wraps both ways, and comes out right */
         peer->memory = memory;
@@ -330,8 +343,8 @@ bool peer_pump(Peer *peer) {
         Message *m;
         bool more;
 
-        more = produce(peer);
-        while ((m = session_pop(peer->session)))
+        more = peer->mirror ? (peer_loop_back(peer), false) : produce(peer);
+        while ((m = session_pop(peer_inbound(peer))))
                 on_message(peer, m);
         settle_finished(peer);
         if (session_id(peer->session) != peer->session_id) {
@@ -349,9 +362,12 @@ bool peer_pump(Peer *peer) {
                 return false;
         }
         due = session_due(peer->session);
+        if (peer->mirror)
+                due = MIN(due, session_due(peer->mirror));
         if (is_idle(peer, bus->now_usec)) {
                 session_close(peer->session, bus->now_usec);
-                (void)produce(peer);
+                if (!peer->mirror)
+                        (void)produce(peer);
                 peer_free(peer);
                 return false;
         }
@@ -506,6 +522,8 @@ void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records,
                 default:
                         break;
                 }
+                if (peer && peer->mirror)
+                        return; /* nobody but ourselves can say this, and we never do */
                 if (r == RECORD_E_UNSUPPORTED) {
                         if (peer)
                                 (void)session_refuse(peer->session, &record, CODE_UNSUPPORTED,
@@ -537,6 +555,11 @@ void peer_update_path(Peer *peer) {
         p2pbus *bus = peer->bus;
         SessionPath path = peer->path;
 
+        if (peer->mirror) {
+                session_set_path(peer->session, SESSION_PATH_LOCAL, 0, bus->now_usec);
+                session_set_path(peer->mirror, SESSION_PATH_LOCAL, 0, bus->now_usec);
+                return;
+        }
         if (!bus->is_up ||
             (path == SESSION_PATH_OFF_HOST && (!bus->sealer || !bus->has_lease)))
                 path = SESSION_PATH_NONE;
@@ -647,6 +670,8 @@ void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_
         if (!peer || peer->path != SESSION_PATH_LOCAL)
                 return; /* it was settled by somebody else meanwhile */
         if (code != CODE_OK) {
+                if (code == CODE_NOT_HERE && attachment_is_settling(bus))
+                        code = CODE_SETTLING;
                 refused(peer, code);
                 return;
         }

@@ -7,8 +7,8 @@
  *
  * A first contact is local: the daemon delivers, or says NOT_LOCAL with the lease to seal for.
  * From then on the path changes whenever somebody who knows says so: the daemon (NOT_LOCAL,
- * NOW_LOCAL), the peer itself (a sealed packet, a signed NACK), time (its lease ends: ask the daemon
- * again, which is a packet on the local path). The session is told and sends again what may be
+ * NOW_LOCAL), the peer itself (a sealed packet, a signed NACK), time (its lease ends: ask the
+ * daemon again, which is a packet on the local path). The session is told and sends again what may be
  * lost.
  *
  * Peers stand in a table by PID. As long as only the PID of a peer is known (tag 0), the first
@@ -25,6 +25,7 @@ struct Peer {
         bool has_key;
         PublicKey key;
         Session *session;
+        Session *mirror;     /* ourselves as a peer: the other end of session; else NULL */
         uint64_t session_id; /* as of the last look: another one means that it began anew */
         Timer timer;
 
@@ -79,6 +80,12 @@ void peer_unmark(Peer *peer);
  * Careful: frees the peer if its session is over. Return: whether it should be looked at again.
  */
 bool peer_pump(Peer *peer);
+/* Passes on what the two sessions of a peer that is ourselves have to say (loopback.c). */
+void peer_loop_back(Peer *peer);
+/* Where its messages are popped and taken. */
+static inline Session *peer_inbound(const Peer *peer) {
+        return peer->mirror ? peer->mirror : peer->session;
+}
 
 /* Whose records they are: proven by the daemon's word on @address, or also by a seal. */
 typedef struct PeerSource {

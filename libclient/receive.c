@@ -71,7 +71,7 @@ void receive_tell(p2pbus *bus) {
                 Peer *peer = bus->untold;
 
                 unmark_untold(peer);
-                session_flush(peer->session, bus->now_usec);
+                session_flush(peer_inbound(peer), bus->now_usec);
                 peer_mark(peer);
         }
 }

@@ -70,7 +70,7 @@ void request_on_reply(Peer *peer, Message *reply) {
 
         if (request)
                 asked = request->message ? request->message->peer : request->peer;
-        session_taken(peer->session, reply, bus->now_usec);
+        session_taken(peer_inbound(peer), reply, bus->now_usec);
         peer_mark(peer);
         reply->peer = NULL;
         if (!request || asked != peer) {

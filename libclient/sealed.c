@@ -46,7 +46,7 @@ static void nack(p2pbus *bus, Peer *peer, const PacketHeader *header, NackCode c
         if (!budget_take(&bus->nack_budget, bus->now_usec, NACK_ALL, NACK_ALL) ||
             (peer && !budget_take(&peer->nack_budget, bus->now_usec, NACK_ONE, NACK_ONE)))
                 return;
-        if (signed_answer_sign(&answer, bus->identity, header->src.pid, header->dst.pid, bytes) != 0)
+        if (signed_answer_sign(&answer, bus->identity, header->src.pid, header->dst.pid, bytes))
                 return;
         if (code == NACK_UNKNOWN_KEY && bus->has_lease) {
                 memcpy(bytes + n, bus->lease, sizeof(bus->lease));
@@ -85,7 +85,7 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
         SignedAnswer answer;
 
         if (!peer || !peer->has_key || n < SIGNED_ANSWER_SIZE ||
-            signed_answer_verify(payload, n, bus->self.address.pid, header->src.pid, &answer) != 0 ||
+            signed_answer_verify(payload, n, bus->self.address.pid, header->src.pid, &answer) ||
             answer.type != SIGNED_ANSWER_NACK || !key_equal(&answer.key, &peer->key) ||
             !sent_lately(peer, &answer.id) || answer.now_usec > now + NACK_AGE_USEC ||
             answer.now_usec + NACK_AGE_USEC < now) {

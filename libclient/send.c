@@ -71,7 +71,8 @@ _public_ int p2pbus_check_destination(const char *dest) {
 static int get_peer(p2pbus *bus, const Destination *destination, Peer **ret) {
         int r;
 
-        r = peer_get(bus, destination->address, destination->has_key ? &destination->key : NULL, ret);
+        r = peer_get(bus, destination->address,
+                     destination->has_key ? &destination->key : NULL, ret);
         if (r == -ENOBUFS)
                 return -EAGAIN;
         if (r < 0)
@@ -443,7 +444,10 @@ _public_ int p2pbus_cancel(p2pbus *bus, const char *id_text) {
                 if (memcmp(&m->id, &id, sizeof(id)) == 0)
                         break;
         r = request_cancel(bus, &id) ? 0 : -ENOENT;
-        if (m && m->peer) {
+        if (m && m->is_unwanted) {
+                ; /* cancelled before, and only not settled yet */
+        } else if (m && m->peer) {
+                m->is_unwanted = true;
                 session_abandon(m->peer->session, m, RESULT_CANCELLED, bus->now_usec);
                 peer_mark(m->peer);
                 r = 0;

@@ -125,6 +125,7 @@ include tests/bridge.mk
 include tests/relay.mk
 include tests/daemon.mk
 include tests/secure.mk
+include tests/client.mk
 include tests/session.mk
 include tests/tools.mk
 
