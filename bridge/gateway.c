@@ -65,9 +65,9 @@ Gateway *gateway_free(Gateway *gateway) {
 static const char *connection_reason(int r) {
         switch (r) {
         case CONNECTION_E_NO_SOCKET:
-                return "no bus there; is p2pbusd running?";
+                return "no bus there (is p2pbusd running?)";
         case CONNECTION_E_NO_LISTENER:
-                return "nobody listens there; is p2pbusd running?";
+                return "nobody listens there (is p2pbusd running?)";
         case CONNECTION_E_NO_ACCESS:
                 return "permission denied";
         case CONNECTION_E_CROWDED:

@@ -441,6 +441,27 @@ static void on_transport_writable(void *userdata) {
                 class->want_write(uplink->transport);
 }
 
+/* Asks whether the relay is still there, if it is time to. */
+static void beat(Uplink *uplink, uint64_t now) {
+        Control ping = { .verb = CONTROL_PING };
+        PacketId id;
+        uint64_t number;
+
+        if (uplink->paused)
+                heartbeat_heard(&uplink->heartbeat, now); /* it is we who do not listen */
+        switch (heartbeat_check(&uplink->heartbeat, now, &number)) {
+        case HEARTBEAT_WAIT:
+                break;
+        case HEARTBEAT_PING:
+                id = packet_id_make(now_usec(CLOCK_REALTIME), number);
+                uplink_say(uplink, &ping, to_relay, &id);
+                break;
+        case HEARTBEAT_DEAD:
+                uplink_fail(uplink, "the relay no longer answers");
+                break;
+        }
+}
+
 /* The way up */
 
 static void on_transport_open(void *userdata) {
@@ -543,6 +564,10 @@ static void on_handshake_message(Uplink *uplink, const uint8_t *data, size_t n_d
         presence_add_relay(uplink->options.presence, &uplink->relay);
         want_write(uplink);
         uplink->options.handlers->on_proven(uplink, uplink->options.userdata);
+
+        /* Without a bus there is nothing to present yet; the first PING makes the relay speak. */
+        heartbeat_start(&uplink->heartbeat, uplink->options.heartbeat_usec, clock_usec());
+        beat(uplink, clock_usec());
 }
 
 /* The relay's first words: it took us. */
@@ -552,7 +577,6 @@ static void link_is_up(Uplink *uplink) {
         uplink->state = UPLINK_UP;
         uplink->failing = false;
         backoff_reset(&uplink->backoff);
-        heartbeat_start(&uplink->heartbeat, uplink->options.heartbeat_usec, clock_usec());
         uplink_log(uplink, LOG_LEVEL_INFO, "link up %s", uplink->name);
         uplink_log(uplink, LOG_LEVEL_DEBUG, "relay %s has key %s", uplink->name,
                    key_format(&uplink->relay, key));
@@ -734,26 +758,6 @@ static void uplink_connect(Uplink *uplink, uint64_t now) {
                         &transport_handlers, uplink, &uplink->transport);
         if (r < 0)
                 uplink_fail(uplink, strerror(-r));
-}
-
-static void beat(Uplink *uplink, uint64_t now) {
-        Control ping = { .verb = CONTROL_PING };
-        PacketId id;
-        uint64_t number;
-
-        if (uplink->paused)
-                heartbeat_heard(&uplink->heartbeat, now); /* it is we who do not listen */
-        switch (heartbeat_check(&uplink->heartbeat, now, &number)) {
-        case HEARTBEAT_WAIT:
-                break;
-        case HEARTBEAT_PING:
-                id = packet_id_make(now_usec(CLOCK_REALTIME), number);
-                uplink_say(uplink, &ping, to_relay, &id);
-                break;
-        case HEARTBEAT_DEAD:
-                uplink_fail(uplink, "the relay no longer answers");
-                break;
-        }
 }
 
 uint64_t uplink_deadline(const Uplink *uplink) {
