@@ -17,6 +17,7 @@
 #include "libws/loop.h"
 
 #include <libwebsockets.h>
+#include <utlist.h>
 #include <uv.h>
 
 #include "libcore/err.h"
@@ -43,6 +44,7 @@ struct WsLoop {
         uint64_t due_usec; /* what the timer is set to */
         uint8_t *spare_buffers[SPARE_BUFFERS_MAX];
         unsigned n_spare_buffers;
+        WsLoopText *texts;
         bool uv_live;
         bool armed;
         bool turning; /* in uv_run(): timers are armed when it returns */
@@ -195,9 +197,19 @@ WsLoop *ws_loop_free(WsLoop *loop) {
         }
         while (loop->n_spare_buffers > 0)
                 free(loop->spare_buffers[--loop->n_spare_buffers]);
+        while (loop->texts) {
+                WsLoopText *text = loop->texts;
+
+                LL_DELETE(loop->texts, text);
+                free(text);
+        }
         sd_event_unref(loop->event);
         free(loop);
         return NULL;
+}
+
+void ws_loop_keep(WsLoop *loop, WsLoopText *text) {
+        LL_PREPEND(loop->texts, text);
 }
 
 struct lws_context *ws_loop_context(WsLoop *loop) {

@@ -51,6 +51,17 @@ sd_event *ws_loop_event(WsLoop *loop);
 void ws_loop_kick(WsLoop *loop);
 
 /*
+ * For libws itself: a text that libwebsockets has by reference (a vhost's name), freed with @loop.
+ * It comes from malloc(), and is taken over.
+ */
+typedef struct WsLoopText WsLoopText;
+struct WsLoopText {
+        WsLoopText *next;
+        char text[];
+};
+void ws_loop_keep(WsLoop *loop, WsLoopText *text);
+
+/*
  * For libws itself: a buffer for one message in the making, of WS_LOOP_BUFFER_SIZE bytes. A few
  * are kept for the next one, whichever connection it is on. NULL: no memory.
  */

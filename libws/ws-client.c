@@ -13,6 +13,8 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "libcore/err.h"
@@ -139,28 +141,33 @@ static int on_client_timer(sd_event_source *source, uint64_t usec, void *userdat
 /* One vhost for each set of authorities; they live as long as the loop. */
 static int client_find_vhost(WsLoop *loop, const char *ca_file, struct lws_vhost **ret) {
         struct lws_context *context = ws_loop_context(loop);
-        char name[512];
+        size_t n_name = strlen("client:") + strlen(ca_file ? ca_file : "") + 1;
+        _cleanup_(freep) WsLoopText *name = malloc(sizeof(*name) + n_name);
         struct lws_context_creation_info info = {
                 .port = CONTEXT_PORT_NO_LISTEN,
                 .protocols = ws_protocols + 1,
                 .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-                .vhost_name = name,
                 .alpn = "http/1.1",
                 .client_ssl_ca_filepath = ca_file,
         };
 
-        if (snprintf(name, sizeof(name), "client:%s", ca_file ? ca_file : "") >= (int)sizeof(name))
-                return err_origin(-ENAMETOOLONG);
-        *ret = lws_get_vhost_by_name(context, name);
+        if (!name)
+                return err_origin(-ENOMEM);
+        (void)snprintf(name->text, n_name, "client:%s", ca_file ? ca_file : ""); /* always fits */
+        *ret = lws_get_vhost_by_name(context, name->text);
         if (*ret)
                 return 0;
+        info.vhost_name = name->text;
         if (ca_file) {
                 info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
                 if (access(ca_file, R_OK) < 0)
                         return err_origin(-errno);
         }
         *ret = lws_create_vhost(context, &info);
-        return *ret ? 0 : WS_E_TLS;
+        if (!*ret)
+                return WS_E_TLS;
+        ws_loop_keep(loop, TAKE_PTR(name)); /* the vhost points to it */
+        return 0;
 }
 
 static int client_new(WsConnection *c, const WsConnectOptions *options) {

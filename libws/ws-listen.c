@@ -247,15 +247,13 @@ int ws_on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, vo
 }
 
 static int listener_make_vhost(WsListener *l, const WsListenOptions *options) {
-        char name[32];
         struct lws_context_creation_info info = {
                 .port = CONTEXT_PORT_NO_LISTEN_SERVER,
                 .protocols = ws_protocols,
-                .vhost_name = name,
+                .vhost_name = "listener", /* kept by reference, for as long as the context */
                 .keepalive_timeout = 5,
         };
 
-        (void)snprintf(name, sizeof(name), "listener:%d", l->fd);
         if (options->cert_file || options->key_file) {
                 if (!options->cert_file || !options->key_file)
                         return WS_E_TLS;

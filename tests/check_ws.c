@@ -559,6 +559,41 @@ START_TEST(certificate_decides_unless_pinned) {
 }
 END_TEST
 
+/* The context keeps what it made for one set of authorities; another must not be given it. */
+START_TEST(authorities_of_one_client_are_not_anothers) {
+        char cert[64], key[64], other[64], other_dir[sizeof(tls_dir)];
+
+        make_certificate("IP:127.0.0.1");
+        memcpy(other_dir, tls_dir, sizeof(tls_dir));
+        snprintf(other, sizeof(other), "%s/cert.pem", other_dir);
+        make_certificate("IP:127.0.0.1");
+        snprintf(cert, sizeof(cert), "%s/cert.pem", tls_dir);
+        snprintf(key, sizeof(key), "%s/key.pem", tls_dir);
+        start_listening(
+                &(WsListenOptions){ .address = "127.0.0.1:0", .cert_file = cert, .key_file = key });
+
+        for (unsigned i = 0; i < 6; i++) {
+                const char *authorities[] = { cert, other, NULL };
+
+                memset(&w.client, 0, sizeof(w.client));
+                memset(&w.server, 0, sizeof(w.server));
+                connect_with(w.url, (WsConnectOptions){ .ca_file = authorities[i % 3] });
+                if (i % 3 == 0) {
+                        WAIT_UNTIL(both_open);
+                        ws_close(w.client.connection, WS_CLOSE_NORMAL, NULL);
+                        WAIT_UNTIL(both_closed);
+                } else {
+                        WAIT_UNTIL(client_closed);
+                        ck_assert_uint_eq(w.client.n_opened, 0);
+                }
+                w.client.connection = ws_connection_free(w.client.connection);
+                w.server.connection = ws_connection_free(w.server.connection);
+        }
+        stop();
+        run("rm -r %s %s", tls_dir, other_dir);
+}
+END_TEST
+
 START_TEST(plain_client_gets_nowhere_on_tls) {
         char cert[64], key[64], url[160];
 
@@ -1066,6 +1101,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, message_over_the_set_limit_closes);
         tcase_add_test(tcase, every_socket_is_taken_or_gone);
         tcase_add_loop_test(tcase, certificate_decides_unless_pinned, 0, ELEMENTSOF(tls_cases));
+        tcase_add_test(tcase, authorities_of_one_client_are_not_anothers);
         tcase_add_test(tcase, plain_client_gets_nowhere_on_tls);
         tcase_add_test(tcase, listen_says_what_is_wrong);
         tcase_add_loop_test(tcase, broken_frame_closes_that_connection_only, 0,
