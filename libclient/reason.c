@@ -163,7 +163,7 @@ _public_ const char *p2pbus_error_text(int error) {
         }
 }
 
-static void note(int reason, const char *format, va_list args) {
+static void _printf_(2, 0) note(int reason, const char *format, va_list args) {
         last_reason = reason;
         (void)vsnprintf(last_text, sizeof(last_text), format, args); /* cut if too long */
 }

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _cleanup_(f) __attribute__((cleanup(f), unused))
 #define _public_ __attribute__((visibility("default")))
 #define _printf_(a, b) __attribute__((format(printf, a, b)))
 

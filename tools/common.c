@@ -53,7 +53,7 @@ void common_make_printable(char *text) {
  * One write a line, so that lines of several programs on one stderr are never mixed. A line too
  * long for the buffer is cut, never split.
  */
-static void say(bool named, const char *format, va_list args) {
+static void _printf_(2, 0) say(bool named, const char *format, va_list args) {
         char line[4096];
         int n = 0, m;
 
