@@ -46,13 +46,14 @@ libp2pbus_checkmain_la_CFLAGS = $(unit_cflags)
 
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
+check_needed =
 else
-.PHONY: check-needs-check
+check_needed = check-needs-check
+endif
+.PHONY: check-needs-check valgrind fuzz
 check-needs-check:
 	@echo 'make check: needs Check; install it and run configure again' >&2; exit 1
-check-local: check-needs-check
-valgrind: check-needs-check
-endif
+check-local: $(check_needed)
 
 if ENABLE_FUZZERS
 # Run by hand or by `make fuzz`; libFuzzer's main takes the place of replay.c.
@@ -78,11 +79,10 @@ TESTS += $(shell_tests)
 # what it finds fails the test whose process it was, or, in a process started by a test, the
 # target. The list is of tests that start a daemon: the sanitizers see the others, many times
 # faster.
-valgrind_tests = %D%/check_packet
+valgrind_tests = %D%/check_daemon
 valgrind_log = $(abs_builddir)/valgrind
 EXTRA_DIST += %D%/valgrind.supp
-.PHONY: valgrind
-valgrind: all
+valgrind: all $(check_needed)
 	rm -rf $(valgrind_log) && $(MKDIR_P) $(valgrind_log)
 	status=0; CK_TIMEOUT_MULTIPLIER=10 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(valgrind_tests)' \
 	  LOG_COMPILER='$(LIBTOOL) --silent --mode=execute valgrind -q --trace-children=yes \
@@ -95,7 +95,6 @@ valgrind: all
 
 # FUZZ_FLAGS is libFuzzer's; new inputs that it finds go to fuzz-found/ in the build directory.
 FUZZ_FLAGS = -max_total_time=60
-.PHONY: fuzz
 if ENABLE_FUZZERS
 fuzz: $(fuzz_tests)
 	@status=0; for t in $(fuzz_tests); do \
