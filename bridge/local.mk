@@ -49,3 +49,5 @@ p2pbus_bridge_LDADD = \
 	libp2pbus-conf.la \
 	libp2pbus-core.la \
 	$(SYSTEMD_LIBS)
+
+dist_p2pbusconf_DATA += %D%/bridge.conf

@@ -14,7 +14,7 @@
  *             root         any            same user, root   headers   yes    -        group p2pbus-net
  *             p2pbus-bridge               as everybody                       yes
  * user bus, own uid        any            same user, root   full      yes    yes      yes
- *           others         as on the system bus
+ *           others         as on the system bus, but none is the gateway or goes off-host
  *
  * Answers pass where questions do: between two processes of which one may send to the other,
  * records that only answer or steer a session pass in the other direction too.

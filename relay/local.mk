@@ -40,3 +40,5 @@ p2pbus_relay_LDADD = \
 	libp2pbus-conf.la \
 	libp2pbus-core.la \
 	$(SYSTEMD_LIBS)
+
+dist_p2pbusconf_DATA += %D%/relay.conf

@@ -68,6 +68,7 @@ TESTS += $(fuzz_tests)
 endif
 EXTRA_DIST += %D%/fuzz/corpus
 
+shell_tests += %D%/check-docs.sh
 shell_tests += %D%/check-headers.sh
 shell_tests += %D%/check-install.sh
 shell_tests += %D%/check-layers.sh
