@@ -416,55 +416,6 @@ static void on_unsupported(RelayLink *link, const PacketHeader *header) {
         link_say(link, &answer, to_bridge);
 }
 
-static void on_control(RelayLink *link, const PacketHeader *header, const uint8_t *frame) {
-        Control answer = { .verb = CONTROL_PONG, .ref = header->id };
-        Control control;
-
-        if (header->src.pid != PID_BRIDGE || header->dst.pid != PID_RELAY) {
-                link_violated(link, "control word of somebody else");
-                return;
-        }
-        switch (control_decode(frame + PACKET_HEADER_SIZE, header->size - PACKET_HEADER_SIZE,
-                               &control)) {
-        case 0:
-                break;
-        case CONTROL_E_UNKNOWN:
-                on_unsupported(link, header);
-                return;
-        default:
-                link_violated(link, "malformed control word");
-                return;
-        }
-
-        switch (control.verb) {
-        case CONTROL_LEASE:
-                on_lease(link, &control);
-                break;
-        case CONTROL_DETACHED:
-                on_detached(link, &control);
-                break;
-        case CONTROL_RESOLVE:
-                on_resolve(link, header, &control);
-                break;
-        case CONTROL_SYNCED:
-                on_synced(link);
-                break;
-        case CONTROL_PING:
-                link_say(link, &answer, to_bridge);
-                break;
-        case CONTROL_PONG:
-        case CONTROL_ERROR: /* about one of our words; errors are never answered */
-                break;
-        case CONTROL_GOODBYE:
-                link_close(link, WS_CLOSE_NORMAL, COUNT_LINKS_CLOSED, "the bridge left");
-                break;
-        default: /* words of the local plane */
-                on_unsupported(link, header);
-        }
-}
-
-/* Packets */
-
 /* Tells the source of @header, once in a while, that its packet got no further. */
 static void link_refuse(RelayLink *link, DirectoryEntry *source, const PacketHeader *header,
                         uint16_t code) {
@@ -484,6 +435,80 @@ static void link_refuse(RelayLink *link, DirectoryEntry *source, const PacketHea
         count(&link->shared->counters, COUNT_ERRORS_SENT);
         link_say(link, &error, header->src);
 }
+
+/*
+ * A bridge's word that a packet got no further on its host goes on to the packet's source, in our
+ * name. Only about an address that is leased on this very link: a bridge speaks for its own.
+ */
+static void on_error(RelayLink *link, const PacketHeader *header, const Control *control) {
+        RelayShared *shared = link->shared;
+        PacketHeader refused = { .src = header->dst, .dst = control->address, .id = control->ref };
+        DirectoryEntry *subject, *source;
+        uint64_t now = mono();
+
+        if (pid_is_reserved(header->dst.pid) || control->code == CODE_OK ||
+            control->code >= _CODE_MAX ||
+            directory_find(shared->directory, control->address, wall(), now, &subject) != 0 ||
+            subject->route != &link->route ||
+            directory_find(shared->directory, header->dst, wall(), now, &source) != 0)
+                return; /* about one of our words, or nobody's business: never answered */
+        link_refuse(container_of(source->route, RelayLink, route), source, &refused, control->code);
+}
+
+static void on_control(RelayLink *link, const PacketHeader *header, const uint8_t *frame) {
+        Control answer = { .verb = CONTROL_PONG, .ref = header->id };
+        Control control;
+
+        if (header->src.pid != PID_BRIDGE) {
+                link_violated(link, "control word of somebody else");
+                return;
+        }
+        switch (control_decode(frame + PACKET_HEADER_SIZE, header->size - PACKET_HEADER_SIZE,
+                               &control)) {
+        case 0:
+                break;
+        case CONTROL_E_UNKNOWN:
+                on_unsupported(link, header);
+                return;
+        default:
+                link_violated(link, "malformed control word");
+                return;
+        }
+
+        if (header->dst.pid != PID_RELAY && control.verb != CONTROL_ERROR) {
+                link_violated(link, "control word for somebody else");
+                return;
+        }
+        switch (control.verb) {
+        case CONTROL_LEASE:
+                on_lease(link, &control);
+                break;
+        case CONTROL_DETACHED:
+                on_detached(link, &control);
+                break;
+        case CONTROL_RESOLVE:
+                on_resolve(link, header, &control);
+                break;
+        case CONTROL_SYNCED:
+                on_synced(link);
+                break;
+        case CONTROL_PING:
+                link_say(link, &answer, to_bridge);
+                break;
+        case CONTROL_PONG:
+                break;
+        case CONTROL_ERROR:
+                on_error(link, header, &control);
+                break;
+        case CONTROL_GOODBYE:
+                link_close(link, WS_CLOSE_NORMAL, COUNT_LINKS_CLOSED, "the bridge left");
+                break;
+        default: /* words of the local plane */
+                on_unsupported(link, header);
+        }
+}
+
+/* Packets */
 
 static void link_refuse_unleased(RelayLink *link, const PacketHeader *header) {
         Control word = { .verb = CONTROL_UNLEASED, .ref = header->id, .address = header->src };
