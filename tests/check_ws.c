@@ -296,6 +296,21 @@ START_TEST(owner_writes_when_the_socket_can) {
 }
 END_TEST
 
+START_TEST(one_loop_serves_many_connections) {
+        start_pair();
+        for (unsigned i = 0; i < 5; i++) {
+                w.client.connection = ws_connection_free(w.client.connection);
+                WAIT_UNTIL(server_closed);
+                w.server.connection = ws_connection_free(w.server.connection);
+                memset(&w.client, 0, sizeof(w.client));
+                memset(&w.server, 0, sizeof(w.server));
+                connect_with(w.url, (WsConnectOptions){ 0 });
+                WAIT_UNTIL(both_open);
+        }
+        stop();
+}
+END_TEST
+
 START_TEST(close_tells_code_and_reason) {
         start_pair();
         ck_assert_int_eq(ws_send(w.client.connection, "last", 4), 0);
@@ -1089,6 +1104,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, many_messages_come_in_order);
         tcase_add_test(tcase, big_messages_keep_their_order_and_bytes);
         tcase_add_test(tcase, owner_writes_when_the_socket_can);
+        tcase_add_test(tcase, one_loop_serves_many_connections);
         tcase_add_test(tcase, close_tells_code_and_reason);
         tcase_add_test(tcase, server_closes_from_its_callback);
         tcase_add_loop_test(tcase, freeing_an_end_closes_the_other, 0, 4);
