@@ -103,6 +103,9 @@ int settings_load(Settings *ret, const char *path, ConfError *ret_error) {
 }
 
 void settings_done(Settings *settings) {
+        /* conf.c knows the lists that it parses itself; an empty value empties any. */
+        (void)settings_replace_list(&settings->listen, NULL, 0);
+        (void)settings_replace_list(&settings->allow, NULL, 0);
         conf_done(options, ELEMENTSOF(options), settings);
 }
 
