@@ -11,7 +11,6 @@
  */
 
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -22,7 +21,6 @@
 #define ACCEPTS_MAX 64 /* in one event */
 #define PENDING_MAX 1024
 #define HANDSHAKE_USEC (10 * USEC_PER_SEC)
-#define UNSENT_MAX (128 * 1024) /* bytes the kernel takes before the network took the rest */
 
 struct WsListener {
         WsLoop *loop;
@@ -106,7 +104,6 @@ static void listener_adopt(WsListener *l, int fd, const struct sockaddr *peer) {
                 .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
                 .fd = { .sockfd = fd },
         };
-        int on = 1, unsent = UNSENT_MAX;
         WsConnection *c;
 
         c = ws_connection_new(l->loop);
@@ -116,9 +113,6 @@ static void listener_adopt(WsListener *l, int fd, const struct sockaddr *peer) {
         }
         c->server = true;
         ws_connection_set_peer(c, peer);
-        /* Both only make it faster. */
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 
         adopt.opaque = c;
         c->listener = l;

@@ -20,6 +20,7 @@
 
 #include "libws/ws.h"
 
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <utlist.h>
@@ -28,6 +29,7 @@
 #include "libws/ws-private.h"
 
 #define CLOSE_SEC 5  /* for a polite end */
+#define UNSENT_MAX (128 * 1024) /* bytes the kernel takes before the network took the rest */
 #define WRITES_MAX 8 /* messages in one WRITEABLE, before others get their turn */
 
 static_assert(WS_HEADROOM == LWS_PRE, "headroom of libwebsockets");
@@ -175,9 +177,22 @@ static int connection_refuse(WsConnection *c, unsigned code, const char *why) {
         return -1;
 }
 
+/*
+ * What stands in the kernel cannot be overtaken any more: a heartbeat would wait behind megabytes,
+ * and the owner's queue, which knows whose turn it is, would never fill. Without either option it
+ * only works less well.
+ */
+static void connection_tune(struct lws *wsi) {
+        int on = 1, unsent = UNSENT_MAX, fd = lws_get_socket_fd(wsi);
+
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
 static int connection_opened(struct lws *wsi, WsConnection *c) {
         if (!c)
                 return -1;
+        connection_tune(wsi);
         c->wsi = wsi;
         c->state = WS_OPEN;
         if (c->client)
