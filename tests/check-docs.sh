@@ -218,11 +218,33 @@ grep -oE '^\| [^|]*\| [0-9,]+[^|]*\| `[A-Z_]+` \|' PROTOCOL.md | tr -d ,\` |
 grep -hoE '^#define [A-Z_]+ [0-9]+( |$)' libcore/*.h | awk '{ print $2, $3 }' | sort >"$work/code"
 within 'limits of PROTOCOL.md are those of the code' "$work/table" "$work/code"
 
+# Annotated dumps: "    <hex, blanks>   what it is" below "`tests/vectors/wire/NAME.hex`".
+awk '/^`tests\/vectors\/wire\/[a-z0-9-]+\.hex`/ { split($0, part, "`"); file = part[2]; print "== " file }
+        /^#/ { file = "" }
+        file != "" && /^    [0-9a-f][0-9a-f]/ {
+                line = substr($0, 5)
+                sub(/  .*/, "", line)
+                gsub(/ /, "", line)
+                print line
+        }' PROTOCOL.md >"$work/dumps"
+: >"$work/differences"
+sed -n 's/^== //p' "$work/dumps" | while read -r file; do
+        awk -v "file=$file" '/^== / { here = $2 == file; next } here' "$work/dumps" |
+                tr -d '\n' >"$work/quoted"
+        if [ ! -r "$file" ]; then
+                echo "$file: is not there" >>"$work/differences"
+        elif ! sed 's/#.*//' "$file" | tr -d ' \t\n' | cmp -s - "$work/quoted"; then
+                echo "$file: PROTOCOL.md quotes other bytes" >>"$work/differences"
+        fi
+done
+[ -s "$work/dumps" ] || echo 'no dump was found' >>"$work/differences"
+result 'dumps in PROTOCOL.md are those of tests/vectors/wire' "$(cat "$work/differences")"
+
 # Files
 
 # Files and folders named in backquotes or links, but no commands and no patterns.
 # shellcheck disable=SC2016 # backquotes of Markdown
-for document in README.md DESIGN.md HACKING.md; do
+for document in README.md DESIGN.md PROTOCOL.md HACKING.md; do
         missing=$(grep -oE '`[A-Za-z0-9_.-]+/[A-Za-z0-9_./-]*`|\]\([A-Za-z0-9_./-]+\)|[a-z]+/[a-z0-9-]+\.[ch]' \
                         "$document" |
                 tr -d '`]()' | grep -vE '^build|\.log$' | sort -u |
