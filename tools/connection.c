@@ -50,15 +50,12 @@ void connection_init(Connection *connection) {
         struct sigaction end = { .sa_handler = on_early_signal };
         struct sigaction ignore = { .sa_handler = SIG_IGN };
         struct sigaction usual = { .sa_handler = SIG_DFL };
-        struct sigaction now;
 
         *connection = (Connection){ .signal_fd = -EBADF };
         open_standard_fds();
 
-        /* None of these can fail. Who started us with SIGINT ignored (a shell's "&") wants it so. */
-        (void)sigaction(SIGINT, NULL, &now);
-        if (now.sa_handler != SIG_IGN)
-                (void)sigaction(SIGINT, &end, NULL);
+        /* None of these can fail. SIGINT counts also where a shell's "&" has ignored it. */
+        (void)sigaction(SIGINT, &end, NULL);
         (void)sigaction(SIGTERM, &end, NULL);
         (void)sigaction(SIGPIPE, &ignore, NULL);
         (void)sigaction(SIGCHLD, &usual, NULL);
@@ -74,6 +71,7 @@ static int fail_open(const Options *options, int error, int reason) {
         char path[256];
         const char *socket = socket_path(options, path);
         const char *why = p2pbus_reason_text(reason);
+        char quoted[QUOTE_SIZE];
         bool system = strcmp(socket, "/run/p2pbus/bus") == 0;
 
         switch (reason) {
@@ -82,10 +80,13 @@ static int fail_open(const Options *options, int error, int reason) {
                             socket);
         case P2PBUS_REASON_NO_SOCKET:
         case P2PBUS_REASON_NO_LISTENER:
-                return fail(STATUS_NO_BUS, "bus %s: %s; start it: %s", socket,
+                quote_for_shell(socket, quoted);
+                return fail(STATUS_NO_BUS, "bus %s: %s; start it: %s%s", socket,
                             reason == P2PBUS_REASON_NO_SOCKET ? "there is no such socket"
                                                               : "nobody listens there",
-                            system ? "systemctl start p2pbusd.socket" : "p2pbusd --user");
+                            system ? "systemctl start p2pbusd.socket, or your own: p2pbusd --user"
+                                   : "p2pbusd --socket ",
+                            system ? "" : quoted);
         case P2PBUS_REASON_NO_ACCESS:
                 return fail(STATUS_NO_BUS,
                             "bus %s: permission denied; see the modes of the socket "

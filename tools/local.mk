@@ -31,3 +31,46 @@ libp2pbus_tools_la_SOURCES = \
 	$(NULL)
 libp2pbus_tools_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 libp2pbus_tools_la_LIBADD = $(JANSSON_LIBS)
+
+tool_libs = libp2pbus-tools.la libp2pbus.la
+
+bin_PROGRAMS += p2pbus-send
+p2pbus_send_SOURCES = %D%/send.c
+p2pbus_send_LDADD = $(tool_libs)
+
+bin_PROGRAMS += p2pbus-recv
+p2pbus_recv_SOURCES = %D%/recv.c
+p2pbus_recv_LDADD = $(tool_libs)
+
+bin_PROGRAMS += p2pbus-monitor
+p2pbus_monitor_SOURCES = %D%/monitor.c
+p2pbus_monitor_LDADD = $(tool_libs)
+
+bin_PROGRAMS += p2pbusctl
+p2pbusctl_SOURCES = \
+	%D%/ctl-id.c \
+	%D%/ctl-keygen.c \
+	%D%/ctl-list.c \
+	%D%/ctl-peers.c \
+	%D%/ctl-ping.c \
+	%D%/ctl-reload.c \
+	%D%/ctl-resolve.c \
+	%D%/ctl-status.c \
+	%D%/ctl.c \
+	%D%/ctl.h \
+	$(NULL)
+p2pbusctl_LDADD = $(tool_libs)
+
+dist_bashcompletion_DATA = \
+	%D%/completion/p2pbus-monitor \
+	%D%/completion/p2pbus-recv \
+	%D%/completion/p2pbus-send \
+	%D%/completion/p2pbusctl \
+	$(NULL)
+
+dist_man_MANS += \
+	man/p2pbus-monitor.1 \
+	man/p2pbus-recv.1 \
+	man/p2pbus-send.1 \
+	man/p2pbusctl.1 \
+	$(NULL)

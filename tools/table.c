@@ -99,52 +99,46 @@ static char *format_json(const Table *table, size_t *ret_n) {
         return json_finish(list, ret_n);
 }
 
-static void print_cell(FILE *out, const char *cell, size_t width, bool right, bool last) {
-        if (right)
-                (void)fprintf(out, "%*s", (int)width, cell);
+/* With two blanks behind it, unless it is the last of its row. */
+static void print_cell(FILE *out, const Table *table, size_t column, const char *cell,
+                       size_t width) {
+        bool last = column + 1 == table->n_columns;
+
+        if (table->columns[column].type == COLUMN_NUMBER)
+                (void)fprintf(out, "%*s%s", (int)width, cell, last ? "" : "  ");
         else
-                (void)fprintf(out, "%-*s", last ? 0 : (int)width, cell);
+                (void)fprintf(out, "%-*s%s", last ? 0 : (int)width, cell, last ? "" : "  ");
 }
 
 static void print_aligned(const Table *table, bool bold, FILE *out) {
-        size_t widths[COLUMNS_MAX] = { 0 };
+        size_t widths[COLUMNS_MAX] = { 0 }, n_columns = table->n_columns;
 
-        for (size_t c = 0; c < table->n_columns; c++)
+        for (size_t c = 0; c < n_columns; c++) {
                 widths[c] = strlen(table->columns[c].heading);
-        for (size_t i = 0; i < table->n_cells; i++) {
-                size_t c = i % table->n_columns;
-
-                widths[c] = MAX(widths[c], strlen(table->cells[i]));
+                for (size_t i = c; i < table->n_cells; i += n_columns)
+                        widths[c] = MAX(widths[c], strlen(table->cells[i]));
         }
 
         if (bold)
                 (void)fputs("\033[1m", out);
-        for (size_t c = 0; c < table->n_columns; c++) {
-                bool last = c + 1 == table->n_columns;
+        for (size_t c = 0; c < n_columns; c++)
+                print_cell(out, table, c, table->columns[c].heading, widths[c]);
+        if (bold)
+                (void)fputs("\033[0m", out);
+        (void)fputc('\n', out);
 
-                print_cell(out, table->columns[c].heading, widths[c],
-                           table->columns[c].type == COLUMN_NUMBER, last);
-                if (!last)
-                        (void)fputs("  ", out);
-        }
-        (void)fputs(bold ? "\033[0m\n" : "\n", out);
-
-        for (size_t i = 0; i < table->n_cells; i++) {
-                size_t c = i % table->n_columns;
-                bool last = c + 1 == table->n_columns;
-
-                print_cell(out, table->cells[i], widths[c], table->columns[c].type == COLUMN_NUMBER,
-                           last);
-                (void)fputs(last ? "\n" : "  ", out);
+        for (size_t i = 0; i < table->n_cells;) {
+                for (size_t c = 0; c < n_columns && i < table->n_cells; c++)
+                        print_cell(out, table, c, table->cells[i++], widths[c]);
+                (void)fputc('\n', out);
         }
 }
 
 static void print_tabs(const Table *table, FILE *out) {
-        for (size_t i = 0; i < table->n_cells; i++) {
-                bool last = (i + 1) % table->n_columns == 0;
-
-                (void)fprintf(out, "%s%c", table->cells[i], last ? '\n' : '\t');
-        }
+        for (size_t i = 0; i < table->n_cells;)
+                for (size_t c = 0; c < table->n_columns && i < table->n_cells; c++)
+                        (void)fprintf(out, "%s%c", table->cells[i++],
+                                      c + 1 == table->n_columns ? '\n' : '\t');
 }
 
 char *table_format(const Table *table, TableForm form, bool bold, size_t *ret_n) {

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * p2pbusctl: asks and administers the bus
+ *
+ * Code structure:
+ *      ctl.c           options, the table of verbs, what several verbs need
+ *      ctl-VERB.c      one verb each
+ *      table.c         rows for terminals, pipes and JSON
+ *      connection.c    the bus, and why it cannot be had
+ */
+
+#include "tools/ctl.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "libclient/p2pbus.h"
+#include "tools/argument.h"
+#include "tools/common.h"
+#include "tools/json.h"
+#include "tools/output.h"
+
+#define TIMEOUT_DEFAULT_USEC (10 * USEC_PER_SEC)
+#define OPERANDS_MAX 2
+
+typedef struct Verb {
+        const char *name;
+        int (*run)(Ctl *ctl);
+        const char *operands; /* as in the usage */
+        size_t n_least;
+        size_t n_greatest;
+        const char *help;
+} Verb;
+
+/* clang-format off */
+static const Verb verbs[] = {
+        { "status",  ctl_status,  "",              0, 0, "how the bus is doing" },
+        { "list",    ctl_list,    "",              0, 0, "the processes on this host's bus" },
+        { "resolve", ctl_resolve, "DEST",          1, 1, "who answers to DEST, and whether local or remote" },
+        { "ping",    ctl_ping,    "[-c N] DEST",   1, 1, "round trips to DEST" },
+        { "keygen",  ctl_keygen,  "FILE",          1, 1, "make a key in the new file FILE" },
+        { "id",      ctl_id,      "[FILE]",        0, 1, "the full form of a key file" },
+        { "peers",   ctl_peers,   "",              0, 0, "queues and counters of each process" },
+        { "reload",  ctl_reload,  "",              0, 0, "make the daemon read its configuration again" },
+};
+/* clang-format on */
+
+static const char help_head[] =
+        "Usage: p2pbusctl [OPTION]... VERB [OPERAND]...\n"
+        "Ask and administer the bus. Options may stand before or after VERB.\n"
+        "\n";
+static const char help_tail[] =
+        "\n"
+        "  -c, --count N       ping: so many round trips (default: 4)\n"
+        "  -i, --interval SECONDS\n"
+        "                      ping: from one to the next (default: 1)\n"
+        "  -t, --timeout SECONDS\n"
+        "                      wait so long for an answer (default: 10)\n" OPTIONS_HELP "\n"
+        "Exit status: 0 done, 1 failed, 2 usage, 3 no such destination, 4 timed out, 5 refused,\n"
+        "6 no bus. More in p2pbusctl(1).\n";
+
+/* The table of verbs is the only list of them. */
+static char *make_help(void) {
+        char *text = NULL;
+        size_t n;
+        FILE *out = open_memstream(&text, &n);
+
+        if (!out)
+                return NULL;
+        (void)fputs(help_head, out); /* memory is all that can fail, and fclose() tells */
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+                (void)fprintf(out, "  %-7s %-13s %s\n", verbs[i].name, verbs[i].operands,
+                              verbs[i].help);
+        (void)fputs(help_tail, out);
+        if (fclose(out) != 0) {
+                free(text);
+                return NULL;
+        }
+        return text;
+}
+
+/* ---- What several verbs need ---- */
+
+int ctl_open(Ctl *ctl, bool off_host) {
+        if (!off_host)
+                ctl->options.local = true;
+        return connection_open(&ctl->connection, &ctl->options, 0);
+}
+
+int ctl_check_destination(const char *dest) {
+        if (p2pbus_check_destination(dest) >= 0 || p2pbus_get_reason() == P2PBUS_REASON_RESERVED)
+                return -1;
+        return fail(STATUS_USAGE,
+                    "%s: neither a PID nor a name with a dot; see who is there with "
+                    "p2pbusctl list",
+                    dest);
+}
+
+int ctl_query(Ctl *ctl, int kind, char **ret_text) {
+        int r;
+
+        r = p2pbus_query(ctl->connection.bus, kind, ctl->timeout_usec, ret_text);
+        if (r < 0)
+                return connection_fail(&ctl->connection, "bus",
+                                       p2pbus_get_socket(ctl->connection.bus), r,
+                                       p2pbus_get_reason(), NULL);
+        return 0;
+}
+
+int ctl_print_table(const Ctl *ctl, const Table *table) {
+        TableForm form = ctl->options.json       ? TABLE_JSON
+                         : isatty(STDOUT_FILENO) ? TABLE_ALIGNED
+                                                 : TABLE_TABS;
+        size_t n = 0;
+        char *text = table_format(table, form, common_colours(STDOUT_FILENO), &n);
+
+        return output_print(text, n);
+}
+
+int ctl_print_key(const Ctl *ctl, const char *file, const char *full) {
+        char line[P2PBUS_FULL_SIZE + 1], pid[P2PBUS_PID_SIZE];
+        JsonValue *object;
+        char *text;
+        size_t n;
+
+        if (!ctl->options.json) {
+                n = (size_t)snprintf(line, sizeof(line), "%s\n", full);
+                return output_print(strdup(line), n);
+        }
+        (void)snprintf(pid, sizeof(pid), "%s", full);
+        object = json_begin();
+        json_add_text(object, "file", file);
+        json_add_text(object, "pid", pid);
+        json_add_text(object, "full", full);
+        text = json_finish(object, &n);
+        return output_print(text, n);
+}
+
+/* ---- Options ---- */
+
+static const Verb *find_verb(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+                if (strcmp(verbs[i].name, name) == 0)
+                        return verbs + i;
+        return NULL;
+}
+
+/* The first operand is the verb. Return: -1 to go on, else the status to end with. */
+static int take_operand(Ctl *ctl, const Verb **verb, char *text) {
+        if (!*verb) {
+                *verb = find_verb(text);
+                if (!*verb)
+                        return fail(STATUS_USAGE, "%s: no such verb; see p2pbusctl --help", text);
+                return -1;
+        }
+        if (ctl->n_operands == (*verb)->n_greatest)
+                return fail(STATUS_USAGE, "%s: one operand too many; the usage is p2pbusctl %s%s%s",
+                            text, (*verb)->name, *(*verb)->operands ? " " : "", (*verb)->operands);
+        ctl->operands[ctl->n_operands++] = text;
+        return -1;
+}
+
+static int take_seconds(char option, const char *text, uint64_t *ret_usec) {
+        if (argument_seconds(text, ret_usec) < 0)
+                return fail(STATUS_USAGE, "-%c %s: not a number of seconds; write for example 2.5",
+                            option, text);
+        return -1;
+}
+
+static int check_arguments(const Ctl *ctl, const Verb *verb, bool ping_options) {
+        if (!verb)
+                return fail(STATUS_USAGE, "VERB: missing; see p2pbusctl --help");
+        if (ctl->n_operands < verb->n_least)
+                return fail(STATUS_USAGE, "%s: an operand is missing; the usage is p2pbusctl %s %s",
+                            verb->name, verb->name, verb->operands);
+        if (ping_options && verb->run != ctl_ping)
+                return fail(STATUS_USAGE, "-c and -i: only ping has them; leave them out");
+        return -1;
+}
+
+/* Return: -1 to go on with *ret_verb, else the status to end with. */
+static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
+        static const struct option long_options[] = {
+                { "count", required_argument, NULL, 'c' },
+                { "interval", required_argument, NULL, 'i' },
+                { "timeout", required_argument, NULL, 't' },
+                OPTIONS_LONG,
+                { 0 },
+        };
+        _cleanup_(freep) char *help = make_help();
+        const Verb *verb = NULL;
+        bool ping_options = false;
+        int c, status = -1;
+
+        while (status < 0 &&
+               (c = getopt_long(argc, argv, "-:c:i:t:" OPTIONS_SHORT, long_options, NULL)) >= 0) {
+                switch (c) {
+                case 1:
+                        status = take_operand(ctl, &verb, optarg);
+                        break;
+                case 'c':
+                        ping_options = true;
+                        if (argument_count(optarg, 1, 1000000, &ctl->count) < 0)
+                                status = fail(STATUS_USAGE,
+                                              "-c %s: not a count; write a number "
+                                              "from 1 to 1000000",
+                                              optarg);
+                        break;
+                case 'i':
+                        ping_options = true;
+                        status = take_seconds('i', optarg, &ctl->interval_usec);
+                        break;
+                case 't':
+                        status = take_seconds('t', optarg, &ctl->timeout_usec);
+                        break;
+                default:
+                        status = options_take(&ctl->options, c, argv, help ? help : help_head);
+                }
+        }
+        for (; status < 0 && optind < argc; optind++)
+                status = take_operand(ctl, &verb, argv[optind]);
+        if (status < 0)
+                status = check_arguments(ctl, verb, ping_options);
+        *ret_verb = verb;
+        return status;
+}
+
+int main(int argc, char **argv) {
+        char *operands[OPERANDS_MAX];
+        Ctl ctl = {
+                .timeout_usec = TIMEOUT_DEFAULT_USEC,
+                .count = 4,
+                .interval_usec = USEC_PER_SEC,
+                .operands = operands,
+        };
+        const Verb *verb;
+        int status;
+
+        common_init("p2pbusctl");
+        connection_init(&ctl.connection);
+        options_init(&ctl.options);
+
+        status = parse_argv(&ctl, argc, argv, &verb);
+        if (status < 0) {
+                ctl.timeout_usec = MAX(ctl.timeout_usec, (uint64_t)1); /* 0 may be a default */
+                status = verb->run(&ctl);
+        }
+        connection_done(&ctl.connection);
+        return status;
+}

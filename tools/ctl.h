@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * p2pbusctl: one verb a file, one line a verb in the table of ctl.c
+ *
+ * A verb gets the options and its operands, whose number was checked, and returns the exit status
+ * after having said why if that is not 0. Verbs block in the library; a signal ends them on the
+ * spot.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tools/connection.h"
+#include "tools/options.h"
+#include "tools/table.h"
+
+typedef struct Ctl {
+        Options options;
+        Connection connection;
+        uint64_t timeout_usec;  /* -t, never 0 */
+        uint64_t count;         /* -c */
+        uint64_t interval_usec; /* -i */
+        char **operands;
+        size_t n_operands;
+} Ctl;
+
+int ctl_status(Ctl *ctl);
+int ctl_list(Ctl *ctl);
+int ctl_resolve(Ctl *ctl);
+int ctl_ping(Ctl *ctl);
+int ctl_keygen(Ctl *ctl);
+int ctl_id(Ctl *ctl);
+int ctl_peers(Ctl *ctl);
+int ctl_reload(Ctl *ctl);
+
+/* For verbs: attaches; with @off_host as a process that may send to other hosts, unless --local. */
+int ctl_open(Ctl *ctl, bool off_host);
+/* Refuses what is no destination. Return: -1 to go on, else the status to end with. */
+int ctl_check_destination(const char *dest);
+/* Asks the daemon (P2PBUS_QUERY_X). Return: 0, or the status to end with. */
+int ctl_query(Ctl *ctl, int kind, char **ret_text);
+/* Writes @table in the form that stdout and --json ask for. Return: the status to end with. */
+int ctl_print_table(const Ctl *ctl, const Table *table);
+/* The full form of a key, alone or as JSON with @file. Return: the status to end with. */
+int ctl_print_key(const Ctl *ctl, const char *file, const char *full);
