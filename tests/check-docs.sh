@@ -118,6 +118,10 @@ done <<END
 p2pbusd 8
 p2pbus-bridge 8
 p2pbus-relay 8
+p2pbus-send 1 completion
+p2pbus-recv 1 completion
+p2pbus-monitor 1 completion
+p2pbusctl 1 completion verbs
 END
 
 # The library

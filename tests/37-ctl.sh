@@ -1,0 +1,83 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Goal of this test: p2pbusctl tells what is, for people, for scripts, and as one JSON value.
+
+# shellcheck disable=SC1091,SC2016,SC2119,SC2154 # names set by lib.sh, scripts for other shells
+. "${top_srcdir:-.}/tests/lib.sh"
+start_bus
+tab=$(printf '\t')
+start_recv r --name test.alpha --name test.beta
+
+run p2pbusctl status
+is 'status' 0 "$status"
+check '  a key and a value a line' sh -c '! grep -vqE "^[a-z_]+	[^	]+$" "$1"' sh "$work/out"
+is '  its socket' "$P2PBUS_SOCKET" "$(sed -n "s/^socket$tab//p" "$work/out")"
+check '  its version' grep -q "^version$tab" "$work/out"
+
+run p2pbusctl list
+is 'list' 0 "$status"
+row=$(grep "^$full_r$tab" "$work/out")
+is '  a process: uid' "$(id -u)" "$(echo "$row" | cut -f 2)"
+is '  its process id' "$pid_r" "$(echo "$row" | cut -f 3)"
+is '  its names' test.alpha,test.beta "$(echo "$row" | cut -f 6 | tr , '\n' | sort | tr '\n' , | sed 's/,$//')"
+check '  fields are separated by tabs, and there are no headings' sh -c '! awk -F "\t" "NF != 7" "$1" | grep -q .' sh "$work/out"
+
+run p2pbusctl peers
+is 'peers' 0 "$status"
+check '  nine fields a process' sh -c '! awk -F "\t" "NF != 9" "$1" | grep -q .' sh "$work/out"
+check '  this one is there' grep -q "^$full_r$tab$pid_r$tab" "$work/out"
+
+run p2pbusctl resolve test.alpha
+is 'resolve a name' "0 $full_r local" "$status $(cat "$work/out")"
+run p2pbusctl resolve "$dest_r"
+is 'resolve a PID' "0 $full_r local" "$status $(cat "$work/out")"
+run p2pbusctl --json resolve 0123456789abcdef
+is 'resolve who is not there' 3 "$status"
+check '  is an answer too' grep -q '^{"destination": "0123456789abcdef", "full": null, "path": null' "$work/out"
+
+run p2pbusctl ping -c 3 -i 0 test.alpha
+is 'ping' 0 "$status"
+is '  a line each and two of summary' 5 "$(lines "$work/out")"
+check '  how many' grep -q '3 sent, 3 answered, 0 lost' "$work/out"
+check '  how long' grep -qE '^round trip min/avg/max [0-9.]+/[0-9.]+/[0-9.]+ ms$' "$work/out"
+kill -STOP "$pid_r"
+run p2pbusctl ping -c 2 -i 0 -t 0.2 "$dest_r"
+is '  of who is stopped' 4 "$status"
+check '  counts what is lost' grep -q '2 sent, 0 answered, 2 lost' "$work/out"
+kill -CONT "$pid_r"
+
+run p2pbusctl reload
+is 'reload' 0 "$status"
+
+# As JSON: exactly one value, judged by whatever is there
+if command -v python3 >/dev/null; then
+        one_value() {
+                python3 -c 'import json, sys; json.load(sys.stdin)' <"$work/out"
+        }
+elif command -v jq >/dev/null; then
+        one_value() {
+                [ "$(jq -s length <"$work/out")" = 1 ]
+        }
+else
+        one_value() {
+                [ "$(lines "$work/out")" = 1 ]
+        }
+fi
+p2pbusctl keygen "$work/key" >/dev/null
+for words in status list peers 'resolve test.alpha' 'ping -c 1 test.alpha' reload \
+        "keygen $work/key2" "id $work/key" 'resolve no.such' 'ping -c 1 -t 0.1 0123456789abcdef'; do
+        # shellcheck disable=SC2086 # a verb and its operand
+        run p2pbusctl $words --json
+        check "one JSON value: $words" one_value
+done
+p2pbusctl list --json >"$work/out"
+check 'names are a list there' grep -q '"names": \["test\.[a-z]*", "test\.[a-z]*"\]' "$work/out"
+
+# On a terminal
+if command -v script >/dev/null; then
+        script -qec 'p2pbusctl list' /dev/null </dev/null >"$work/out" 2>"$work/err" || true
+        check 'on a terminal there are headings' grep -q 'PROCESS .*NAMES' "$work/out"
+        NO_COLOR=1 script -qec 'p2pbusctl list' /dev/null </dev/null >"$work/out" 2>"$work/err" || true
+        check 'and no bold ones with NO_COLOR' sh -c '! grep -q "$(printf "\033")\[" "$1"' sh "$work/out"
+fi
+finish
