@@ -192,18 +192,22 @@ int stream_settle(Stream *stream) {
 }
 
 int stream_input(Stream *stream, uint8_t **ret_data, size_t *ret_size) {
-        size_t n = stream->in_end - stream->in_begin, wanted = n + STREAM_READ_SIZE;
+        size_t n = stream->in_end - stream->in_begin;
+        size_t least = n + STREAM_READ_LEAST, wanted = n + STREAM_READ_SIZE;
         FramePrefix prefix;
 
-        if (n > 0 && frame_prefix_decode(stream->in + stream->in_begin, n, &prefix) == 0)
+        if (n > 0 && frame_prefix_decode(stream->in + stream->in_begin, n, &prefix) == 0) {
+                least = MAX(least, prefix.size);
                 wanted = MAX(wanted, prefix.size);
+        }
 
         if (stream->in_begin > 0) {
                 memmove(stream->in, stream->in + stream->in_begin, n);
                 stream->in_begin = 0;
                 stream->in_end = n;
         }
-        if (!stream->lent && stream->in_size < wanted) {
+        /* Not for every byte: what is left of the room of the read before is often enough. */
+        if (!stream->lent && stream->in_size < least) {
                 uint8_t *in = realloc(stream->in, wanted);
 
                 if (!in)

@@ -32,7 +32,8 @@
 #include "libcore/packet.h"
 #include "libcore/util.h"
 
-#define STREAM_READ_SIZE 65536 /* room offered for one read */
+#define STREAM_READ_SIZE 65536 /* room made for reads */
+#define STREAM_READ_LEAST 4096 /* room offered for one */
 #define STREAM_IOVECS 16
 #define STREAM_FDS_MAX (2 * FRAME_FDS_MAX) /* the frame that is coming, and the one behind it */
 
@@ -74,7 +75,7 @@ void stream_lend(Stream *stream, uint8_t *data, size_t size);
 int stream_settle(Stream *stream);
 
 /*
- * Room for input: STREAM_READ_SIZE bytes, or what is missing of the frame that is coming,
+ * Room for input: at least STREAM_READ_LEAST bytes, or what is missing of the frame that is coming,
  * whichever is more; all that is left of a lent buffer. Return: 0 or -ENOMEM.
  */
 int stream_input(Stream *stream, uint8_t **ret_data, size_t *ret_size);
