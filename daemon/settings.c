@@ -120,6 +120,12 @@ int paths_fill(Paths *paths, bool user_bus, const char **ret_missing) {
         const char *ignored;
         int r;
 
+        /* The folder that systemd made for the service wins over any default. */
+        if (!paths->state)
+                paths->state = below("STATE_DIRECTORY", "");
+        if (!paths->state && errno != ENOENT)
+                return err_origin(-errno);
+
         if (!user_bus) {
                 r = fill_fixed(&paths->socket, SYSTEM_SOCKET);
                 if (r == 0)

@@ -127,11 +127,11 @@ include tests/daemon.mk
 include tests/secure.mk
 include tests/client.mk
 include tests/session.mk
+include tests/system.mk
 include tests/tools.mk
 
 fuzz_tests += %D%/fuzz/fuzz_packet
 %C%_fuzz_fuzz_packet_LDADD = $(fuzz_libs) libp2pbus-core.la
-shell_tests += %D%/40-units.sh
 
 unit_tests += %D%/check_stream
 %C%_check_stream_CFLAGS = $(unit_cflags)

@@ -1,0 +1,174 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Goal of this test: under a real systemd the first connection starts the daemon, READY and STATUS
+# arrive, a message is delivered, a daemon that hangs is restarted by the watchdog, and a receiver
+# outlives that.
+
+set -eu
+: "${top_srcdir:?}" "${top_builddir:?}"
+
+skip() {
+	echo "1..0 # SKIP systemd-boot: needs $1"
+	exit 0
+}
+[ "$(id -u)" = 0 ] || skip root
+for program in systemd-nspawn nsenter; do
+	command -v "$program" >/dev/null || skip "$program"
+done
+
+work=$(mktemp -d "$top_builddir/boot.XXXXXX")
+root=$work/root
+mkdir "$work/upper" "$work/work" "$root"
+container=
+listener=
+cleanup() {
+	status=$?
+	[ -z "$container" ] || kill -KILL "$container" 2>/dev/null || true
+	[ -z "$listener" ] || kill "$listener" 2>/dev/null || true
+	wait 2>/dev/null || true
+	umount "$root" 2>/dev/null || true
+	rm -rf "$work" /run/systemd/nspawn
+	find /sys/fs/cgroup -depth -type d \( -path '*/payload*' -o -path '*/supervisor*' \) \
+		-exec rmdir {} + 2>/dev/null || true
+	exit $status
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$root" 2>/dev/null ||
+	skip "overlay on a disk file system"
+
+# What the host has enabled is not ours; the rest is as after an installation.
+rm -f "$root"/etc/systemd/system/*.wants/* "$root/etc/fstab"
+: >"$root/etc/machine-id"
+make -C "$top_builddir" install DESTDIR="$root" >"$work/install.log" 2>&1 || {
+	tail -n 5 "$work/install.log"
+	exit 1
+}
+chroot "$root" ldconfig
+mkdir -p "$root/etc/systemd/system/p2pbusd.service.d"
+printf '[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n' >"$root/etc/systemd/system/p2pbusd.service.d/test.conf"
+
+# systemd-nspawn says over the notification socket who its PID 1 is and when it has booted.
+mkfifo "$work/notified"
+"$top_builddir/tests/notify-listen" "$work/notify" >"$work/notified" &
+listener=$!
+exec 3<"$work/notified"
+read -r _ <&3
+NOTIFY_SOCKET=$work/notify SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 1 120 systemd-nspawn -q -D "$root" \
+	--register=no --keep-unit --private-network --notify-ready=yes -M "p2pbus-test-$$" --console=pipe \
+	--boot systemd.log_target=journal </dev/null >"$work/console.log" 2>&1 3<&- &
+container=$!
+leader=
+while read -r line <&3; do
+	case $line in
+	X_NSPAWN_LEADER_PID=*) leader=${line#*=} ;;
+	READY=1) break ;;
+	esac
+done
+[ -n "$leader" ] || {
+	cat "$work/console.log"
+	exit 1
+}
+inside() { nsenter -t "$leader" -a -- env PATH="$PATH:/usr/local/bin" "$@"; }
+show() { inside systemctl show --value -p "$1" p2pbusd.service; }
+
+n=0
+ok() {
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n - $2"; else
+		echo "not ok $n - $2"
+		inside journalctl -n 30 --no-pager 2>&1 | sed 's/^/# /'
+	fi
+}
+is() {
+	[ "$1" = "$2" ] && r=0 || r=1
+	[ "$r" = 0 ] || echo "# got '$1', wanted '$2'"
+	ok "$r" "$3"
+}
+
+inside systemctl start p2pbusd.socket
+is "$(show ActiveState)" inactive "the daemon waits for its first connection"
+
+# The receiver's stderr tells when it listens and when it is back; its stdout is what came.
+mkfifo "$work/said"
+inside timeout 60 p2pbus-recv -n 2 >"$work/received" 2>"$work/said" &
+receiver=$!
+exec 4<"$work/said"
+read -r line <&4
+address=${line#listening as }
+[ "$address" != "$line" ] && r=0 || r=1
+ok "$r" "the first connection starts the daemon"
+is "$(show ActiveState)" active "READY arrived"
+[ -n "$(show StatusText)" ] && r=0 || r=1
+ok "$r" "STATUS says: $(show StatusText)"
+
+inside p2pbus-send "$address" first && r=0 || r=1
+ok "$r" "a message is delivered"
+
+# A stopped daemon answers no watchdog: systemd kills it and starts another.
+before=$(show MainPID)
+[ "$before" -gt 1 ] || {
+	echo "Bail out! no daemon to stop"
+	exit 1
+}
+inside kill -STOP "$before"
+inside timeout 30 journalctl -f -n 0 -o cat -u p2pbusd.service 2>/dev/null | grep -q -m 1 -e 'Started .*p2pbus' &
+waiter=$!
+# The receiver says one line when it lost the bus or has it again.
+read -r line <&4 || true
+echo "# receiver: $line"
+wait $waiter || true
+after=$(show MainPID)
+[ "$after" != "$before" ] && [ "$after" != 0 ] && r=0 || r=1
+ok "$r" "the watchdog replaced a hanging daemon"
+is "$(show NRestarts)" 1 "systemd counts one restart"
+
+inside p2pbus-send "$address" second && r=0 || r=1
+ok "$r" "a message is delivered after the restart"
+wait $receiver && r=0 || r=1
+ok "$r" "the receiver outlived it"
+is "$(cat "$work/received")" "first
+second" "everything came, once and in order"
+
+# Relay and bridge in their sandboxes, with their own users, on the system bus.
+configuration=$(sed -n 's/^sysconfdir = //p' "$top_builddir/Makefile")
+case $configuration in *'{prefix}'*) configuration=$(sed -n 's/^prefix = //p' "$top_builddir/Makefile")${configuration#*\}} ;; esac
+journal() { inside timeout 20 journalctl -f -n 100 -o cat -u "$1" 2>/dev/null; }
+mkdir -p "$root$configuration/p2pbus"
+printf '[Relay]\nListen=127.0.0.1:7400\nOpen=yes\n' >"$root$configuration/p2pbus/relay.conf"
+inside systemctl start p2pbus-relay.service && r=0 || r=1
+ok "$r" "the relay starts in its sandbox"
+url=$(journal p2pbus-relay.service | grep -m 1 -o 'ws://[^ ]*') || true
+printf '[Bridge]\nRelay=%s\n' "$url" >"$root$configuration/p2pbus/bridge.conf"
+inside systemctl start p2pbus-bridge.service && r=0 || r=1
+ok "$r" "the bridge starts in its sandbox"
+journal p2pbus-bridge.service | grep -q -m 1 'link up' && r=0 || r=1
+ok "$r" "the bridge has a link to the relay"
+is "$(inside systemctl show --value -p StatusText p2pbus-bridge.service)" '1 of 1 relays' "and says so in STATUS"
+inside systemctl stop p2pbus-bridge.service p2pbus-relay.service && r=0 || r=1
+ok "$r" "both stop"
+
+# A user's own bus, under the user's own manager.
+inside useradd -m -u 4711 tester
+inside systemctl start user@4711.service && r=0 || r=1
+ok "$r" "a user manager runs"
+as_user() { inside setpriv --reuid 4711 --regid 4711 --clear-groups env HOME=/home/tester XDG_RUNTIME_DIR=/run/user/4711 "$@"; }
+as_user systemctl --user enable --now p2pbusd.socket 2>/dev/null && r=0 || r=1
+ok "$r" "systemctl --user enable --now p2pbusd.socket"
+is "$(inside stat -c '%a %U' /run/user/4711/p2pbus /run/user/4711/p2pbus/bus | tr '\n' ' ')" '700 tester 600 tester ' \
+	"the user's socket is the user's alone"
+as_user p2pbusctl status >"$work/status" && r=0 || r=1
+ok "$r" "the user's daemon answers from its sandbox"
+
+inside systemctl reload p2pbusd.service && r=0 || r=1
+ok "$r" "systemctl reload works"
+inside systemctl stop p2pbusd.service && r=0 || r=1
+is "$(show Result)" success "an orderly stop"
+
+exec 4<&-
+kill -s RTMIN+4 "$leader"
+wait $container && r=0 || r=1
+container=
+ok "$r" "power off"
+echo "1..$n"

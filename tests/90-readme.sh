@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Goal of this test: the README's examples do what it says, pasted as they stand.
+
+set -eu
+: "${top_srcdir:?}" "${top_builddir:?}" "${CC:=cc}"
+
+work=$(mktemp -d)
+running=
+cleanup() {
+	# shellcheck disable=SC2086 # process ids are words
+	[ -z "$running" ] || kill $running 2>/dev/null || true
+	wait 2>/dev/null || true
+	rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+n=0
+ok() {
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi
+}
+
+# The shell example: the indented block under its heading, with a folder of our own for /tmp.
+sed -n '/^## Five lines of shell/,/^## Across/s/^    //p' "$top_srcdir/README.md" |
+	sed "s,/tmp/,$work/,g" >"$work/example.sh"
+[ "$(wc -l <"$work/example.sh")" -eq 5 ] && r=0 || r=1
+ok "$r" "the shell example has five lines"
+# Job control, as at a prompt, for its %1 and %2.
+said=$(PATH=$top_builddir:$PATH timeout 30 bash -m "$work/example.sh" 2>"$work/stderr") || true
+[ "$said" = 'HELLO, BUS' ] && r=0 || r=1
+[ "$r" = 0 ] || sed 's/^/# /' "$work/stderr"
+ok "$r" "the shell example prints HELLO, BUS"
+
+# The C example, compiled as any program would be, and asked.
+# shellcheck disable=SC2016 # backquotes are meant
+sed -n '/^```c$/,/^```$/p' "$top_srcdir/README.md" | sed '/^```/d' >"$work/shout.c"
+# shellcheck disable=SC2086 # flags are words
+$CC ${test_cflags-} -Wall -Wextra -Werror -I"$top_srcdir/libclient" -o "$work/shout" "$work/shout.c" \
+	-L"$top_builddir/.libs" -lp2pbus -Wl,-rpath,"$top_builddir/.libs" 2>"$work/stderr" && r=0 || r=1
+[ "$r" = 0 ] || sed 's/^/# /' "$work/stderr"
+ok "$r" "the C example compiles without a warning"
+
+PATH=$top_builddir:$PATH
+export P2PBUS_SOCKET="$work/bus"
+mkfifo "$work/daemon" "$work/shout.says"
+p2pbusd --user --socket "$P2PBUS_SOCKET" --state-dir "$work/state" 2>"$work/daemon" &
+running=$!
+exec 3<"$work/daemon"
+read -r _ <&3
+"$work/shout" 2>"$work/shout.says" &
+running="$running $!"
+exec 4<"$work/shout.says"
+read -r line <&4
+said=$(p2pbus-send -r -t 10 "${line#listening as }" 'hello, library') || true
+[ "$said" = 'HELLO, LIBRARY' ] && r=0 || r=1
+ok "$r" "the C example answers"
+
+echo "1..$n"

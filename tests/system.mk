@@ -1,0 +1,13 @@
+# The units, a booted systemd, and the README.
+
+shell_tests += %D%/40-units.sh
+shell_tests += %D%/90-readme.sh
+
+# Under a sanitizer the programs need what the units' sandboxes forbid.
+if !SANITIZERS
+shell_tests += %D%/41-systemd-boot.sh
+endif
+EXTRA_DIST += %D%/41-systemd-boot.sh
+
+check_PROGRAMS += %D%/notify-listen
+%C%_notify_listen_SOURCES = %D%/notify-listen.c
