@@ -32,8 +32,8 @@ struct Link {
         PublicKey pinned;
         Secrets *secrets;
         size_t n_record, n_peer_record;
-        uint8_t record[SIGNED_RECORD_SIZE_MAX];
-        uint8_t peer_record[SIGNED_RECORD_SIZE_MAX];
+        uint8_t *record;      /* ours; gone when the handshake is over */
+        uint8_t *peer_record; /* @peer points into it */
         SignedRecord peer;
 };
 
@@ -81,6 +81,9 @@ int link_new(Link **ret, const LinkOptions *options) {
         link->initiator = options->initiator;
         link->state = options->initiator ? LINK_SENDING : LINK_RECEIVING;
         link->peer_role = options->initiator ? LINK_ROLE_RELAY : options->initiator_role;
+        link->record = malloc(options->record.size);
+        if (!link->record)
+                return err_origin(-ENOMEM);
         link->n_record = options->record.size;
         memcpy(link->record, options->record.data, options->record.size);
         if (options->pinned) {
@@ -103,6 +106,8 @@ Link *link_free(Link *link) {
         if (!link)
                 return NULL;
         secret_free(link->secrets);
+        free(link->record);
+        free(link->peer_record);
         free(link);
         return NULL;
 }
@@ -122,6 +127,8 @@ static int link_kill(Link *link, int r) {
 /* All three messages are through: from here on there are only transport ciphers. */
 static void link_split(Link *link) {
         noise_split(&link->secrets->handshake, &link->secrets->send, &link->secrets->receive);
+        free(TAKE_PTR(link->record));
+        link->n_record = 0;
 }
 
 int link_create(Link *link, uint8_t *out, size_t out_size, size_t *ret_n_out) {
@@ -190,7 +197,19 @@ static int link_learn(Link *link, uint64_t now_usec) {
         return key_equal(&link->pinned, &peer.signer) ? 0 : LINK_E_OTHER_KEY;
 }
 
+/* Keeps the payload of a message for link_learn(), at its own size: links live long. */
+static int link_keep(Link *link, const uint8_t *record, size_t n_record) {
+        link->peer_record = malloc(MAX(n_record, (size_t)1));
+        if (!link->peer_record)
+                return err_origin(-ENOMEM);
+        memcpy(link->peer_record, record, n_record);
+        link->n_peer_record = n_record;
+        return 0;
+}
+
 int link_consume(Link *link, const uint8_t *message, size_t n_message, uint64_t now_usec) {
+        uint8_t payload[SIGNED_RECORD_SIZE_MAX];
+        size_t n_payload;
         int r;
 
         if (link->state == LINK_DEAD)
@@ -201,8 +220,8 @@ int link_consume(Link *link, const uint8_t *message, size_t n_message, uint64_t 
             (link->n_messages == 0 && n_message != LINK_MSG1_SIZE))
                 return link_kill(link, LINK_E_VIOLATION);
 
-        r = noise_consume(&link->secrets->handshake, (Slice){ message, n_message },
-                          link->peer_record, sizeof(link->peer_record), &link->n_peer_record);
+        r = noise_consume(&link->secrets->handshake, (Slice){ message, n_message }, payload,
+                          sizeof(payload), &n_payload);
         switch (r) {
         case 0:
                 break;
@@ -220,7 +239,9 @@ int link_consume(Link *link, const uint8_t *message, size_t n_message, uint64_t 
                 link->state = LINK_SENDING;
                 return 0;
         }
-        r = link_learn(link, now_usec);
+        r = link_keep(link, payload, n_payload);
+        if (r == 0)
+                r = link_learn(link, now_usec);
         if (r != 0)
                 return link_kill(link, r);
         link->state = LINK_PROVEN;

@@ -94,7 +94,7 @@ int link_create(Link *link, uint8_t *out, size_t out_size, size_t *ret_n_out);
 /*
  * Reads the next handshake message; @now_usec is the wall clock. Afterwards the state says what
  * is next.
- * Return: 0, LINK_E_VIOLATION, _RECORD, _CLOCK, _EXPIRED, _OTHER_KEY, _FORKED: dead then.
+ * Return: 0, LINK_E_VIOLATION, _RECORD, _CLOCK, _EXPIRED, _OTHER_KEY, _FORKED, -ENOMEM: dead then.
  */
 int link_consume(Link *link, const uint8_t *message, size_t n_message, uint64_t now_usec);
 /* The owner wants the proven peer. Return: 0, -EINVAL (there is none). */
