@@ -27,8 +27,7 @@ sed -n '/^## Five lines of shell/,/^## Across/s/^    //p' "$top_srcdir/README.md
 	sed "s,/tmp/,$work/,g" >"$work/example.sh"
 [ "$(wc -l <"$work/example.sh")" -eq 5 ] && r=0 || r=1
 ok "$r" "the shell example has five lines"
-# Job control, as at a prompt, for its %1 and %2.
-said=$(PATH=$top_builddir:$PATH timeout 30 bash -m "$work/example.sh" 2>"$work/stderr") || true
+said=$(PATH=$top_builddir:$PATH timeout 30 bash "$work/example.sh" 2>"$work/stderr") || true
 [ "$said" = 'HELLO, BUS' ] && r=0 || r=1
 [ "$r" = 0 ] || sed 's/^/# /' "$work/stderr"
 ok "$r" "the shell example prints HELLO, BUS"
