@@ -124,6 +124,23 @@ p2pbus-monitor 1 completion
 p2pbusctl 1 completion verbs
 END
 
+# Every page that another one sends its reader to is there.
+find man -name '*.[1-9]' | sed 's|.*/||' | sort >"$work/pages"
+cat man/*.3 | awk '/^\.Sh NAME/ { name = 1 } /^\.Nd/ { name = 0 }
+        name && $1 == ".Nm" { print $2 ".3" }' | sort -u "$work/pages" - >"$work/all-pages"
+cat man/*.[1-9] | awk '$1 == ".Xr" && ($2 ~ /^p2pbus/ || $2 ~ /^libp2pbus/ || $2 ~ /\.conf$/) {
+        print $2 "." $3 }' | sort -u >"$work/references"
+within 'every page of ours that a page refers to exists' "$work/references" "$work/all-pages"
+
+# Pages of programs have the sections that their readers look for.
+for page in man/*.[18]; do
+        missing=
+        for section in ENVIRONMENT FILES 'EXIT STATUS' EXAMPLES SECURITY 'SEE ALSO'; do
+                grep -qx "\.Sh $section" "$page" || missing="$missing $section;"
+        done
+        result "$page has all sections" "$missing"
+done
+
 # The library
 
 sed -nE 's/^ +(p2pbus_[a-z0-9_]+);$/\1/p' libclient/libp2pbus.sym | sort >"$work/symbols"
@@ -268,6 +285,11 @@ for folder in daemon bridge relay; do
         find "$folder" -name '*.[ch]' | sed 's|.*/||; s/\.[ch]$//' | sort -u >"$work/files"
         within "$folder/main.c lists only files of its folder" "$work/list" "$work/files"
 done
+
+# Each tool's head lists some of the files that they share.
+sed -nE '/Code structure/,/\*\//s/^ \* +([a-z0-9-]+\.[ch]) .*/\1/p' tools/*.c | sort -u >"$work/list"
+find tools -name '*.c' | sed 's|.*/||' | sort >"$work/files"
+within 'heads of the tools list only files of their folder' "$work/list" "$work/files"
 
 # The maps of README.md and DESIGN.md, folder by folder.
 find . -mindepth 2 -maxdepth 2 -name local.mk | cut -d/ -f2 | sort >"$work/folders"
