@@ -184,14 +184,957 @@ START_TEST(a_closed_session_says_so_once) {
 }
 END_TEST
 
+/* What one packet of @from says, without carrying it. Return: how many records, 0: nothing. */
+static unsigned said(Session *from, Record *ret, unsigned n_ret) {
+        static uint8_t bytes[ROOM];
+        uint64_t deadline;
+        PacketId id;
+        size_t n, at = 0;
+        unsigned n_records = 0;
+
+        if (session_produce(from, false, now, bytes, sizeof(bytes), &n, &id, &deadline) != 0)
+                return 0;
+        while (n_records < n_ret && record_decode(bytes, n, &at, &ret[n_records]) == 0)
+                n_records++;
+        return n_records;
+}
+
+static void sends(Session *s, size_t n_data, MessageKind kind) {
+        Message *m = message(n_data, kind);
+
+        ck_assert_int_eq(session_send(s, m, now), 0);
+        message_unref(m);
+}
+
+static void finished(Session *s, int result) {
+        Message *m = session_pop_finished(s);
+
+        ck_assert_ptr_nonnull(m);
+        ck_assert_int_eq(m->result, result);
+        message_unref(m);
+}
+
+static void nothing_finished(Session *s) {
+        ck_assert_ptr_null(session_pop_finished(s));
+}
+
+/* Both know of each other, nothing is under way. */
+static void met(SessionPath path) {
+        session_set_path(a, path, 1, now);
+        session_set_path(b, path, 1, now);
+        sends(a, 1, MESSAGE_ONE_WAY);
+        carry_all();
+        take(b, popped(b));
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        ck_assert_uint_eq(carry(a, b) + carry(b, a), 0);
+}
+
+static void met_locally(void) {
+        two();
+        met(SESSION_PATH_LOCAL);
+}
+
+static void met_off_host(void) {
+        two();
+        met(SESSION_PATH_OFF_HOST);
+}
+
+static void time_goes(uint64_t usec) {
+        now += usec;
+        session_tick(a, now);
+        session_tick(b, now);
+}
+
+/* Opening */
+
+START_TEST(start_is_in_front_until_it_was_answered) {
+        Record r[4];
+
+        for (unsigned i = 0; i < 3; i++) {
+                sends(a, 1, MESSAGE_ONE_WAY);
+                ck_assert_uint_eq(said(a, r, 4), 2);
+                ck_assert_uint_eq(r[0].type, RECORD_START);
+                ck_assert_uint_eq(r[0].flags, 0);
+                ck_assert_uint_eq(r[0].start.limit, SESSION_WINDOW_FIRST);
+                ck_assert_uint_eq(r[1].type, RECORD_MSG);
+                ck_assert_uint_eq(r[1].seq, i);
+        }
+        session_set_path(a, SESSION_PATH_LOCAL, 2, now); /* all that was lost */
+        while (carry(a, b) > 0)
+                ;
+        ck_assert(!session_is_established(a));
+        session_flush(b, now);
+        time_goes(SESSION_ACK_DELAY_USEC);
+        ck_assert_uint_gt(carry(b, a), 0);
+        ck_assert(session_is_established(a));
+        sends(a, 1, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 4), 1);
+        ck_assert_uint_eq(r[0].type, RECORD_MSG);
+}
+END_TEST
+
+START_TEST(an_answer_is_a_start_of_the_same_id) {
+        Record r[4];
+
+        sends(a, 1, MESSAGE_REQUEST);
+        carry(a, b);
+        sends(b, 1, MESSAGE_REPLY);
+        ck_assert_uint_eq(said(b, r, 4), 3);
+        ck_assert_uint_eq(r[0].type, RECORD_START);
+        ck_assert_uint_eq(r[0].flags, RECORD_ANSWER);
+        ck_assert_uint_eq(r[0].session, 1);
+        ck_assert_uint_eq(r[1].type, RECORD_ACK); /* rides in front */
+        ck_assert_uint_eq(r[2].type, RECORD_MSG);
+        ck_assert_uint_eq(r[2].session, 1 ^ now); /* marked with the time when it opened */
+}
+END_TEST
+
+START_TEST(if_both_open_the_smaller_id_stays) {
+        uint8_t bytes[2][ROOM];
+        uint64_t deadline;
+        PacketId id;
+        size_t n[2], at;
+        Record r;
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        sends(b, 20, MESSAGE_ONE_WAY);
+        ck_assert_int_eq(session_produce(a, false, now, bytes[0], ROOM, &n[0], &id, &deadline), 0);
+        ck_assert_int_eq(session_produce(b, false, now, bytes[1], ROOM, &n[1], &id, &deadline), 0);
+        for (at = 0; record_decode(bytes[1], n[1], &at, &r) == 0;)
+                ck_assert_int_eq(session_consume(a, &r, now), 0);
+        for (at = 0; record_decode(bytes[0], n[0], &at, &r) == 0;)
+                ck_assert_int_eq(session_consume(b, &r, now), 0);
+        carry_all();
+        ck_assert_uint_eq(session_id(a), 1);
+        ck_assert_uint_eq(session_id(b), 1);
+        take(a, popped(a));
+        take(b, popped(b));
+        ck_assert_ptr_null(session_pop(a));
+        ck_assert_ptr_null(session_pop(b));
+        session_flush(a, now);
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        finished(b, RESULT_DELIVERED);
+}
+END_TEST
+
+START_TEST(a_late_start_is_answered_reset) {
+        Record late = { .type = RECORD_START,
+                        .session = 77,
+                        .start = { .opened_usec = now - 1, .limit = SESSION_WINDOW_FIRST } };
+
+        memset(late.start.key, 'a', PID_KEY_SIZE);
+        ck_assert_int_eq(session_consume(b, &late, now), SESSION_E_UNKNOWN);
+        late.start.opened_usec = now;
+        ck_assert_int_eq(session_consume(b, &late, now), SESSION_E_UNKNOWN);
+        late.flags = RECORD_ANSWER;
+        late.start.opened_usec = now + 1;
+        ck_assert_int_eq(session_consume(b, &late, now), SESSION_E_UNKNOWN);
+        ck_assert_uint_eq(session_id(b), 1);
+}
+END_TEST
+
+START_TEST(another_key_is_a_violation) {
+        Record r = { .type = RECORD_START, .session = 1, .start.limit = SESSION_WINDOW_FIRST };
+
+        memset(r.start.key, 'x', PID_KEY_SIZE);
+        ck_assert_int_eq(session_consume(b, &r, now), SESSION_E_VIOLATION);
+}
+END_TEST
+
+START_TEST(a_peer_that_begins_anew_leaves_what_was_begun_unknown) {
+        Message *got;
+
+        sends(b, 10, MESSAGE_ONE_WAY);
+        carry_all();
+        got = popped(a);
+        sends(b, 11, MESSAGE_ONE_WAY); /* poppable */
+        sends(a, 10, MESSAGE_ONE_WAY); /* begun */
+        carry(b, a);
+        ck_assert_uint_gt(carry(a, NULL), 0);
+        session_set_path(a, SESSION_PATH_NONE, 1, now);
+        sends(a, 12, MESSAGE_ONE_WAY); /* never begun */
+
+        b = session_free(b);
+        now++;
+        b = session('b', &quota_b, 99, 0);
+        session_set_path(b, SESSION_PATH_LOCAL, 1, now);
+        session_set_path(a, SESSION_PATH_LOCAL, 2, now);
+        sends(b, 13, MESSAGE_ONE_WAY);
+        carry(b, a);
+        finished(a, RESULT_UNKNOWN);
+        nothing_finished(a);
+        carry_all();
+        ck_assert_uint_eq(session_id(a), 99);
+        take(a, got); /* of a session that is over */
+        got = popped(a);
+        ck_assert_uint_eq(got->n_data, 11);
+        take(a, got);
+        got = popped(a);
+        ck_assert_uint_eq(got->n_data, 13);
+        take(a, got);
+        got = popped(b);
+        ck_assert_uint_eq(got->n_data, 12);
+        take(b, got);
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+}
+END_TEST
+
+START_TEST(reset_begins_another_session) {
+        Record reset = { .type = RECORD_RESET, .session = session_id(a) };
+        Record r[3];
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 3), 1);
+        ck_assert_int_eq(session_consume(a, &reset, now), 0);
+        finished(a, RESULT_UNKNOWN);
+        ck_assert_uint_eq(said(a, r, 3), 0); /* nothing to open it for */
+        sends(a, 11, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 3), 2);
+        ck_assert_uint_eq(r[0].type, RECORD_START);
+        ck_assert_uint_ne(r[0].session, 1);
+        ck_assert_uint_eq(r[0].flags, RECORD_AGAIN);
+        ck_assert_int_eq(session_consume(a, &reset, now), 0); /* not ours any more */
+        nothing_finished(a);
+}
+END_TEST
+
+START_TEST(beginning_anew_again_and_again_holds_no_more) {
+        for (unsigned i = 0; i < 20; i++) {
+                b = session_free(b);
+                now++;
+                b = session('b', &quota_b, 100 + i, 0);
+                session_set_path(b, SESSION_PATH_LOCAL, 1, now);
+                for (unsigned k = 0; k < 60; k++)
+                        sends(b, 1000, MESSAGE_ONE_WAY);
+                carry_all();
+        }
+        ck_assert_uint_lt(session_memory(a), SESSION_WINDOW + 2 * SESSION_WINDOW);
+        ck_assert_uint_gt(session_memory(a), SESSION_WINDOW);
+}
+END_TEST
+
+/* Acknowledgements */
+
+START_TEST(an_ack_goes_alone_after_20_ms) {
+        Record r[2];
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, b);
+        ck_assert_uint_eq(said(b, r, 2), 0);
+        ck_assert_uint_eq(session_due(b), now + SESSION_ACK_DELAY_USEC);
+        time_goes(SESSION_ACK_DELAY_USEC - 1);
+        ck_assert_uint_eq(said(b, r, 2), 0);
+        time_goes(1);
+        ck_assert_uint_eq(said(b, r, 2), 1);
+        ck_assert_uint_eq(r[0].type, RECORD_ACK);
+        ck_assert_uint_eq(r[0].ack.received, 2);
+        ck_assert_uint_eq(r[0].ack.taken, 1);
+        ck_assert_uint_eq(said(b, r, 2), 0);
+}
+END_TEST
+
+START_TEST(an_ack_is_not_acknowledged) {
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, b);
+        time_goes(SESSION_ACK_DELAY_USEC);
+        ck_assert_uint_eq(carry(b, a), 1);
+        time_goes(SESSION_ACK_DELAY_USEC);
+        ck_assert_uint_eq(carry(a, b), 0);
+}
+END_TEST
+
+START_TEST(who_waits_for_the_delivery_hears_of_it_at_once) {
+        Message *m = message(200000, MESSAGE_ONE_WAY);
+
+        m->ack_now = true;
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        message_unref(m);
+        carry_all();
+        nothing_finished(a);
+        take(b, popped(b));
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+}
+END_TEST
+
+START_TEST(half_a_window_is_said_at_once) {
+        Record r[2];
+        unsigned n = 0;
+
+        while (n * 1072 < SESSION_WINDOW / 2) {
+                sends(a, 1000, MESSAGE_ONE_WAY);
+                carry(a, b);
+                take(b, popped(b));
+                n++;
+                if (n * 1072 < SESSION_WINDOW / 2 - 1072)
+                        ck_assert_uint_eq(said(b, r, 2), 0);
+        }
+        ck_assert_uint_eq(said(b, r, 2), 1);
+        ck_assert_uint_eq(r[0].ack.taken, 1 + n);
+}
+END_TEST
+
+START_TEST(taken_counts_what_was_taken_in_any_order) {
+        Message *got[3];
+        Record r[2];
+
+        for (unsigned i = 0; i < 3; i++)
+                sends(a, 10 + i, MESSAGE_ONE_WAY);
+        while (carry(a, b) > 0)
+                ;
+        for (unsigned i = 0; i < 3; i++)
+                got[i] = popped(b);
+        take(b, got[2]);
+        take(b, got[1]);
+        session_flush(b, now);
+        ck_assert_uint_eq(said(b, r, 2), 0); /* nothing new to say */
+        take(b, got[0]);
+        session_flush(b, now);
+        ck_assert_uint_eq(said(b, r, 2), 1);
+        ck_assert_uint_eq(r[0].ack.taken, 4);
+}
+END_TEST
+
+/* Lies; T88. @of: which count; the true ones are received 3, taken 1, limit as it is. */
+static const struct {
+        const char *what;
+        uint64_t received, taken, limit_more;
+        unsigned n_ranges;
+        RecordRange range;
+} lies[] = {
+        { "beyond what was sent", 4, 1, 0, 0, { 0, 0 } },
+        { "far beyond", UINT64_C(1) << 63, 1, 0, 0, { 0, 0 } },
+        { "received goes back", 1, 1, 0, 0, { 0, 0 } },
+        { "taken goes back", 3, 0, 0, 0, { 0, 0 } },
+        { "the limit overflows", 3, 1, UINT64_C(1) << 63, 0, { 0, 0 } },
+        { "a range beyond", 3, 1, 0, 1, { 3, 3 } },
+        { "a range far beyond", 3, 1, 0, 1, { 3, UINT64_MAX } },
+};
+
+START_TEST(a_lying_ack_is_a_violation) {
+        Record r = { .type = RECORD_ACK, .session = 1 ^ now };
+
+        sends(a, 1, MESSAGE_ONE_WAY);
+        sends(a, 1, MESSAGE_ONE_WAY);
+        carry_all();
+        r.ack.received = 3;
+        r.ack.taken = 1;
+        r.ack.limit = 1 << 20;
+        ck_assert_int_eq(session_consume(a, &r, now), 0);
+        r.ack.received = lies[_i].received;
+        r.ack.taken = lies[_i].taken;
+        r.ack.limit += lies[_i].limit_more;
+        r.ack.n_ranges = (uint16_t)lies[_i].n_ranges;
+        r.ack.ranges[0] = lies[_i].range;
+        ck_assert_msg(session_consume(a, &r, now) == SESSION_E_VIOLATION, "believed: %s",
+                      lies[_i].what);
+}
+END_TEST
+
+static const struct {
+        const char *what;
+        Record record;
+} impossible[] = {
+        { "a jump of 2^63",
+          { .type = RECORD_MSG, .seq = UINT64_C(1) << 63, .size = 72, .message.kind = 1 } },
+        { "a jump to the end",
+          { .type = RECORD_MSG, .seq = UINT64_MAX, .size = 72, .message.kind = 1 } },
+        { "a number beyond the credit",
+          { .type = RECORD_MSG, .seq = 20000, .size = 72, .message.kind = 1 } },
+        { "a part of nothing",
+          { .type = RECORD_PART, .seq = 1, .size = 25, .part = { (const uint8_t *)"x", 1 } } },
+        { "SKIP of everything", { .type = RECORD_SKIP, .seq = 1, .skip.last = UINT64_MAX } },
+        { "SKIP beyond the credit",
+          { .type = RECORD_SKIP, .seq = 1, .skip = { .last = 1, .end = 1 << 20 } } },
+        { "SKIP that goes back", { .type = RECORD_SKIP, .seq = 1, .skip = { 1, 72, 0 } } },
+        { "SKIP that begins before it can",
+          { .type = RECORD_SKIP, .seq = 0, .skip = { .last = 3, .end = 1000 } } },
+        { "SKIPPED of what was never sent",
+          { .type = RECORD_SKIPPED, .seq = 0, .skipped = { 5, 0, 0 } } },
+};
+
+START_TEST(an_impossible_record_is_a_violation) {
+        Record r = impossible[_i].record;
+
+        r.session = 1 ^ now;
+        ck_assert_msg(session_consume(b, &r, now) == SESSION_E_VIOLATION, "believed: %s",
+                      impossible[_i].what);
+}
+END_TEST
+
+START_TEST(more_than_the_credit_is_a_violation) {
+        static uint8_t payload[RECORD_BODY_MAX];
+        Record r = { .type = RECORD_MSG, .session = 1 ^ now, .seq = 1 };
+        int c = 0;
+
+        r.message = (RecordMessage){ .kind = 1, .total = 60000, .data = payload, .n_data = 60000 };
+        r.size = record_size(&r);
+        for (unsigned i = 0; i < 4; i++, r.seq++)
+                ck_assert_int_eq(session_consume(b, &r, now), 0);
+        c = session_consume(b, &r, now);
+        ck_assert_int_eq(c, SESSION_E_VIOLATION);
+}
+END_TEST
+
+/* Credit and size */
+
+START_TEST(without_credit_nothing_goes) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < 40; i++)
+                sends(a, 10000, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(session_waiting_since(a), USEC_NEVER);
+        while (carry(a, b) > 0)
+                n++;
+        ck_assert_uint_eq(session_waiting_since(a), now);
+        carry_all();
+        for (n = 0; n < 26; n++)
+                take(b, popped(b));
+        carry_all();
+        ck_assert_uint_eq(session_waiting_since(a), USEC_NEVER);
+}
+END_TEST
+
+START_TEST(a_full_queue_refuses_all_but_replies) {
+        Message *m;
+
+        session_set_path(a, SESSION_PATH_NONE, 1, now);
+        for (unsigned i = 0; i < 11; i++) {
+                ck_assert(session_is_writable(a));
+                sends(a, 100000, MESSAGE_ONE_WAY);
+        }
+        ck_assert(!session_is_writable(a));
+        m = message(1, MESSAGE_ONE_WAY);
+        ck_assert_int_eq(session_send(a, m, now), SESSION_E_FULL);
+        message_unref(m);
+        m = message((1 << 20) + 1, MESSAGE_REPLY);
+        ck_assert_int_eq(session_send(a, m, now), SESSION_E_TOO_BIG);
+        message_unref(m);
+        sends(a, 1, MESSAGE_REPLY);
+        sends(a, 1, MESSAGE_ERROR);
+}
+END_TEST
+
+START_TEST(a_large_message_reserves_its_whole_length) {
+        Record r[2];
+
+        sends(a, 1000000, MESSAGE_ONE_WAY);
+        carry(a, b);
+        ck_assert_uint_lt(quota_b.left, quota_b.size - 1000000);
+        ck_assert_uint_eq(said(b, r, 2), 1);
+        ck_assert_uint_gt(r[0].ack.limit, 1000000);
+        ck_assert_int_eq(session_consume(a, &r[0], now), 0);
+        carry_all();
+        ck_assert_uint_lt(quota_b.left, quota_b.size - 1000000);
+        take(b, popped(b));
+        ck_assert_uint_eq(quota_b.left, quota_b.size);
+}
+END_TEST
+
+START_TEST(large_messages_wait_for_room_in_their_order) {
+        Session *c = session('b', &quota_b, 5, 0), *d = session('a', &quota_a, 4, 0);
+        size_t taken_away = quota_b.left - 500000;
+        Message *got;
+
+        session_set_path(c, SESSION_PATH_LOCAL, 1, now);
+        session_set_path(d, SESSION_PATH_LOCAL, 1, now);
+        quota_b.left -= taken_away;
+        sends(a, 900000, MESSAGE_ONE_WAY);
+        carry_all();
+        sends(d, 400000, MESSAGE_ONE_WAY); /* would fit, but came later */
+        while (carry(d, c) + carry(c, d) > 0)
+                ;
+        ck_assert_uint_eq(quota_b.left, 500000);
+        ck_assert_ptr_null(session_pop(b));
+        ck_assert_ptr_null(session_pop(c));
+
+        quota_b.left += taken_away;
+        now += SESSION_ACK_DELAY_USEC;
+        session_tick(c, now);
+        ck_assert_uint_eq(quota_b.left, 500000 + taken_away); /* not before the first */
+        time_goes(0);
+        carry_all();
+        got = popped(b);
+        ck_assert_uint_eq(got->n_data, 900000);
+        take(b, got);
+        now += SESSION_ACK_DELAY_USEC;
+        session_tick(c, now);
+        while (carry(c, d) + carry(d, c) > 0)
+                ;
+        got = popped(c);
+        ck_assert_uint_eq(got->n_data, 400000);
+        session_taken(c, got, now);
+        message_unref(got);
+        session_free(c);
+        session_free(d);
+}
+END_TEST
+
+START_TEST(what_is_too_big_for_the_receiver_is_refused) {
+        Message *got;
+
+        quota_b.size = quota_b.left = 400000;
+        sends(a, 500000, MESSAGE_ONE_WAY);
+        sends(a, 7, MESSAGE_ONE_WAY);
+        carry_all();
+        finished(a, CODE_TOO_BIG);
+        got = popped(b);
+        ck_assert_uint_eq(got->n_data, 7);
+        take(b, got);
+        ck_assert_ptr_null(session_pop(b));
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        ck_assert_uint_eq(session_counters(a)->n_refused, 1);
+        ck_assert_uint_eq(session_memory(b), 0);
+}
+END_TEST
+
+START_TEST(a_refused_message_says_why) {
+        Record r[2];
+
+        sends(a, 100, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 2), 1);
+        ck_assert_int_eq(session_refuse(b, &r[0], CODE_UNSUPPORTED, now), 0);
+        carry_all();
+        finished(a, CODE_UNSUPPORTED);
+        ck_assert_ptr_null(session_pop(b));
+        ck_assert_uint_eq(session_memory(b), 0);
+}
+END_TEST
+
+START_TEST(requests_wait_while_many_replies_do) {
+        Message *got;
+
+        session_set_path(b, SESSION_PATH_NONE, 1, now);
+        for (unsigned i = 0; i < 3; i++)
+                sends(b, 100000, MESSAGE_REPLY);
+        sends(a, 1, MESSAGE_REQUEST);
+        sends(a, 2, MESSAGE_REQUEST);
+        while (carry(a, b) > 0)
+                ;
+        ck_assert_ptr_null(session_pop(b));
+        time_goes(SESSION_PROBE_USEC);
+        take(b, popped(b)); /* one a second */
+        ck_assert_ptr_null(session_pop(b));
+        session_set_path(b, SESSION_PATH_LOCAL, 2, now);
+        carry_all();
+        for (unsigned i = 0; i < 2; i++)
+                take(a, popped(a));
+        carry_all();
+        got = popped(b);
+        ck_assert_uint_eq(got->n_data, 2);
+        take(b, got);
+}
+END_TEST
+
+/* Loss */
+
+START_TEST(locally_nothing_is_said_twice) {
+        Record r[2];
+        uint64_t wait = SESSION_PROBE_USEC;
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, b);
+        for (unsigned i = 0; i < 6; i++) {
+                ck_assert_uint_eq(session_due(a), now + wait);
+                now += wait;
+                session_tick(a, now);
+                ck_assert_uint_eq(said(a, r, 2), 1);
+                ck_assert_uint_eq(r[0].type, RECORD_ACK); /* does it still live? */
+                ck_assert_uint_eq(r[0].flags, RECORD_ACK_NOW);
+                wait = MIN(2 * wait, SESSION_PROBE_MAX_USEC);
+        }
+        ck_assert_uint_eq(session_counters(a)->n_resent, 0);
+}
+END_TEST
+
+START_TEST(a_new_generation_says_again_what_may_be_lost) {
+        Message *got;
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        session_set_path(a, SESSION_PATH_LOCAL, 2, now);
+        session_set_path(b, SESSION_PATH_LOCAL, 2, now);
+        carry_all();
+        for (size_t n = 10; n < 12; n++) {
+                got = popped(b);
+                ck_assert_uint_eq(got->n_data, n);
+                take(b, got);
+        }
+        ck_assert_ptr_null(session_pop(b));
+        ck_assert_uint_gt(session_counters(a)->n_resent, 0);
+}
+END_TEST
+
+START_TEST(doubles_are_dropped_and_acknowledged_again) {
+        Record r[2], ack[2];
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 2), 1);
+        ck_assert_int_eq(session_consume(b, &r[0], now), 0);
+        time_goes(SESSION_ACK_DELAY_USEC);
+        ck_assert_uint_eq(said(b, ack, 2), 1);
+        ck_assert_int_eq(session_consume(b, &r[0], now), 0);
+        ck_assert_uint_eq(said(b, ack, 2), 1);
+        ck_assert_uint_eq(ack[0].ack.received, 2);
+        ck_assert_uint_eq(session_counters(b)->n_doubles, 1);
+        take(b, popped(b));
+        ck_assert_ptr_null(session_pop(b));
+}
+END_TEST
+
+START_TEST(what_came_behind_a_gap_waits_and_is_not_said_again) {
+        Record r[8];
+
+        for (size_t n = 10; n < 15; n++)
+                sends(a, n, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 8), 5);
+        ck_assert_int_eq(session_consume(b, &r[1], now), 0);
+        ck_assert_int_eq(session_consume(b, &r[4], now), 0);
+        ck_assert_int_eq(session_consume(b, &r[3], now), 0);
+        ck_assert_ptr_null(session_pop(b));
+        time_goes(SESSION_ACK_DELAY_USEC);
+        ck_assert_uint_eq(carry(b, a), 1);
+        ck_assert_uint_eq(carry(a, b), 0); /* only when asked */
+
+        time_goes(SESSION_PROBE_USEC);
+        ck_assert_uint_eq(carry(a, b), 1);
+        ck_assert_uint_eq(carry(b, a), 1);
+        ck_assert_uint_eq(said(a, r, 8), 2);
+        ck_assert_uint_eq(r[0].seq, 1);
+        ck_assert_uint_eq(r[1].seq, 3);
+        ck_assert_int_eq(session_consume(b, &r[1], now), 0);
+        ck_assert_int_eq(session_consume(b, &r[0], now), 0);
+        for (size_t n = 10; n < 15; n++) {
+                Message *got = popped(b);
+
+                ck_assert_uint_eq(got->n_data, n);
+                take(b, got);
+        }
+        ck_assert_uint_eq(session_counters(a)->n_resent, 2);
+}
+END_TEST
+
+START_TEST(off_host_an_old_ack_is_no_news_and_no_lie) {
+        Record old[2];
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, b);
+        time_goes(SESSION_ACK_DELAY_USEC);
+        ck_assert_uint_eq(said(b, old, 2), 1);
+        take(b, popped(b));
+        session_flush(b, now);
+        carry(b, a);
+        finished(a, RESULT_DELIVERED);
+        ck_assert_int_eq(session_consume(a, &old[0], now), 0);
+        old[0].ack.received = 2;
+        old[0].ack.taken = 0;
+        old[0].ack.limit += 1 << 20;
+        ck_assert_int_eq(session_consume(a, &old[0], now), SESSION_E_VIOLATION);
+}
+END_TEST
+
+START_TEST(a_pause_holds_messages_and_ends_by_going_back) {
+        Record r[4];
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, NULL); /* refused for want of space */
+        session_pause(a, now + 50000, now);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 4), 0);
+        ck_assert_uint_eq(session_due(a), now + 50000);
+        time_goes(50000);
+        ck_assert_uint_eq(said(a, r, 4), 2);
+        ck_assert_uint_eq(r[0].seq, 1);
+        ck_assert_uint_eq(r[1].seq, 2);
+        session_pause(a, now + 50000, now);
+        session_resume(a, now);
+        ck_assert_uint_eq(said(a, r, 4), 2);
+        session_resume(a, now); /* nothing to resume */
+        ck_assert_uint_eq(said(a, r, 4), 0);
+}
+END_TEST
+
+START_TEST(a_first_contact_fails_at_once_or_waits_while_it_settles) {
+        Record r[4];
+        unsigned n;
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        session_hint(a, CODE_NOT_HERE, now);
+        finished(a, CODE_NOT_HERE);
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        session_hint(a, CODE_SETTLING, now);
+        nothing_finished(a);
+        ck_assert_uint_eq(said(a, r, 4), 0);
+        now = session_due(a);
+        session_tick(a, now);
+        n = said(a, r, 4);
+        ck_assert_uint_ge(n, 2);
+        ck_assert_uint_eq(r[0].type, RECORD_START); /* once more */
+        ck_assert_uint_eq(r[n - 1].type, RECORD_MSG);
+        session_hint(a, CODE_SETTLING, now);
+        now += SESSION_HINT_USEC;
+        session_tick(a, now);
+        finished(a, CODE_SETTLING);
+}
+END_TEST
+
+START_TEST(a_session_takes_not_here_as_a_hint) {
+        Record r[4];
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        session_hint(a, CODE_NOT_HERE, now);
+        nothing_finished(a);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 4), 0);
+        now = session_due(a);
+        session_tick(a, now);
+        carry_all(); /* it is there again, and says what it lacks */
+        take(b, popped(b));
+        take(b, popped(b));
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        finished(a, RESULT_DELIVERED);
+
+        sends(a, 12, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        session_hint(a, CODE_GONE, now);
+        now += SESSION_HINT_USEC;
+        session_tick(a, now);
+        finished(a, CODE_GONE);
+}
+END_TEST
+
+/* Giving up */
+
+START_TEST(what_was_never_begun_is_dropped_without_a_word) {
+        Message *m = message(10, MESSAGE_ONE_WAY), *n = message(10, MESSAGE_ONE_WAY);
+        Record r[2];
+
+        session_set_path(a, SESSION_PATH_NONE, 1, now);
+        m->deadline_usec = now + 1000;
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        ck_assert_int_eq(session_send(a, n, now), 0);
+        ck_assert_uint_eq(session_due(a), now + 1000);
+        time_goes(1000);
+        finished(a, CODE_EXPIRED);
+        session_abandon(a, n, RESULT_CANCELLED, now);
+        finished(a, RESULT_CANCELLED);
+        session_set_path(a, SESSION_PATH_LOCAL, 1, now);
+        ck_assert_uint_eq(said(a, r, 2) > 0 && r[0].type != RECORD_ACK, 0);
+        sends(a, 1, MESSAGE_ONE_WAY);
+        ck_assert_uint_ge(said(a, r, 2), 1);
+        ck_assert_uint_eq(r[0].seq, 1); /* no number was used up */
+        message_unref(m);
+        message_unref(n);
+}
+END_TEST
+
+START_TEST(a_begun_message_is_given_up_when_the_receiver_says_so) {
+        Message *m[2] = { message(10, MESSAGE_ONE_WAY), message(11, MESSAGE_ONE_WAY) };
+        Message *got;
+
+        for (unsigned i = 0; i < 2; i++) {
+                ck_assert_int_eq(session_send(a, m[i], now), 0);
+                carry(a, b);
+        }
+        got = popped(b);
+        for (unsigned i = 0; i < 2; i++) {
+                session_abandon(a, m[i], RESULT_CANCELLED, now);
+                session_abandon(a, m[i], CODE_EXPIRED, now); /* once is enough */
+                message_unref(m[i]);
+        }
+        nothing_finished(a);
+        carry_all();
+        finished(a, RESULT_CANCELLED); /* was still waiting there, and is gone */
+        finished(a, RESULT_DELIVERED); /* the application has it */
+        ck_assert_ptr_null(session_pop(b));
+        take(b, got);
+}
+END_TEST
+
+START_TEST(skip_is_repeated_until_it_was_answered) {
+        Message *m = message(10, MESSAGE_ONE_WAY);
+        Record r[4];
+        unsigned n;
+
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        carry(a, NULL);
+        session_abandon(a, m, CODE_EXPIRED, now);
+        message_unref(m);
+        ck_assert_uint_eq(said(a, r, 4), 1);
+        ck_assert_uint_eq(r[0].type, RECORD_SKIP);
+        ck_assert_uint_eq(r[0].skip.reason, CODE_EXPIRED);
+        ck_assert_uint_eq(said(a, r, 4), 0);
+        now += SESSION_PROBE_USEC;
+        session_tick(a, now);
+        n = said(a, r, 4);
+        ck_assert_uint_eq(r[n - 1].type, RECORD_SKIP);
+        session_set_path(a, SESSION_PATH_LOCAL, 2, now);
+        session_set_path(b, SESSION_PATH_LOCAL, 2, now);
+        carry_all();
+        finished(a, CODE_EXPIRED);
+        /* What never came is no loss of credit. */
+        ck_assert_uint_eq(session_memory(b), 0);
+        sends(a, 5, MESSAGE_ONE_WAY);
+        carry_all();
+        take(b, popped(b));
+}
+END_TEST
+
+START_TEST(half_a_message_can_be_given_up) {
+        Message *m = message(900000, MESSAGE_ONE_WAY);
+
+        quota_b.left = 0; /* it will not come to its end */
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        carry_all();
+        ck_assert_uint_gt(session_memory(b), 100000);
+        session_abandon(a, m, RESULT_CANCELLED, now);
+        message_unref(m);
+        sends(a, 5, MESSAGE_ONE_WAY);
+        carry_all();
+        finished(a, RESULT_CANCELLED);
+        ck_assert_ptr_null(quota_b.waiting);
+        take(b, popped(b));
+        ck_assert_uint_eq(session_memory(b), 0);
+        quota_b.left = quota_b.size;
+}
+END_TEST
+
+START_TEST(failing_finishes_everything_and_goes_on) {
+        Message *got;
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        sends(b, 11, MESSAGE_ONE_WAY);
+        carry(b, a);
+        session_fail(a, CODE_TIMEOUT, now);
+        finished(a, CODE_TIMEOUT);
+        got = popped(a); /* stays */
+        take(a, got);
+        sends(a, 12, MESSAGE_ONE_WAY);
+        carry_all();
+        got = popped(b);
+        ck_assert_uint_eq(got->n_data, 12);
+        take(b, got);
+        finished(b, RESULT_UNKNOWN);
+}
+END_TEST
+
+/* The end */
+
+START_TEST(an_idle_session_can_be_forgotten_after_a_minute) {
+        Record r[2];
+
+        ck_assert(!session_is_forgettable(a, now + SESSION_IDLE_USEC - 1));
+        ck_assert(session_is_forgettable(a, now + SESSION_IDLE_USEC));
+        sends(b, 10, MESSAGE_ONE_WAY);
+        ck_assert(!session_is_forgettable(b, now + 10 * SESSION_IDLE_USEC));
+        carry(b, a);
+        ck_assert(!session_is_forgettable(a, now + 10 * SESSION_IDLE_USEC)); /* not popped */
+        session_close(a, now);
+        ck_assert_uint_eq(said(a, r, 2), 2);
+        ck_assert_uint_eq(r[0].type, RECORD_ACK);
+        ck_assert_uint_eq(r[1].type, RECORD_CLOSE);
+        ck_assert_uint_eq(said(a, r, 2), 0);
+        {
+                Message *m = message(1, MESSAGE_ONE_WAY);
+
+                ck_assert_int_eq(session_send(a, m, now), -ESHUTDOWN);
+                message_unref(m);
+        }
+}
+END_TEST
+
+START_TEST(a_close_leaves_the_rest_for_a_new_session) {
+        Record close = { .type = RECORD_CLOSE, .session = 1 ^ now };
+        Record r[2];
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        session_set_path(a, SESSION_PATH_NONE, 1, now);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        ck_assert_int_eq(session_consume(a, &close, now), 0);
+        finished(a, RESULT_UNKNOWN);
+        ck_assert(!session_is_closed(a)); /* there is a message yet */
+        session_set_path(a, SESSION_PATH_LOCAL, 1, now);
+        ck_assert_uint_eq(said(a, r, 2), 2);
+        ck_assert_uint_eq(r[0].type, RECORD_START);
+        ck_assert_uint_eq(r[1].message.total, 11);
+
+        close.session = session_id(b) ^ now;
+        ck_assert_int_eq(session_consume(b, &close, now), SESSION_E_CLOSED);
+        ck_assert(session_is_closed(b));
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("session");
         TCase *plain = tcase_create("plain");
+        TCase *local = tcase_create("local");
+        TCase *remote = tcase_create("off-host");
 
         tcase_add_checked_fixture(plain, two, none);
         tcase_add_test(plain, a_message_arrives_and_is_delivered_when_it_was_taken);
         tcase_add_test(plain, many_sizes_arrive_whole_and_in_order);
         tcase_add_test(plain, a_closed_session_says_so_once);
+        tcase_add_test(plain, start_is_in_front_until_it_was_answered);
+        tcase_add_test(plain, an_answer_is_a_start_of_the_same_id);
+        tcase_add_test(plain, if_both_open_the_smaller_id_stays);
+        tcase_add_test(plain, another_key_is_a_violation);
+        tcase_add_test(plain, a_first_contact_fails_at_once_or_waits_while_it_settles);
         suite_add_tcase(suite, plain);
+
+        tcase_add_checked_fixture(local, met_locally, none);
+        tcase_add_test(local, a_late_start_is_answered_reset);
+        tcase_add_test(local, a_peer_that_begins_anew_leaves_what_was_begun_unknown);
+        tcase_add_test(local, reset_begins_another_session);
+        tcase_add_test(local, beginning_anew_again_and_again_holds_no_more);
+        tcase_add_test(local, an_ack_goes_alone_after_20_ms);
+        tcase_add_test(local, an_ack_is_not_acknowledged);
+        tcase_add_test(local, who_waits_for_the_delivery_hears_of_it_at_once);
+        tcase_add_test(local, half_a_window_is_said_at_once);
+        tcase_add_test(local, taken_counts_what_was_taken_in_any_order);
+        tcase_add_loop_test(local, a_lying_ack_is_a_violation, 0, ELEMENTSOF(lies));
+        tcase_add_loop_test(local, an_impossible_record_is_a_violation, 0, ELEMENTSOF(impossible));
+        tcase_add_test(local, more_than_the_credit_is_a_violation);
+        tcase_add_test(local, without_credit_nothing_goes);
+        tcase_add_test(local, a_full_queue_refuses_all_but_replies);
+        tcase_add_test(local, a_large_message_reserves_its_whole_length);
+        tcase_add_test(local, large_messages_wait_for_room_in_their_order);
+        tcase_add_test(local, what_is_too_big_for_the_receiver_is_refused);
+        tcase_add_test(local, a_refused_message_says_why);
+        tcase_add_test(local, requests_wait_while_many_replies_do);
+        tcase_add_test(local, locally_nothing_is_said_twice);
+        tcase_add_test(local, a_new_generation_says_again_what_may_be_lost);
+        tcase_add_test(local, a_pause_holds_messages_and_ends_by_going_back);
+        tcase_add_test(local, a_session_takes_not_here_as_a_hint);
+        tcase_add_test(local, what_was_never_begun_is_dropped_without_a_word);
+        tcase_add_test(local, a_begun_message_is_given_up_when_the_receiver_says_so);
+        tcase_add_test(local, skip_is_repeated_until_it_was_answered);
+        tcase_add_test(local, half_a_message_can_be_given_up);
+        tcase_add_test(local, failing_finishes_everything_and_goes_on);
+        tcase_add_test(local, an_idle_session_can_be_forgotten_after_a_minute);
+        tcase_add_test(local, a_close_leaves_the_rest_for_a_new_session);
+        suite_add_tcase(suite, local);
+
+        tcase_add_checked_fixture(remote, met_off_host, none);
+        tcase_add_test(remote, doubles_are_dropped_and_acknowledged_again);
+        tcase_add_test(remote, what_came_behind_a_gap_waits_and_is_not_said_again);
+        tcase_add_test(remote, off_host_an_old_ack_is_no_news_and_no_lie);
+        suite_add_tcase(suite, remote);
         return suite;
 }

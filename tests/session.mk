@@ -27,3 +27,6 @@ fuzz_tests += %D%/fuzz/fuzz_record
 
 fuzz_tests += %D%/fuzz/fuzz_control
 %C%_fuzz_fuzz_control_LDADD = $(fuzz_libs) libp2pbus-core.la
+
+fuzz_tests += %D%/fuzz/fuzz_session
+%C%_fuzz_fuzz_session_LDADD = $(fuzz_libs) libp2pbus-client.la libp2pbus-core.la
