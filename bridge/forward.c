@@ -31,6 +31,7 @@ struct Forward {
         bool lost;             /* the last link died, and none came back since */
         bool paused;
         LogRate refusals;
+        ForwardCounters counters;
 };
 
 static uint64_t clock_usec(void) {
@@ -93,6 +94,10 @@ static unsigned count(uint32_t links) {
 
 unsigned forward_n_up(const Forward *f) {
         return count(links_up(f));
+}
+
+const ForwardCounters *forward_counters(const Forward *f) {
+        return &f->counters;
 }
 
 unsigned forward_n_uplinks(const Forward *f) {
@@ -195,6 +200,7 @@ static void refuse(Forward *f, Address src, Address dst, const PacketId *id, uin
                 .address = dst,
         };
 
+        f->counters.n_refused++;
         gateway_say(f->gateway, &control, src, NULL);
 }
 
@@ -361,8 +367,13 @@ static void on_daemon_packet(const PacketHeader *header, const uint8_t *packet, 
         Parcel *parcel;
         int slot;
 
+        /* What a relay would close the link for is refused here: it is one process's fault. */
         slot = choose(f, header->dst, 0);
-        if (slot < 0)
+        if (header->n_fds > 0)
+                code = CODE_UNSUPPORTED;
+        else if (pid_is_reserved(header->dst.pid))
+                code = CODE_NOT_HERE;
+        else if (slot < 0)
                 code = CODE_NO_ROUTE;
         else if (header->hops >= FORWARD_HOPS_MAX)
                 code = CODE_OVERLOAD; /* it goes round in circles */
@@ -377,6 +388,7 @@ static void on_daemon_packet(const PacketHeader *header, const uint8_t *packet, 
 
         packet_set_hop_fields(parcel->data, header->hflags & PACKET_CE,
                               (uint8_t)(header->hops + 1));
+        f->counters.n_out++;
         uplink_queue(f->uplinks[slot], parcel);
 }
 
@@ -467,10 +479,12 @@ static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *
         else if (!gateway_is_attached(f->gateway))
                 code = CODE_SETTLING;
         if (code != CODE_OK) {
+                f->counters.n_refused_remote++;
                 refuse_remote(uplink, header->src, header->dst, &header->id, code);
                 return;
         }
         packet_set_hop_fields(packet, header->hflags & PACKET_CE, (uint8_t)(header->hops + 1));
+        f->counters.n_in++;
         gateway_pass(f->gateway, packet, header->size);
 }
 

@@ -33,6 +33,14 @@
 
 typedef struct Forward Forward;
 
+/* Packets, in all. */
+typedef struct ForwardCounters {
+        uint64_t n_out;            /* of this host's processes, into an outbox */
+        uint64_t n_in;             /* from elsewhere, to the daemon */
+        uint64_t n_refused;        /* of this host's processes, by us or further on */
+        uint64_t n_refused_remote; /* from elsewhere, by us */
+} ForwardCounters;
+
 /* What its gateway and its uplinks are made with, @userdata being the Forward. */
 extern const GatewayHandlers forward_gateway_handlers;
 extern const UplinkHandlers forward_uplink_handlers;
@@ -53,6 +61,7 @@ void forward_tick(Forward *forward, uint64_t now_usec);
 /* To be called when the loop has done its round: stops and resumes the reading of links. */
 void forward_settle(Forward *forward);
 
+const ForwardCounters *forward_counters(const Forward *forward);
 /* For the status line. */
 unsigned forward_n_up(const Forward *forward);
 unsigned forward_n_uplinks(const Forward *forward);

@@ -138,10 +138,6 @@ Lease *leases_first(Leases *leases) {
         return leases->list;
 }
 
-unsigned leases_count(const Leases *leases) {
-        return leases->n;
-}
-
 void leases_unconfirm(Leases *leases) {
         Lease *lease;
 

@@ -64,7 +64,6 @@ void leases_drop(Leases *leases, Lease *lease);
 
 /* All of them, for DL_FOREACH(). */
 Lease *leases_first(Leases *leases);
-unsigned leases_count(const Leases *leases);
 
 /* The daemon is gone: nothing counts as confirmed any more. */
 void leases_unconfirm(Leases *leases);

@@ -2,6 +2,7 @@
 
 #include "bridge/manager.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
@@ -174,6 +175,15 @@ static bool is_busy(const Manager *m) {
         return false;
 }
 
+static void manager_log_counters(const Manager *m) {
+        const ForwardCounters *n = forward_counters(m->forward);
+
+        log_write(m->options.log, LOG_LEVEL_INFO, NULL,
+                  "carried %" PRIu64 " packets out and %" PRIu64 " in, refused %" PRIu64
+                  " of this host and %" PRIu64 " of others",
+                  n->n_out, n->n_in, n->n_refused, n->n_refused_remote);
+}
+
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Manager *m = userdata;
 
@@ -181,6 +191,7 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         (void)info;
         if (m->stopping) /* again: at once, then */
                 return sd_event_exit(m->event, 0);
+        manager_log_counters(m);
         m->stopping = true;
         m->stop_usec = clock_usec() + MANAGER_STOP_USEC;
         (void)sd_notify(0, "STOPPING=1\nSTATUS=stopping");
@@ -203,8 +214,10 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
         } else {
                 m->heartbeat_usec = settings.heartbeat_usec;
                 for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                        if (m->uplinks[i])
+                        if (m->uplinks[i]) {
                                 uplink_set_heartbeat(m->uplinks[i], m->heartbeat_usec);
+                                uplink_hurry(m->uplinks[i]);
+                        }
                 if (!m->options.keep_relays && settings_n_relays(&settings) == 0)
                         log_write(m->options.log, LOG_LEVEL_ERROR, NULL,
                                   "no Relay= any more; the old relays stay");

@@ -120,7 +120,7 @@ void uplink_set_heartbeat(Uplink *uplink, uint64_t heartbeat_usec);
 /* When uplink_tick() is to be called, CLOCK_BOOTTIME; changes with every event. */
 uint64_t uplink_deadline(const Uplink *uplink);
 void uplink_tick(Uplink *uplink, uint64_t now_usec);
-/* Does not wait for the next attempt any longer: the machine woke up, or its network came back. */
+/* Does not wait for the next attempt any longer: somebody thinks that it would work now. */
 void uplink_hurry(Uplink *uplink);
 
 /*

@@ -203,9 +203,10 @@ static void ready(void) {
         n_words = 0;
 }
 
-static PacketId send_packet(Address dst, uint8_t hops, uint8_t number) {
+static PacketId send_packet_with(Address dst, uint8_t hops, uint8_t n_fds, uint8_t number) {
         PacketHeader header = {
                 .size = 300,
+                .n_fds = n_fds,
                 .hops = hops,
                 .src = alice,
                 .dst = dst,
@@ -219,6 +220,10 @@ static PacketId send_packet(Address dst, uint8_t hops, uint8_t number) {
         forward_gateway_handlers.on_packet(&header, bytes, forward);
         run();
         return header.id;
+}
+
+static PacketId send_packet(Address dst, uint8_t hops, uint8_t number) {
+        return send_packet_with(dst, hops, 0, number);
 }
 
 static void relay_refuses(unsigned i, uint16_t code, const PacketId *id, Address dst) {
@@ -460,12 +465,16 @@ END_TEST
 static const struct {
         const char *what;
         bool up, leased;
-        uint8_t hops;
+        uint8_t hops, n_fds;
+        Pid dst;
         uint16_t code;
 } refusals[] = {
-        { "no link", false, true, 0, CODE_NO_ROUTE },
-        { "no lease", true, false, 0, CODE_NOT_LEASED },
-        { "round in circles", true, true, FORWARD_HOPS_MAX, CODE_OVERLOAD },
+        { "no link", false, true, 0, 0, 0x3333333333333333, CODE_NO_ROUTE },
+        { "no lease", true, false, 0, 0, 0x3333333333333333, CODE_NOT_LEASED },
+        { "in circles", true, true, FORWARD_HOPS_MAX, 0, 0x3333333333333333, CODE_OVERLOAD },
+        { "with descriptors", true, true, 0, 1, 0x3333333333333333, CODE_UNSUPPORTED },
+        { "to the relay itself", true, true, 0, 0, PID_RELAY, CODE_NOT_HERE },
+        { "to everyone", true, true, 0, 0, PID_EVERYONE, CODE_NOT_HERE },
 };
 
 START_TEST(what_cannot_be_sent_is_refused) {
@@ -475,7 +484,9 @@ START_TEST(what_cannot_be_sent_is_refused) {
                 lease(now_usec(CLOCK_REALTIME));
         if (refusals[_i].up)
                 bring_up(0);
-        send_packet(far, refusals[_i].hops, 1);
+        send_packet_with((Address){ refusals[_i].dst, 3 }, refusals[_i].hops, refusals[_i].n_fds,
+                         1);
+        ck_assert_uint_eq(relay_packets(&relays[0], NULL), 0);
         ck_assert_msg(heard(CONTROL_ERROR, &word) == 1, "%s", refusals[_i].what);
         ck_assert_msg(word->control.code == refusals[_i].code, "%s", refusals[_i].what);
         ck_assert(address_equal(word->header.dst, alice));
