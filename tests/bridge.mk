@@ -25,3 +25,12 @@ unit_tests += %D%/check_bridge_forward
 %C%_check_bridge_forward_SOURCES = %D%/check_bridge_forward.c $(bridge_relay)
 %C%_check_bridge_forward_CFLAGS = $(unit_cflags) $(SYSTEMD_CFLAGS)
 %C%_check_bridge_forward_LDADD = $(unit_libs) $(bridge_libs)
+
+# What the scenarios of several hosts need.
+check_PROGRAMS += %D%/memgrep %D%/notified %D%/vwire
+%C%_memgrep_SOURCES = %D%/memgrep.c
+%C%_notified_SOURCES = %D%/notified.c
+%C%_vwire_SOURCES = %D%/vwire.c
+shell_tests += %D%/50-two-hosts.sh %D%/51-relay-dies.sh %D%/52-no-plaintext.sh \
+	%D%/53-bridge.sh
+EXTRA_DIST += %D%/hosts.sh
