@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libclient/p2pbus-sd-event.h"
 #include "libclient/p2pbus.h"
 #include "tests/harness.h"
 #include "tests/main.h"
@@ -555,14 +556,22 @@ END_TEST
 START_TEST(a_request_ends_at_its_deadline) {
         p2pbus *a = open_bus(), *b = open_bus();
         p2pbus_message *m = message_of("?"), *reply = NULL, *request, *late = message_of("late");
+        Ended ended = { 0 };
 
-        fails(p2pbus_request(a, p2pbus_get_full(b), m, SECOND / 20, &reply), -ETIMEDOUT);
-        ck_assert_ptr_null(reply);
+        ok(p2pbus_request_start(a, p2pbus_get_full(b), m, SECOND, on_ended, &ended, NULL));
         ok(p2pbus_receive(b, PATIENCE, &request));
+        p2pbus_done(request);
         ck_assert_uint_gt(p2pbus_message_get_lifetime(request), 0);
+        until_ended(a, &ended);
+        ck_assert_int_eq(ended.error, -ETIMEDOUT);
         ok(p2pbus_reply(b, request, late)); /* reaches nobody, and harms nobody */
         p2pbus_message_unref(request);
         p2pbus_message_unref(late);
+        p2pbus_message_unref(m);
+
+        m = message_of("?");
+        fails(p2pbus_request(a, p2pbus_get_full(b), m, SECOND / 20, &reply), -ETIMEDOUT);
+        ck_assert_ptr_null(reply);
         p2pbus_message_unref(m);
         p2pbus_unref(a);
         p2pbus_unref(b);
@@ -738,6 +747,57 @@ START_TEST(a_handle_lives_in_any_loop) {
         }
         echo_stop(&echo);
         p2pbus_unref(a);
+}
+END_TEST
+
+typedef struct Looped {
+        p2pbus_event *event;
+        sd_event *loop;
+        unsigned n;
+        int last;
+} Looped;
+
+static int on_ready(p2pbus *bus, int ready, void *userdata) {
+        Looped *looped = userdata;
+        p2pbus_message *m;
+
+        looped->last = ready;
+        while (ready == 1 && p2pbus_receive(bus, 0, &m) == 0) {
+                looped->n++;
+                p2pbus_message_unref(m);
+        }
+        if (ready < 0 || looped->n == 3)
+                return sd_event_exit(looped->loop, 0);
+        return 0;
+}
+
+START_TEST(a_handle_lives_in_sd_event) {
+        p2pbus *a = open_bus(), *b = open_with(P2PBUS_NO_RECONNECT);
+        Looped looped = { 0 };
+
+        ck_assert_int_ge(sd_event_new(&looped.loop), 0);
+        fails(p2pbus_attach_event(&looped.event, b, looped.loop, 0, NULL, NULL), -EINVAL);
+        ok(p2pbus_attach_event(&looped.event, b, looped.loop, 0, on_ready, &looped));
+        for (unsigned i = 0; i < 3; i++)
+                ok(send_text(a, p2pbus_get_full(b), "x"));
+        ok(p2pbus_process(a));
+        ck_assert_int_ge(sd_event_loop(looped.loop), 0);
+        ck_assert_uint_eq(looped.n, 3);
+        expect_nothing(b);
+        ok(p2pbus_flush(a, PATIENCE));
+        looped.event = p2pbus_detach_event(looped.event);
+        sd_event_unref(looped.loop);
+
+        ck_assert_int_ge(sd_event_new(&looped.loop), 0);
+        ok(p2pbus_attach_event(&looped.event, b, looped.loop, 0, on_ready, &looped));
+        looped.n = 0;
+        p2pbus_close(b);
+        ck_assert_int_ge(sd_event_loop(looped.loop), 0);
+        ck_assert_int_eq(looped.last, -ENOTCONN);
+        p2pbus_detach_event(looped.event);
+        sd_event_unref(looped.loop);
+        p2pbus_unref(a);
+        p2pbus_unref(b);
 }
 END_TEST
 
@@ -1129,6 +1189,7 @@ Suite *check_suite(void) {
         tcase_add_test(life, several_threads_wait_on_one_handle);
         tcase_add_test(life, a_forked_child_has_no_voice_and_the_parent_goes_on);
         tcase_add_test(life, a_handle_lives_in_any_loop);
+        tcase_add_test(life, a_handle_lives_in_sd_event);
         tcase_add_test(life, closing_wakes_whoever_waits);
         tcase_add_test(life, a_closed_handle_leaves_nothing_open);
 

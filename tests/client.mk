@@ -1,8 +1,14 @@
 # The library: by its public header with a real p2pbusd, its timers, its symbols.
 
 unit_tests += %D%/check_bus
+# p2pbus-sd-event.h includes <p2pbus.h>, as installed.
+%C%_check_bus_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/libclient $(SYSTEMD_CFLAGS)
 %C%_check_bus_CFLAGS = $(unit_cflags)
-%C%_check_bus_LDADD = $(unit_libs) libp2pbus.la libp2pbus-harness.la
+%C%_check_bus_LDADD = $(unit_libs) libp2pbus.la libp2pbus-harness.la $(SYSTEMD_LIBS)
 EXTRA_%C%_check_bus_DEPENDENCIES = p2pbusd
 
 shell_tests += %D%/check-abi.sh
+
+unit_tests += %D%/check_timer
+%C%_check_timer_CFLAGS = $(unit_cflags)
+%C%_check_timer_LDADD = $(unit_libs) libp2pbus-client.la
