@@ -312,7 +312,7 @@ _public_ int p2pbus_get_timeout(p2pbus *bus, uint64_t *ret_usec) {
         if (r < 0)
                 return r;
         loop_send(bus, true);
-        due = bus->n_events != bus->n_events_seen ? 0 : loop_due(bus);
+        due = bus->n_events != bus->n_events_seen || bus->is_closed ? 0 : loop_due(bus);
         bus->outside_until_usec = MAX(due, 1U);
         if (due == USEC_NEVER)
                 *ret_usec = P2PBUS_FOREVER;

@@ -502,7 +502,8 @@ int p2pbus_get_fd(p2pbus *bus);
 /* What to watch it for: poll()'s bits, today always POLLIN. */
 int p2pbus_get_events(p2pbus *bus);
 /* Microseconds from now until p2pbus_process() wants to be called whatever the descriptor says; 0:
- * at once; P2PBUS_FOREVER: never. Ask just before waiting. Return: 0 or -ECHILD. */
+ * at once, also when it is closed for good; P2PBUS_FOREVER: never. Ask just before waiting. Return:
+ * 0 or -ECHILD. */
 int p2pbus_get_timeout(p2pbus *bus, uint64_t *ret_usec);
 
 /**
