@@ -24,12 +24,20 @@ bool bus_is_forked(const p2pbus *bus) {
         return !secret_is_alive(bus->alive);
 }
 
-int bus_enter(p2pbus *bus) {
+int bus_enter_timeless(p2pbus *bus) {
         if (bus_is_forked(bus))
                 return reason_fail(P2PBUS_REASON_FORKED);
         pthread_mutex_lock(&bus->lock);
-        loop_read_clock(bus);
         return 0;
+}
+
+int bus_enter(p2pbus *bus) {
+        int r;
+
+        r = bus_enter_timeless(bus);
+        if (r == 0)
+                loop_read_clock(bus);
+        return r;
 }
 
 int bus_enter_blocking(p2pbus *bus) {

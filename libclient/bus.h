@@ -164,6 +164,8 @@ struct p2pbus {
  * return, noted, and it is not.
  */
 int bus_enter(p2pbus *bus);
+/* The same for what happens with each message and may think that no time has passed. */
+int bus_enter_timeless(p2pbus *bus);
 /* The same for calls that may wait: not from within a callback. */
 int bus_enter_blocking(p2pbus *bus);
 /* Sends what is to be sent, wakes whom it may concern, unlocks. Returns @r. */

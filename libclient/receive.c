@@ -123,7 +123,7 @@ _public_ int p2pbus_receive(p2pbus *bus, uint64_t timeout_usec, p2pbus_message *
 _public_ void p2pbus_done(p2pbus_message *message) {
         Message *m = (Message *)message;
 
-        if (!m || m->from.pid == PID_NONE || !m->bus || bus_enter(m->bus) < 0)
+        if (!m || m->from.pid == PID_NONE || !m->bus || bus_enter_timeless(m->bus) < 0)
                 return;
         receive_done(m->bus, m);
         (void)bus_leave(m->bus, 0);
@@ -147,7 +147,7 @@ _public_ p2pbus_message *p2pbus_message_unref(p2pbus_message *message) {
         if (!m || __atomic_sub_fetch(&m->n_users, 1, __ATOMIC_ACQ_REL) > 0)
                 return NULL;
         bus = m->from.pid != PID_NONE ? m->bus : NULL;
-        if (bus && bus_enter(bus) == 0) {
+        if (bus && bus_enter_timeless(bus) == 0) {
                 receive_done(bus, m);
                 if (m->is_lent)
                         DL_DELETE2(m->peer->lent, m, bus_prev, bus_next);
