@@ -358,11 +358,26 @@ int connection_status(int error, int reason) {
         }
 }
 
+static int state_of(Connection *connection) {
+        int state = connection->bus ? p2pbus_get_state(connection->bus, NULL) : 0;
+
+        return MAX(state, 0);
+}
+
+/* Other hosts can be reached from here, but not by this user: the daemon then says no more than
+ * "not here". */
+static bool is_kept_from_other_hosts(Connection *connection, int error) {
+        int state = state_of(connection);
+
+        return (error == -EHOSTUNREACH || error == -ENETUNREACH || error == -EACCES) &&
+               connection->options && !connection->options->local && state & P2PBUS_STATE_GATEWAY &&
+               !(state & P2PBUS_STATE_OFF_HOST);
+}
+
 /* What a user can do about it; never empty. */
 static const char *advice(Connection *connection, int error, int reason) {
-        int state = connection->bus ? p2pbus_get_state(connection->bus, NULL) : 0;
+        int state = state_of(connection);
         bool local = !connection->options || connection->options->local;
-        bool denied = !local && state >= 0 && !(state & P2PBUS_STATE_OFF_HOST);
 
         switch (reason) {
         case P2PBUS_REASON_NO_ROUTE:
@@ -373,10 +388,6 @@ static const char *advice(Connection *connection, int error, int reason) {
         case P2PBUS_REASON_AMBIGUOUS:
         case P2PBUS_REASON_WRONG_KEY:
                 return "write the full form that p2pbusctl id prints there";
-        case P2PBUS_REASON_DENIED:
-                if (denied)
-                        return "to send to other hosts be a member of group p2pbus-net";
-                return "ask the bus's administrator";
         case P2PBUS_REASON_UNKNOWN:
                 return "ask the receiver before you send it again";
         case P2PBUS_REASON_QUEUE_FULL:
@@ -392,6 +403,9 @@ static const char *advice(Connection *connection, int error, int reason) {
         case -ENXIO:
                 return "start a program that provides it, for example p2pbus-recv --name";
         case -ETIMEDOUT:
+                if (!local && state & P2PBUS_STATE_GATEWAY && !(state & P2PBUS_STATE_REACHABLE))
+                        return "see with p2pbusctl status whether a relay is connected, or give it "
+                               "more time with -t";
                 return "see whether the receiver is stopped, or give it more time with -t";
         case -EMSGSIZE:
                 return "send it in pieces with --chunk";
@@ -408,6 +422,12 @@ static const char *advice(Connection *connection, int error, int reason) {
 
 int connection_fail(Connection *connection, const char *what, const char *dest, int error,
                     int reason, const char *text) {
+        if (is_kept_from_other_hosts(connection, error))
+                return fail(
+                        STATUS_REFUSED,
+                        "%s%s%s: not on this host, and policy keeps this user from other hosts; "
+                        "be a member of group p2pbus-net",
+                        what, dest ? " " : "", dest ? dest : "");
         if (!text)
                 text = reason != 0 ? p2pbus_reason_text(reason) : p2pbus_error_text(error);
         return fail(connection_status(error, reason), "%s%s%s: %s; %s", what, dest ? " " : "",

@@ -580,6 +580,8 @@ static int prepare(Sender *sender) {
 
         if (sender->mode == INPUT_CHUNKS && sender->chunk_size > max)
                 return fail_too_big(sender, 1, sender->chunk_size);
+        if (!sender->text && isatty(STDIN_FILENO))
+                tell(LEVEL_INFO, "stdin: a terminal; write, and end with Ctrl-D");
         input_init(&sender->input, sender->mode, sender->chunk_size, max);
         if (sender->text) {
                 if (strlen(sender->text) > max)
