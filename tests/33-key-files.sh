@@ -78,7 +78,7 @@ if [ "$(id -u)" = 0 ]; then
         chown 12345 "$work/foreign"
         bad "somebody else's key" "chown 0 $work/foreign" "$work/foreign"
 else
-        echo '# SKIP the owner of a key: needs root'
+        skip "somebody else's key" root
 fi
 
 # One address each time

@@ -79,5 +79,7 @@ if command -v script >/dev/null; then
         check 'on a terminal there are headings' grep -q 'PROCESS .*NAMES' "$work/out"
         NO_COLOR=1 script -qec 'p2pbusctl list' /dev/null </dev/null >"$work/out" 2>"$work/err" || true
         check 'and no bold ones with NO_COLOR' sh -c '! grep -q "$(printf "\033")\[" "$1"' sh "$work/out"
+else
+        skip 'on a terminal there are headings' script
 fi
 finish
