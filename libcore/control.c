@@ -29,6 +29,7 @@ static const struct {
         [CONTROL_REACHABLE] = { true, 0, 0 },
         [CONTROL_DETACHED] = { true, 0, 0 },
         [CONTROL_UNLEASED] = { true, 0, 0 },
+        [CONTROL_REVOKE] = { true, CONTROL_TOMB_SIZE, CONTROL_TOMB_SIZE },
         [CONTROL_GATEWAY] = { true, 0, 0 },
         [CONTROL_SYNCED] = { true, 0, 0 },
         [CONTROL_LINKS] = { true, 0, 0 },

@@ -23,6 +23,7 @@
 #define CONTROL_BODY_MAX (PACKET_PAYLOAD_MAX - CONTROL_HEAD_SIZE)
 
 #define CONTROL_LEASE_SIZE 200
+#define CONTROL_TOMB_SIZE 160
 #define CONTROL_KEY_SIZE 32
 #define CONTROL_NAME_MAX 255
 #define CONTROL_LEASE_REQUEST_SIZE 48 /* bridge key 32, issued 8, not_after 8 */
@@ -51,6 +52,7 @@ typedef enum ControlVerb {
         CONTROL_REACHABLE = 23,
         CONTROL_DETACHED = 24,
         CONTROL_UNLEASED = 25,
+        CONTROL_REVOKE = 26,
 
         CONTROL_GATEWAY = 30,
         CONTROL_SYNCED = 31,

@@ -77,6 +77,8 @@ static const struct {
                 "Signatures of leases verified" },
         [COUNT_LEASES_EQUIVOCAL] = { "leases_equivocal",
                 "Different leases of one key issued at one time" },
+        [COUNT_KEYS_REVOKED] = { "keys_revoked_now",
+                "Revocations that were new" },
         [COUNT_LOOKUPS] = { "lookups",
                 "Questions for an address" },
         [COUNT_LOOKUPS_FOUND] = { "lookups_found",

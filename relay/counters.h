@@ -51,6 +51,7 @@ typedef enum Counter {
         COUNT_LEASES_REFUSED,
         COUNT_LEASES_VERIFIED, /* signatures, the dear part */
         COUNT_LEASES_EQUIVOCAL,
+        COUNT_KEYS_REVOKED,
 
         COUNT_LOOKUPS,
         COUNT_LOOKUPS_FOUND,

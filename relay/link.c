@@ -21,6 +21,7 @@
 #include "libcore/control.h"
 #include "libcore/err.h"
 #include "relay/forward.h"
+#include "relay/tombs.h"
 
 #define CONTROL_HIGH (64 * 1024) /* bytes of answers that wait; the link is not read meanwhile */
 #define CONTROL_LOW (16 * 1024)
@@ -61,6 +62,7 @@ struct RelayLink {
         char peer[WS_ADDRESS_TEXT_SIZE];
 };
 
+static const BucketRate verifies_in_all = { RELAY_VERIFIES_IN_ALL, RELAY_VERIFIES_IN_ALL };
 static const Address to_bridge = { PID_BRIDGE, 0 };
 static const Address from_relay = { PID_RELAY, 0 };
 
@@ -308,6 +310,24 @@ void relay_link_warn(RelayLink *link) {
 
 /* Control words of the bridge */
 
+/* ERROR to a word of the bridge itself. */
+static void link_answer_error(RelayLink *link, const PacketHeader *header, uint16_t code) {
+        Control answer = { .verb = CONTROL_ERROR, .code = code, .ref = header->id };
+
+        if (!bucket_take(&link->errors, &link->limits->errors, 1, mono())) {
+                count(&link->shared->counters, COUNT_ERRORS_SUPPRESSED);
+                return;
+        }
+        count(&link->shared->counters, COUNT_ERRORS_SENT);
+        link_say(link, &answer, to_bridge);
+}
+
+/* What a signature costs; the debt is looked at when the message was handled. */
+static void link_charge_verify(RelayLink *link, uint64_t now) {
+        (void)bucket_spend(&link->verifies, &link->limits->verifies, 1, now);
+        (void)bucket_spend(&link->shared->verifies, &verifies_in_all, 1, now);
+}
+
 static uint16_t put_code(int condition) {
         switch (condition) {
         case 0:
@@ -332,15 +352,13 @@ static uint16_t put_code(int condition) {
 
 static void on_lease(RelayLink *link, const Control *control) {
         RelayShared *shared = link->shared;
-        static const BucketRate in_all = { RELAY_VERIFIES_IN_ALL, RELAY_VERIFIES_IN_ALL };
         Control answer = { .verb = CONTROL_LEASED };
         uint64_t now = mono();
         DirectoryPut put;
         int r;
 
         if (!directory_knows(shared->directory, control->body, control->n_body)) {
-                (void)bucket_spend(&link->verifies, &link->limits->verifies, 1, now);
-                (void)bucket_spend(&shared->verifies, &in_all, 1, now);
+                link_charge_verify(link, now);
                 count(&shared->counters, COUNT_LEASES_VERIFIED);
         }
         r = directory_put(shared->directory, &link->route, control->body, control->n_body, wall(),
@@ -357,6 +375,32 @@ static void on_lease(RelayLink *link, const Control *control) {
         answer.code = put.withdrawn ? CODE_GONE : put_code(r);
         answer.address = r == DIRECTORY_E_MALFORMED ? control->address : put.address;
         link_say(link, &answer, to_bridge);
+}
+
+/*
+ * A revocation is kept for ever, in memory and in a file, so a stranger with as many keys as he
+ * likes must not be able to hand them in.
+ */
+static void on_revoke(RelayLink *link, const PacketHeader *header, const Control *control) {
+        RelayShared *shared = link->shared;
+        uint64_t now = mono();
+        int r;
+
+        if (link->open) {
+                link_answer_error(link, header, CODE_DENIED);
+                return;
+        }
+        link_charge_verify(link, now);
+        r = directory_revoke(shared->directory, control->body, control->n_body, wall(), now);
+        if (r > 0 && r != DIRECTORY_E_OLDER)
+                link_answer_error(link, header, CODE_BAD_SIGNATURE);
+        if (r != 0)
+                return;
+        count(&shared->counters, COUNT_KEYS_REVOKED);
+        r = tombs_append(shared->tombs, control->body);
+        if (r < 0) /* it holds for this run, and whoever revoked the key will say so again */
+                log_write(shared->log, LOG_LEVEL_ERROR, NULL, "%s: %s; a revocation is not kept",
+                          shared->tombs, strerror(-r));
 }
 
 static void on_detached(RelayLink *link, const Control *control) {
@@ -405,15 +449,8 @@ static void on_synced(RelayLink *link) {
 }
 
 static void on_unsupported(RelayLink *link, const PacketHeader *header) {
-        Control answer = { .verb = CONTROL_ERROR, .code = CODE_UNSUPPORTED, .ref = header->id };
-
         count(&link->shared->counters, COUNT_CONTROL_UNSUPPORTED);
-        if (!bucket_take(&link->errors, &link->limits->errors, 1, mono())) {
-                count(&link->shared->counters, COUNT_ERRORS_SUPPRESSED);
-                return;
-        }
-        count(&link->shared->counters, COUNT_ERRORS_SENT);
-        link_say(link, &answer, to_bridge);
+        link_answer_error(link, header, CODE_UNSUPPORTED);
 }
 
 /* Tells the source of @header, once in a while, that its packet got no further. */
@@ -485,6 +522,9 @@ static void on_control(RelayLink *link, const PacketHeader *header, const uint8_
                 break;
         case CONTROL_DETACHED:
                 on_detached(link, &control);
+                break;
+        case CONTROL_REVOKE:
+                on_revoke(link, header, &control);
                 break;
         case CONTROL_RESOLVE:
                 on_resolve(link, header, &control);
@@ -571,7 +611,6 @@ static void on_frame(RelayLink *link, const StreamFrame *frame, uint64_t now) {
 
 /* The debt of a message, after it was handled. */
 static void link_pay(RelayLink *link, uint64_t n_bytes, uint64_t n_packets, uint64_t now) {
-        static const BucketRate in_all = { RELAY_VERIFIES_IN_ALL, RELAY_VERIFIES_IN_ALL };
         const LinkLimits *limits = link->limits;
         uint64_t wait;
 
@@ -580,7 +619,7 @@ static void link_pay(RelayLink *link, uint64_t n_bytes, uint64_t n_packets, uint
         wait = bucket_wait_usec(&link->bytes, &limits->bytes, now);
         wait = MAX(wait, bucket_wait_usec(&link->packets, &limits->packets, now));
         wait = MAX(wait, bucket_wait_usec(&link->verifies, &limits->verifies, now));
-        wait = MAX(wait, bucket_wait_usec(&link->shared->verifies, &in_all, now));
+        wait = MAX(wait, bucket_wait_usec(&link->shared->verifies, &verifies_in_all, now));
         if (wait > 0)
                 link_pause_for(link, wait);
 }

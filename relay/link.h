@@ -49,6 +49,7 @@ typedef struct RelayShared {
         AddressTable *addresses;
         ParcelPool *parcels;
         Counters counters;
+        const char *tombs;   /* path of the file of revoked keys */
         AllowedKey *allowed; /* hash table */
         bool open;           /* others may come, too */
         bool draining;

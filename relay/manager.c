@@ -328,6 +328,7 @@ static int manager_setup(Manager *m, const ManagerOptions *options, IdentityKey 
         if ((options->config && !(m->config = strdup(options->config))) ||
             asprintf(&m->tombs, "%s/tombs", options->state_dir) < 0)
                 return err_origin(-ENOMEM);
+        s->tombs = m->tombs;
         s->in = malloc(FRAME_SIZE_MAX + STREAM_READ_SIZE);
         s->out = malloc(WS_HEADROOM + WS_MESSAGE_MAX);
         if (!s->in || !s->out)

@@ -142,6 +142,7 @@ static const struct {
         { CONTROL_REACHABLE, 0, 0 },
         { CONTROL_DETACHED, 0, 0 },
         { CONTROL_UNLEASED, 0, 0 },
+        { CONTROL_REVOKE, 160, 160 },
         { CONTROL_GATEWAY, 0, 0 },
         { CONTROL_SYNCED, 0, 0 },
         { CONTROL_LINKS, 0, 0 },
@@ -176,7 +177,7 @@ START_TEST(bodies_have_limits) {
 END_TEST
 
 START_TEST(verb_zero_is_a_violation_and_others_are_unknown) {
-        static const uint16_t unknown[] = { 6, 9, 16, 26, 35, 43, _CONTROL_VERB_MAX, 256, 0xffff };
+        static const uint16_t unknown[] = { 6, 9, 16, 27, 35, 43, _CONTROL_VERB_MAX, 256, 0xffff };
         uint8_t data[CONTROL_HEAD_SIZE] = { 0 };
 
         refuses(data, sizeof(data), CONTROL_E_VIOLATION, "verb zero");

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "tests/main.h"
@@ -65,6 +66,10 @@ static void ping(TestBridge *bridge) {
         const TestFrame *pong = expect_word(bridge, CONTROL_PONG);
 
         ck_assert_mem_eq(&pong->control.ref, &id, sizeof(id));
+}
+
+static bool relay_said_it(void *text) {
+        return relay_said(&relay, text);
 }
 
 START_TEST(packet_goes_from_bridge_to_bridge) {
@@ -299,6 +304,62 @@ START_TEST(lease_must_name_the_link_that_presents_it) {
         ck_assert_uint_eq(expect_word(&a, CONTROL_LEASED)->control.code, CODE_OK);
         bridge_send(&a, bob_address, alice_address, 5);
         ck_assert_uint_eq(expect_packet(&a)->n_payload, 5);
+        stop();
+}
+END_TEST
+
+/* T39 */
+START_TEST(revocation_is_kept) {
+        SignedRecord record = { .type = SIGNED_RECORD_TOMB,
+                                .issued_usec = now_usec(CLOCK_REALTIME),
+                                .not_after_usec = USEC_NEVER };
+        uint8_t tomb[SIGNED_RECORD_SIZE_MAX], kept[CONTROL_TOMB_SIZE + 1];
+        Control control = { .verb = CONTROL_REVOKE, .body = tomb, .n_body = CONTROL_TOMB_SIZE };
+        char path[96];
+        size_t n;
+        FILE *f;
+
+        start_pair();
+        ck_assert_int_eq(signed_record_sign(&record, bob, tomb, sizeof(tomb), &n), 0);
+        ck_assert_uint_eq(n, CONTROL_TOMB_SIZE);
+        tomb[100] ^= 1;
+        (void)bridge_say(&a, &control);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_ERROR)->control.code, CODE_BAD_SIGNATURE);
+        bridge_send(&a, alice_address, bob_address, 1);
+        expect_packet(&b);
+
+        tomb[100] ^= 1;
+        (void)bridge_say(&a, &control); /* signed by bob: anybody may carry it */
+        (void)bridge_say(&a, &control);
+        ping(&a);
+        bridge_send(&a, alice_address, bob_address, 1);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_ERROR)->control.code, CODE_GONE);
+        bridge_lease(&b, bob, CODE_DENIED);
+
+        snprintf(path, sizeof(path), "%s/tombs", relay.folder);
+        f = fopen(path, "r");
+        ck_assert_ptr_nonnull(f);
+        ck_assert_uint_eq(fread(kept, 1, sizeof(kept), f), CONTROL_TOMB_SIZE);
+        ck_assert_mem_eq(kept, tomb, CONTROL_TOMB_SIZE);
+        fclose(f);
+        stop();
+}
+END_TEST
+
+START_TEST(stranger_cannot_hand_in_revocations) {
+        SignedRecord record = { .type = SIGNED_RECORD_TOMB,
+                                .issued_usec = now_usec(CLOCK_REALTIME),
+                                .not_after_usec = USEC_NEVER };
+        uint8_t tomb[SIGNED_RECORD_SIZE_MAX];
+        Control control = { .verb = CONTROL_REVOKE, .body = tomb, .n_body = CONTROL_TOMB_SIZE };
+        size_t n;
+
+        start_with("--open");
+        bridge_up(&a, &relay);
+        ck_assert_int_eq(signed_record_sign(&record, bob, tomb, sizeof(tomb), &n), 0);
+        (void)bridge_say(&a, &control);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_ERROR)->control.code, CODE_DENIED);
+        bridge_lease(&a, bob, CODE_OK);
         stop();
 }
 END_TEST
@@ -691,10 +752,6 @@ static const struct {
         { "fragment over the last", 68, 1, "malformed packet" },
 };
 
-static bool relay_said_it(void *text) {
-        return relay_said(&relay, text);
-}
-
 START_TEST(bad_frame_closes_the_link) {
         uint8_t bytes[PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE + 8];
         size_t n;
@@ -815,11 +872,127 @@ START_TEST(metrics_count) {
 }
 END_TEST
 
+START_TEST(link_works_over_tls) {
+        char names[3][KEY_TEXT_SIZE + 64], command[1024], folder[] = "./check_relay.XXXXXX";
+
+        bridge_init(&a, 1);
+        bridge_init(&b, 2);
+        ck_assert_ptr_nonnull(mkdtemp(folder));
+        snprintf(command, sizeof(command),
+                 "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+                 "-days 2 -subj /CN=relay -keyout %s/key.pem -out %s/cert.pem 2>%s/log",
+                 folder, folder, folder);
+        ck_assert_int_eq(system(command), 0);
+        snprintf(names[0], sizeof(names[0]), "--tls-cert=%s/cert.pem", folder);
+        snprintf(names[1], sizeof(names[1]), "--tls-key=%s/key.pem", folder);
+        relay_start(&relay, "--listen", "127.0.0.1:0", "--open", names[0], names[1], NULL);
+        ck_assert_int_eq(strncmp(relay.url, "wss://127.0.0.1:", 16), 0);
+        alice = process_of(1);
+        bob = process_of(2);
+        bridge_up(&a, &relay);
+        bridge_up(&b, &relay);
+        bridge_lease(&a, alice, CODE_OK);
+        bridge_lease(&b, bob, CODE_OK);
+        bridge_send(&a, identity_hash(alice)->address, identity_hash(bob)->address, 60000);
+        ck_assert_uint_eq(expect_packet(&b)->n_payload, 60000);
+        snprintf(command, sizeof(command), "rm -r %s", folder);
+        ck_assert_int_eq(system(command), 0);
+        stop();
+}
+END_TEST
+
 /* Start and stop */
 
-START_TEST(goodbye_comes_before_the_end) {
-        int status;
+START_TEST(reload_changes_who_may_come) {
+        char path[96], key[KEY_TEXT_SIZE];
+        FILE *f;
 
+        bridge_init(&a, 1);
+        bridge_init(&b, 2);
+        alice = process_of(1);
+        bob = process_of(2);
+        ck_assert_int_eq(setenv("CHECK_RELAY_ALLOW", bridge_key(&a, key), 1), 0);
+        relay_start(&relay, "--listen", "127.0.0.1:0", NULL);
+        snprintf(path, sizeof(path), "%s/relay.conf", relay.folder);
+        bridge_up(&a, &relay);
+        bridge_connect(&b, &relay, false);
+        WAIT_FOR(bridge_is_closed, &b);
+
+        f = fopen(path, "w");
+        fprintf(f, "[Relay]\nAllow=%s\n", bridge_key(&b, key));
+        fclose(f);
+        ck_assert_int_eq(kill(relay.os_pid, SIGHUP), 0);
+        WAIT_FOR(relay_said_it, (void *)"configuration read again");
+        bridge_down(&b);
+        bridge_up(&b, &relay);
+        ping(&a); /* whose link it keeps */
+
+        f = fopen(path, "w");
+        fprintf(f, "[Relay]\nAlow=x\n");
+        fclose(f);
+        ck_assert_int_eq(kill(relay.os_pid, SIGHUP), 0);
+        WAIT_FOR(relay_said_it, (void *)"stays as it was");
+        ck_assert(relay_said(&relay, "relay.conf:2: "));
+        bridge_down(&b);
+        bridge_up(&b, &relay);
+        stop();
+}
+END_TEST
+
+static bool heard(int fd, const char *text, char *said, size_t n_said) {
+        size_t n = strlen(said);
+        ssize_t k;
+
+        while (n < n_said - 2 && (k = recv(fd, said + n, n_said - 2 - n, MSG_DONTWAIT)) > 0) {
+                n += (size_t)k;
+                said[n++] = '\n';
+                said[n] = '\0';
+        }
+        return strstr(said, text) != NULL;
+}
+
+static struct {
+        int fd;
+        const char *text;
+        char said[8192];
+} notified;
+
+static bool manager_heard(void *userdata) {
+        (void)userdata;
+        return heard(notified.fd, notified.text, notified.said, sizeof(notified.said));
+}
+
+START_TEST(service_manager_is_told) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        socklen_t n;
+
+        memset(&notified, 0, sizeof(notified));
+        n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+                        (size_t)snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
+                                         "check_relay.%d", (int)getpid()));
+        notified.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(bind(notified.fd, (struct sockaddr *)&address, n), 0);
+        address.sun_path[0] = '@';
+        ck_assert_int_eq(setenv("NOTIFY_SOCKET", address.sun_path, 1), 0);
+        ck_assert_int_eq(setenv("WATCHDOG_USEC", "400000", 1), 0);
+        start();
+        notified.text = "READY=1";
+        WAIT_FOR(manager_heard, NULL);
+        notified.text = "WATCHDOG=1";
+        WAIT_FOR(manager_heard, NULL);
+        bridge_up(&a, &relay);
+        bridge_lease(&a, alice, CODE_OK);
+        notified.text = "STATUS=1 links, 1 addresses";
+        WAIT_FOR(manager_heard, NULL);
+        ck_assert_int_eq(kill(relay.os_pid, SIGTERM), 0);
+        notified.text = "STOPPING=1";
+        WAIT_FOR(manager_heard, NULL);
+        fd_close(notified.fd);
+        stop();
+}
+END_TEST
+
+START_TEST(goodbye_comes_before_the_end) {
         start_pair();
         ck_assert_int_eq(kill(relay.os_pid, SIGTERM), 0);
         ck_assert_uint_eq(expect_word(&a, CONTROL_GOODBYE)->control.code, CODE_SHUTDOWN);
@@ -830,7 +1003,6 @@ START_TEST(goodbye_comes_before_the_end) {
         /* a leaves, b does not: it is closed in the end. */
         bridge_down(&a);
         WAIT_FOR(bridge_is_closed, &b);
-        ck_assert_int_eq(waitpid(relay.os_pid, &status, WNOHANG), 0);
         stop(); /* which waits, and sees status 0 */
 }
 END_TEST
@@ -889,6 +1061,8 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, bridge_that_comes_back_takes_over);
         tcase_add_test(tcase, lost_bridge_leaves_its_processes_settling);
         tcase_add_test(tcase, lease_must_name_the_link_that_presents_it);
+        tcase_add_test(tcase, revocation_is_kept);
+        tcase_add_test(tcase, stranger_cannot_hand_in_revocations);
         tcase_add_test(tcase, packet_of_an_unleased_source_is_dropped);
         tcase_add_test(tcase, errors_are_rate_limited);
         tcase_add_test(tcase, lookups_are_rate_limited);
@@ -907,6 +1081,9 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, control_word_the_relay_does_not_take);
         tcase_add_test(tcase, address_without_a_key_gets_few_sockets);
         tcase_add_test(tcase, metrics_count);
+        tcase_add_test(tcase, link_works_over_tls);
+        tcase_add_test(tcase, reload_changes_who_may_come);
+        tcase_add_test(tcase, service_manager_is_told);
         tcase_add_test(tcase, goodbye_comes_before_the_end);
         tcase_add_test(tcase, key_is_made_once_and_kept);
         tcase_add_loop_test(tcase, wrong_start_says_what_is_wrong, 0, ELEMENTSOF(wrong_starts));

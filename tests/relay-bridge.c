@@ -54,13 +54,18 @@ static void relay_spawn(TestRelay *relay, va_list ap) {
         char *argv[32] = { program };
         unsigned n = 1;
         int fds[2];
+        FILE *f;
 
         *relay = (TestRelay){ .folder = "./check_relay.XXXXXX" };
         ck_assert_ptr_nonnull(mkdtemp(relay->folder));
         snprintf(program, sizeof(program), "%s/p2pbus-relay", build ? build : ".");
         snprintf(state, sizeof(state), "--state-dir=%s", relay->folder);
         snprintf(config, sizeof(config), "--config=%s/relay.conf", relay->folder);
-        fd_close(open(config + strlen("--config="), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+        f = fopen(config + strlen("--config="), "w");
+        ck_assert_ptr_nonnull(f);
+        if (getenv("CHECK_RELAY_ALLOW"))
+                fprintf(f, "[Relay]\nAllow=%s\n", getenv("CHECK_RELAY_ALLOW"));
+        ck_assert_int_eq(fclose(f), 0);
         argv[n++] = state;
         argv[n++] = config;
         while ((argv[n] = va_arg(ap, char *)))

@@ -64,7 +64,10 @@ typedef struct TestBridge {
 extern sd_event *test_event;
 extern WsLoop *test_loop;
 
-/* Starts a relay in a folder of its own with these further options, ended by NULL. */
+/*
+ * Starts a relay in a folder of its own with these further options, ended by NULL. Its
+ * configuration is folder/relay.conf: empty, or Allow=$CHECK_RELAY_ALLOW.
+ */
 void relay_start(TestRelay *relay, ...);
 /* SIGTERM: it must end with 0. */
 void relay_stop(TestRelay *relay);
