@@ -231,15 +231,15 @@ enum {
 
 static int take_peer(Monitor *monitor, const char *text) {
         int form = p2pbus_check_destination(text);
-        char *pid = monitor->peers[monitor->n_peers];
         size_t n = 0;
+        char *pid;
 
         if (form < 0 || form == P2PBUS_DESTINATION_NAME)
                 return fail(STATUS_USAGE, "--peer %s: not a PID; see p2pbusctl list", text);
         if (monitor->n_peers == PEERS_MAX)
                 return fail(STATUS_USAGE, "--peer %s: one too many; %d are enough", text,
                             PEERS_MAX);
-        monitor->n_peers++;
+        pid = monitor->peers[monitor->n_peers++];
         for (; n < P2PBUS_PID_SIZE - 1; text++)
                 if (*text != '-')
                         pid[n++] = (char)(*text >= 'A' && *text <= 'F' ? *text - 'A' + 'a' : *text);
