@@ -52,6 +52,7 @@
 #define BUS_SCRATCH_SIZE PACKET_PAYLOAD_MAX
 #define BUS_GATHER_BYTES 32768     /* queued bytes that are written without waiting for more */
 #define BUS_GATHER_USEC 200        /* after a write, the next small ones gather this long */
+#define BUS_GATHER_SEALED_USEC 2000 /* the same for what is sealed, which costs 100 times more */
 #define BUS_OUTPUT_MAX 262144      /* queued bytes beyond which sessions wait for the socket */
 #define BUS_BUFFER_DEFAULT (UINT64_C(64) << 20)
 #define BUS_RESULTS_MAX 65536      /* results that may wait for p2pbus_next_result() */
@@ -127,6 +128,7 @@ struct p2pbus {
         Peer *peers;       /* by PID; of several with one PID, the others hang behind */
         unsigned n_peers;
         Peer *dirty;       /* list: have something to produce, pop or report */
+        Peer *gathering;   /* list: dirty, but wait for more to seal in one packet */
         Peer *ready;       /* list: have messages for the application */
         Peer *untold;      /* list: took messages that their peers may not know of */
         SessionQuota quota;

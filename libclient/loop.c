@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <utlist.h>
 
 #include "libclient/attachment.h"
 #include "libclient/daemon.h"
@@ -108,14 +109,29 @@ static bool output_is_blocked(const p2pbus *bus) {
         return connection_events(bus->connection) & EPOLLOUT;
 }
 
+/* Those whose packets can wait for more stand aside until it is time. */
+static void gather(p2pbus *bus, bool now) {
+        Peer *peer, *next;
+
+        DL_FOREACH_SAFE2(bus->gathering, peer, next, dirty_next)
+                if (now || !peer_is_gathering(peer)) {
+                        peer_unmark(peer);
+                        peer_mark(peer);
+                }
+}
+
 void loop_send(p2pbus *bus, bool now) {
+        gather(bus, now);
         for (;;) {
                 while (bus->dirty && (!bus->is_up ||
                                       connection_queued(bus->connection) < BUS_OUTPUT_MAX)) {
                         Peer *peer = bus->dirty;
 
                         peer_unmark(peer);
-                        if (peer_pump(peer)) /* careful: else @peer may be gone from here */
+                        if (!now && peer_is_gathering(peer)) {
+                                peer->is_dirty = peer->is_gathering = true;
+                                DL_APPEND2(bus->gathering, peer, dirty_prev, dirty_next);
+                        } else if (peer_pump(peer)) /* careful: else @peer may be gone from here */
                                 peer_mark(peer);
                 }
                 if (!bus->connection || connection_queued(bus->connection) == 0 ||

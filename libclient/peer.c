@@ -84,7 +84,16 @@ void peer_unmark(Peer *peer) {
         if (!peer->is_dirty)
                 return;
         peer->is_dirty = false;
-        DL_DELETE2(peer->bus->dirty, peer, dirty_prev, dirty_next);
+        if (peer->is_gathering)
+                DL_DELETE2(peer->bus->gathering, peer, dirty_prev, dirty_next);
+        else
+                DL_DELETE2(peer->bus->dirty, peer, dirty_prev, dirty_next);
+        peer->is_gathering = false;
+}
+
+bool peer_is_gathering(const Peer *peer) {
+        return peer->path == SESSION_PATH_OFF_HOST &&
+                peer->bus->now_usec - peer->sealed_usec < BUS_GATHER_SEALED_USEC;
 }
 
 static void on_peer_timer(Timer *timer, uint64_t now) {
@@ -287,7 +296,10 @@ static void produced(Peer *peer, size_t n, const PacketId *id, uint64_t deadline
                                      bus->scratch, n, &sealed_id);
         switch (r) {
         case 0:
-                if (peer->path == SESSION_PATH_OFF_HOST && peer->sealed_ids)
+                if (peer->path != SESSION_PATH_OFF_HOST)
+                        return;
+                peer->sealed_usec = bus->now_usec;
+                if (peer->sealed_ids)
                         peer->sealed_ids[peer->n_sealed_ids++ % PEER_SEALED_IDS] = sealed_id;
                 return;
         case PATH_E_EXPIRED:

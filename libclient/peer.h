@@ -47,6 +47,8 @@ struct Peer {
         Message *lent;   /* list: the application holds them, done or not */
         uint64_t handed_end, handed_path; /* p2pbus_hand_over() confirmed this many, this way */
         bool was_full;   /* somebody was told -EAGAIN: room is news */
+        uint64_t sealed_usec; /* when the last packet to it was sealed */
+        bool is_gathering;    /* in that list, and not in the dirty one; is_dirty all the same */
         bool is_dirty, is_ready, is_untold;
         Peer *dirty_prev, *dirty_next;
         Peer *ready_prev, *ready_next;
@@ -75,6 +77,8 @@ void peer_taken(Peer *peer, Message *message);
 /* Something may have become ready: look at it in loop_send(). */
 void peer_mark(Peer *peer);
 void peer_unmark(Peer *peer);
+/* Whether more is likely to come that can be sealed together with what there is. */
+bool peer_is_gathering(const Peer *peer);
 /*
  * Produces packets until the session is idle or the output is long; pops messages and results.
  * Careful: frees the peer if its session is over. Return: whether it should be looked at again.
