@@ -590,8 +590,8 @@ int p2pbus_reload(p2pbus *bus, uint64_t timeout_usec);
  * @full: 0: headers; 1: payloads too, as far as they are in the clear
  * @peer: a PID in any form: only what comes from or goes to it; NULL: everything
  *
- * Asked again by itself after each new attach. May be called again for another @peer: both are
- * seen.
+ * Asked again by itself after each new attach. Called again, the new @peer takes the place of the
+ * one before.
  * Return: 0, -EACCES: not allowed to this user; -EINVAL, -ETIMEDOUT, -ENOTCONN, -ECHILD. Blocks.
  */
 int p2pbus_monitor_start(p2pbus *bus, int full, const char *peer, uint64_t timeout_usec);

@@ -25,6 +25,8 @@
 #include "libcore/err.h"
 #include "libcore/name.h"
 
+#define SETTLE_USEC (50 * USEC_PER_MSEC) /* for a word that is on its way at the deadline */
+
 /* Destinations */
 
 int destination_parse(const char *text, Destination *ret) {
@@ -290,9 +292,15 @@ _public_ int p2pbus_send_wait(p2pbus *bus, const char *dest, p2pbus_message *mes
                 if (r < 0)
                         break;
         }
-        /* Its own deadline ends the wait: the session settles it then. */
+        /*
+         * Its deadline ends the wait. Usually the session has settled it by then; only a receiver
+         * that answers nothing leaves its fate open, and the session goes on asking.
+         */
         while (r == 0 && m->result == RESULT_PENDING)
-                r = loop_wait(bus, USEC_NEVER);
+                r = loop_wait(bus, until < USEC_NEVER - SETTLE_USEC ? until + SETTLE_USEC :
+                                                                      USEC_NEVER);
+        if (r == -ETIMEDOUT && m->is_given)
+                return bus_leave(bus, reason_fail(P2PBUS_REASON_TIMEOUT));
         if (r == 0 && m->result == RESULT_CANCELLED && bus->is_closed)
                 r = reason_fail(bus->away_reason);
         else if (r == 0 && m->result != RESULT_DELIVERED)

@@ -553,6 +553,18 @@ START_TEST(an_error_reply_carries_status_and_text) {
 }
 END_TEST
 
+START_TEST(waiting_ends_at_the_deadline_even_if_the_receiver_answers_nothing) {
+        p2pbus *a = open_bus(), *b = open_bus();
+        p2pbus_message *m = message_of("!");
+
+        /* Nobody drives @b: it neither takes the message nor says that it will not. */
+        fails(p2pbus_send_wait(a, p2pbus_get_full(b), m, SECOND / 10), -ETIMEDOUT);
+        p2pbus_message_unref(m);
+        p2pbus_unref(a);
+        p2pbus_unref(b);
+}
+END_TEST
+
 START_TEST(a_request_ends_at_its_deadline) {
         p2pbus *a = open_bus(), *b = open_bus();
         p2pbus_message *m = message_of("?"), *reply = NULL, *request, *late = message_of("late");
@@ -1182,6 +1194,7 @@ Suite *check_suite(void) {
 
         tcase_add_test(requests, a_request_gets_its_reply);
         tcase_add_test(requests, an_error_reply_carries_status_and_text);
+        tcase_add_test(requests, waiting_ends_at_the_deadline_even_if_the_receiver_answers_nothing);
         tcase_add_test(requests, a_request_ends_at_its_deadline);
         tcase_add_test(requests, a_cancelled_request_ends_at_once);
         tcase_add_test(requests, a_request_to_a_process_that_ends_is_not_waited_for);
