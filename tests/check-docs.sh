@@ -156,6 +156,30 @@ grep -ohE -- '-E[A-Z0-9]{3,}' libclient/p2pbus.h libclient/p2pbus-sd-event.h | s
 grep -hoE '(Er |\W)-E[A-Z0-9]{3,}' man/*.3 | grep -oE -- '-E[A-Z0-9]+' | sort -u >"$work/page"
 within 'every error in section 3 stands in a public header' "$work/page" "$work/header"
 
+# "FUNCTION -ERROR" for each error that the comment above a declaration names.
+awk '/^\/\*/ { comment = "" } { comment = comment "\n" $0 }
+        /^[a-z][^(]*p2pbus_[a-z_]+\(/ {
+                match($0, /p2pbus_[a-z_]+\(/)
+                name = substr($0, RSTART, RLENGTH - 1)
+                while (match(comment, /-E[A-Z0-9][A-Z0-9]+/)) {
+                        print name, substr(comment, RSTART, RLENGTH)
+                        comment = substr(comment, RSTART + RLENGTH)
+                }
+        }' libclient/p2pbus.h | sort -u >"$work/header"
+for page in man/*.3; do
+        awk '$1 == ".Nm" { name = $2 } $1 == ".Nm" && name ~ /^p2pbus_/ { names[++n] = name }
+                { while (match($0, /-E[A-Z0-9][A-Z0-9]+/)) {
+                        errors[++m] = substr($0, RSTART, RLENGTH)
+                        $0 = substr($0, RSTART + RLENGTH) } }
+                END { for (i = 1; i <= n; i++) for (k = 1; k <= m; k++) print names[i], errors[k] }' "$page"
+done | sort -u >"$work/page"
+within 'every error that p2pbus.h names for a function stands in its page' "$work/header" "$work/page"
+
+# Reasons below 100 are the codes of the protocol.
+sed -nE 's/^ +P2PBUS_REASON_([A-Z_]+) = ([1-9][0-9]?),.*/\1 \2/p' libclient/p2pbus.h | sort >"$work/header"
+sed -nE 's/^ +CODE_([A-Z_]+) = ([0-9]+),.*/\1 \2/p' libcore/control.h | sort >"$work/code"
+within 'reasons of the library are codes of the protocol' "$work/header" "$work/code"
+
 # Configuration
 
 # CODE PAGE EXAMPLE
