@@ -17,7 +17,8 @@
 
 #define EVENTS_MAX 256
 #define STOP_USEC (3 * USEC_PER_SEC) /* for those who still read */
-#define FDS_RESERVE 64               /* of the limit; for everything that is no connection */
+#define FDS_RESERVE 64               /* of the limit; for everything that is no connection, */
+#define FDS_RESERVE_SHARE 8          /* and this part of it for descriptors on their way */
 #define TIMER_ACCURACY_USEC (10 * USEC_PER_MSEC)
 
 uint32_t manager_hello_flags(const Manager *manager) {
@@ -243,16 +244,16 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 /* As many descriptors as we may have: one a connection. */
 static uint32_t raise_fd_limit(void) {
         struct rlimit limit;
+        uint64_t n = 1024;
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-                return 1024 - FDS_RESERVE;
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* what we have must do then */
-        (void)getrlimit(RLIMIT_NOFILE, &limit);
-        if (limit.rlim_cur >= UINT32_MAX)
-                return UINT32_MAX;
-        return limit.rlim_cur > 2 * FDS_RESERVE ? (uint32_t)limit.rlim_cur - FDS_RESERVE
-                                                : (uint32_t)limit.rlim_cur / 2;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &limit); /* what we have must do then */
+        }
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+                n = MIN(limit.rlim_cur, (rlim_t)UINT32_MAX);
+        n -= n / FDS_RESERVE_SHARE;
+        return n > 2 * FDS_RESERVE ? (uint32_t)n - FDS_RESERVE : (uint32_t)n / 2;
 }
 
 static int manager_add_sources(Manager *manager) {

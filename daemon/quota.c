@@ -195,13 +195,15 @@ int usage_charge(Usage *usage, uint64_t bytes, uint64_t messages, uint64_t fds) 
         if (quota->memory_used > quota->limits.memory ||
             bytes > quota->limits.memory - quota->memory_used)
                 return QUOTA_E_EXCEEDED;
-        if (quota->limits.per_user) {
+        if (quota->limits.per_user || fds > 0) {
                 /* The actor counts among those who share from its first byte on. */
                 uint64_t n = user->n_sharing + (usage_holds(usage) ? 0 : 1);
 
-                if (!usage_fits(usage, QUOTA_BYTES, n, bytes) ||
-                    !usage_fits(usage, QUOTA_MESSAGES, n, messages) ||
-                    (fds > 0 && !usage_fits(usage, QUOTA_FDS, n, fds)))
+                if (quota->limits.per_user && (!usage_fits(usage, QUOTA_BYTES, n, bytes) ||
+                                               !usage_fits(usage, QUOTA_MESSAGES, n, messages)))
+                        return QUOTA_E_EXCEEDED;
+                /* Ours run out on a user bus too, and then nobody could connect. */
+                if (fds > 0 && !usage_fits(usage, QUOTA_FDS, n, fds))
                         return QUOTA_E_EXCEEDED;
         }
         usage_charge_anyway(usage, bytes, messages, fds);

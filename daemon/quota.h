@@ -12,8 +12,8 @@
  *
  *      (n + 1) * (share + charge) - share <= remaining         n: uids that hold a share
  *
- * On a user bus there are no strangers: only the memory of the whole daemon and the number of
- * connections count there.
+ * On a user bus there are no strangers: only the memory of the whole daemon, the number of
+ * connections, and descriptors on their way count there.
  */
 
 #include <stdbool.h>

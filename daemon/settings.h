@@ -11,8 +11,8 @@
  * AttachTimeout=5s       from connect to a verified ATTACH
  * SettleTime=5s          how long a daemon counts as young: what it does not know yet is SETTLING
  * LeaseTime=1h           life of leases it asks for (2s to 24h)
- * [Limits]               per uid, root 8 times as much; on a user bus only ConnectionQueue, Memory
- *                        and the number of descriptors count
+ * [Limits]               per uid, root 8 times as much; on a user bus only ConnectionQueue,
+ *                        Descriptors, Memory and what the limit of open files leaves count
  * Connections=256        attached or not
  * Unattached=32          connected, not yet attached
  * AttachRate=50          verified attaches a second

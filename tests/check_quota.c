@@ -146,7 +146,7 @@ START_TEST(root_has_eight_times_as_much) {
 }
 END_TEST
 
-START_TEST(on_a_user_bus_only_memory_counts) {
+START_TEST(on_a_user_bus_only_memory_and_descriptors_count) {
         Usage *usage;
         User *user;
 
@@ -154,11 +154,14 @@ START_TEST(on_a_user_bus_only_memory_counts) {
         ck_assert_int_eq(user_get(&quota, 1000, &user), 0);
         ck_assert_int_eq(usage_get(user, 1, &usage), 0);
         ck_assert_int_eq(user_take(user, QUOTA_CONNECTIONS, 100), 0);
-        ck_assert_int_eq(usage_charge(usage, 100000, 100000, 100), 0);
+        ck_assert_int_eq(usage_charge(usage, 100000, 100000, 0), 0);
         ck_assert_int_eq(usage_charge(usage, 1, 1, 0), QUOTA_E_EXCEEDED);
+        usage_release(usage, 1, 1, 0);
+        ck_assert_int_eq(usage_charge(usage, 1, 1, 3), QUOTA_E_EXCEEDED);
+        ck_assert_int_eq(usage_charge(usage, 1, 1, 2), 0); /* of 4: half */
         for (unsigned i = 0; i < 1000; i++)
                 ck_assert(user_attach_passes(user, 1));
-        usage_release(usage, 100000, 100000, 100);
+        usage_release(usage, 100000, 100000, 2);
         user_give(user, QUOTA_CONNECTIONS, 100);
         usage_unref(usage);
         user_unref(user);
@@ -260,7 +263,7 @@ Suite *check_suite(void) {
         tcase_add_test(users, one_uid_fills_its_share_and_a_second_still_passes);
         tcase_add_test(users, a_refused_charge_leaves_nothing_behind);
         tcase_add_test(users, root_has_eight_times_as_much);
-        tcase_add_test(users, on_a_user_bus_only_memory_counts);
+        tcase_add_test(users, on_a_user_bus_only_memory_and_descriptors_count);
         tcase_add_test(users, attaches_come_in_a_burst_and_then_at_their_rate);
         tcase_add_test(users, what_is_charged_outlives_who_charged_it);
         tcase_add_test(users, an_outbox_releases_as_it_is_written);

@@ -283,6 +283,19 @@ void client_open(Client *c, const Daemon *d, uint16_t flags) {
         (void)client_attach(c, flags);
 }
 
+bool client_try_open(Client *c, const Daemon *d) {
+        StreamFrame frame;
+
+        client_begin(c, connect_to(d->socket), NULL);
+        if (read_frame(c, &frame) != 0) {
+                client_close(c);
+                return false;
+        }
+        memcpy(c->hello, frame.data + FRAME_PREFIX_SIZE, HELLO_SIZE);
+        (void)client_attach(c, 0);
+        return true;
+}
+
 void client_open_as(Client *c, const Daemon *d, uint16_t flags, uid_t uid) {
         client_connect_as(c, d, NULL, uid);
         (void)client_attach(c, flags);

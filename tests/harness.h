@@ -71,6 +71,8 @@ int client_connect_raw(const Daemon *d, uid_t uid);
 /* Proves the key; expects WELCOME. Return: flags granted. */
 uint32_t client_attach(Client *c, uint16_t flags);
 void client_open(Client *c, const Daemon *d, uint16_t flags);
+/* False, and nothing is open, if the daemon closes the connection instead of saying HELLO. */
+bool client_try_open(Client *c, const Daemon *d);
 void client_open_as(Client *c, const Daemon *d, uint16_t flags, uid_t uid);
 void client_close(Client *c);
 

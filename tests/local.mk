@@ -86,7 +86,7 @@ EXTRA_DIST += %D%/valgrind.supp
 valgrind: all $(check_needed)
 	rm -rf $(valgrind_log) && $(MKDIR_P) $(valgrind_log)
 	status=0; CK_TIMEOUT_MULTIPLIER=10 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(valgrind_tests)' \
-	  LOG_COMPILER='$(LIBTOOL) --silent --mode=execute valgrind -q --trace-children=yes \
+	  LOG_COMPILER='$(LIBTOOL) --silent --mode=execute valgrind -q --vgdb=no --trace-children=yes \
 	    --trace-children-skip=/bin/*,/usr/bin/* --leak-check=full --errors-for-leak-kinds=definite \
 	    --error-exitcode=99 --suppressions=$(abs_top_srcdir)/%D%/valgrind.supp \
 	    --log-file=$(valgrind_log)/%p.log' || status=1; \
