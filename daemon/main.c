@@ -100,7 +100,8 @@ static int parse_argv(int argc, char *argv[]) {
         };
         int c, r = 0;
 
-        while (r == 0 && (c = getopt_long(argc, argv, "S:c:vqhV", options, NULL)) >= 0)
+        opterr = 0; /* one line, ours */
+        while (r == 0 && (c = getopt_long(argc, argv, ":S:c:vqhV", options, NULL)) >= 0)
                 switch (c) {
                 case OPT_USER:
                         arg_bus = BUS_USER;
@@ -141,7 +142,8 @@ static int parse_argv(int argc, char *argv[]) {
                         puts(PROGRAM " " PACKAGE_VERSION);
                         return EXIT_SUCCESS;
                 default:
-                        fprintf(stderr, "Try '" PROGRAM " --help'.\n");
+                        fprintf(stderr, PROGRAM ": %s: %s; try '" PROGRAM " --help'\n",
+                                argv[optind - 1], c == ':' ? "needs a value" : "no such option");
                         return EXIT_USAGE;
                 }
         if (r < 0) {
@@ -240,7 +242,7 @@ static int run(const Log *log, bool user_bus, Config *config) {
                           strerror(-r));
                 return EXIT_FAILURE;
         }
-        if (options.listen_fd < 0 && !getenv("NOTIFY_SOCKET"))
+        if (options.listen_fd < 0)
                 fprintf(stderr, "Listening on %s\n", arg_paths.socket);
         r = manager_run(manager);
         if (r < 0) {

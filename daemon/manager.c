@@ -26,6 +26,12 @@ uint32_t manager_hello_flags(const Manager *manager) {
                (manager->monitors.n > 0 ? HELLO_MONITORED : 0);
 }
 
+static void update_status(Manager *manager) {
+        (void)sd_notifyf(false, "STATUS=%u processes attached, %s",
+                         registry_size(&manager->registry),
+                         manager->gateway.peer ? "gateway present" : "no gateway");
+}
+
 void manager_notice(Manager *manager) {
         Control word = { .verb = CONTROL_NOTICE, .value = manager_hello_flags(manager) };
         Peer *peer;
@@ -45,14 +51,8 @@ bool manager_is_young(const Manager *manager) {
         return manager->now_usec - manager->started_usec < manager->config.settle_usec;
 }
 
-static void update_status(Manager *manager) {
-        (void)sd_notifyf(false, "STATUS=%u processes attached, %s",
-                         registry_size(&manager->registry),
-                         manager->gateway.peer ? "gateway present" : "no gateway");
-}
-
 void manager_wake_at(Manager *manager, uint64_t usec) {
-        if (usec >= manager->timer_usec)
+        if (usec >= manager->timer_usec || usec == USEC_NEVER)
                 return;
         manager->timer_usec = usec;
         /* Neither can fail for a source that exists. */
@@ -107,6 +107,23 @@ static void end_slow_attaches(Manager *manager) {
         }
 }
 
+/*
+ * Who was refused because of a user's total, not of one queue: nothing shows here when that has
+ * room again, so everybody may try again after a while.
+ */
+static void tell_space(Manager *manager) {
+        Peer *peer;
+
+        if (manager->space_usec > manager->now_usec) {
+                manager_wake_at(manager, manager->space_usec);
+                return;
+        }
+        manager->space_usec = USEC_NEVER;
+        DL_FOREACH (manager->peers, peer)
+                if (peer->waiting)
+                        peer_touch(peer);
+}
+
 /* Nobody who reads is still owed a byte, or time is up. */
 static void maybe_exit(Manager *manager) {
         bool pending = false;
@@ -128,6 +145,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         manager->now_usec = now_usec(CLOCK_MONOTONIC);
         manager->timer_usec = USEC_NEVER;
         end_slow_attaches(manager);
+        tell_space(manager);
         gateway_on_time(manager);
         lease_on_time(manager);
         manager_end_turn(manager);
@@ -297,7 +315,7 @@ int manager_new(Manager **ret, const Log *log, const ManagerOptions *options, Co
         manager->epoll_fd = -EBADF;
         manager->listener.fd = manager->listener.reserve_fd = -EBADF;
         manager->now_usec = manager->started_usec = now_usec(CLOCK_MONOTONIC);
-        manager->timer_usec = USEC_NEVER;
+        manager->timer_usec = manager->space_usec = USEC_NEVER;
         manager->unique = crypto_random_u64();
         manager->n_peers_max = raise_fd_limit();
         crypto_random(manager->instance, sizeof(manager->instance));

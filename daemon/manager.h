@@ -90,7 +90,8 @@ struct Manager {
         uint64_t started_usec;
         uint64_t unique; /* for packet ids */
         uint64_t timer_usec;
-        uint64_t stop_usec; /* 0, or when we stop waiting for those who do not read */
+        uint64_t space_usec; /* when those who wait for a share are told to try again */
+        uint64_t stop_usec;  /* 0, or when we stop waiting for those who do not read */
 };
 
 /* Takes @config over, on success only. Return: 0; -errno, said in the log. */

@@ -365,8 +365,15 @@ bool peer_has_room(const Peer *peer, size_t size) {
 }
 
 void peer_wait(Peer *peer, Address sender, Address address) {
+        Manager *manager = peer->manager;
         Waiting *waiting, *found;
 
+        /* This queue is not long: it is the user's total. */
+        if (outbox_size(&peer->outbox) < queue_limit(peer) / 2 &&
+            manager->space_usec == USEC_NEVER) {
+                manager->space_usec = manager->now_usec + PEER_SPACE_USEC;
+                manager_wake_at(manager, manager->space_usec);
+        }
         if (HASH_COUNT(peer->waiting) >= PEER_WAITING_MAX)
                 return; /* it has its back-off */
         waiting = calloc(1, sizeof(*waiting));

@@ -24,6 +24,7 @@
 #define PEER_WORD_RESERVE 262144 /* bytes above the queue's limit, for control words alone */
 #define PEER_FLUSH_SIZE 65536    /* so much is written before the turn ends */
 #define PEER_WAITING_MAX 4096
+#define PEER_SPACE_USEC (100 * USEC_PER_MSEC) /* a share that was used up is tried again */
 
 typedef enum PeerState {
         PEER_NEW,      /* HELLO is sent */

@@ -746,6 +746,13 @@ START_TEST(a_full_quota_of_one_user_leaves_room_for_another) {
         ck_assert_uint_gt(daemon_status(&d, "queued_bytes"), 1 << 20);
         ck_assert_uint_lt(daemon_status(&d, "queued_bytes"), 5 << 19);
 
+        /* A stranger to a queue that is empty, too; it is told to try again all the same. */
+        client_send(&root, own.address, PACKET_RECORDS, payload, sizeof(payload));
+        do
+                expect_packet(&root);
+        while (root.last.word.verb != CONTROL_QUEUE_SPACE ||
+               !address_equal(root.last.word.address, own.address));
+
         /* The user itself still passes. */
         client_send(&own, own.address, PACKET_RECORDS, "mine", 4);
         expect_payload(&own, PACKET_RECORDS, "mine", 4);
