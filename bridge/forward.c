@@ -476,6 +476,9 @@ static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *
         routes_learn(f->routes, header->src, uplink_slot(uplink), clock_usec());
         if (header->hops >= FORWARD_HOPS_MAX)
                 code = CODE_OVERLOAD;
+        else if (header->eflags != 0 || header->last_fragment != 0)
+                /* The daemon would take it for a violation of ours, and cut this host off. */
+                code = CODE_UNSUPPORTED;
         else if (!gateway_is_attached(f->gateway))
                 code = CODE_SETTLING;
         if (code != CODE_OK) {

@@ -38,7 +38,8 @@ ForwardVerdict forward_judge(Directory *directory, const DirectoryRoute *route,
         *ret = (Forward){ .counter = COUNT_LINKS_VIOLATED };
         /* A bridge has packets of processes only, and only sealed ones: nothing else crosses. */
         if (header->kind != PACKET_SEALED || pid_is_reserved(header->src.pid) ||
-            header->n_fds != 0 || (header->hflags & PACKET_REMOTE))
+            header->n_fds != 0 || (header->hflags & PACKET_REMOTE) || header->eflags != 0 ||
+            header->last_fragment != 0)
                 return FORWARD_VIOLATION;
 
         r = directory_find(directory, header->src, wall_usec, now_usec, &ret->source);
@@ -48,7 +49,7 @@ ForwardVerdict forward_judge(Directory *directory, const DirectoryRoute *route,
                 ret->counter = COUNT_DROPPED_UNLEASED;
                 return FORWARD_UNLEASED;
         }
-        if (header->hops > FORWARD_HOPS_MAX) {
+        if (header->hops >= FORWARD_HOPS_MAX) {
                 ret->counter = COUNT_DROPPED_HOPS;
                 ret->code = CODE_OVERLOAD;
                 return FORWARD_REFUSE;

@@ -485,7 +485,7 @@ START_TEST(packet_passes_to_the_link_of_its_destination) {
         ck_assert_ptr_eq(f.destination->route, &routes[1]);
         ck_assert(address_equal(f.source->hash.address, address_of(1)));
         h.dst.tag = 0;
-        h.hops = FORWARD_HOPS_MAX;
+        h.hops = FORWARD_HOPS_MAX - 1;
         ck_assert_int_eq(forward_judge(directory, &routes[0], &h, WALL, NOW, &f), FORWARD_PASS);
 }
 END_TEST
@@ -520,6 +520,8 @@ START_TEST(packet_goes_no_further) {
                 { "unsealed", packet(a, b), FORWARD_VIOLATION, 0 },
                 { "descriptors", packet(a, b), FORWARD_VIOLATION, 0 },
                 { "REMOTE", packet(a, b), FORWARD_VIOLATION, 0 },
+                { "eflags", packet(a, b), FORWARD_VIOLATION, 0 },
+                { "fragment", packet(a, b), FORWARD_VIOLATION, 0 },
         };
         Forward f;
 
@@ -531,13 +533,17 @@ START_TEST(packet_goes_no_further) {
                 PacketHeader h = cases[i].header;
 
                 if (strcmp(cases[i].what, "hops") == 0)
-                        h.hops = FORWARD_HOPS_MAX + 1;
+                        h.hops = FORWARD_HOPS_MAX;
                 else if (strcmp(cases[i].what, "unsealed") == 0)
                         h.kind = PACKET_RECORDS;
                 else if (strcmp(cases[i].what, "descriptors") == 0)
                         h.n_fds = 1;
                 else if (strcmp(cases[i].what, "REMOTE") == 0)
                         h.hflags = PACKET_REMOTE;
+                else if (strcmp(cases[i].what, "eflags") == 0)
+                        h.eflags = 1;
+                else if (strcmp(cases[i].what, "fragment") == 0)
+                        h.last_fragment = 1;
                 ck_assert_msg(forward_judge(directory, &routes[0], &h, WALL, SETTLED, &f) ==
                                       cases[i].verdict,
                               "%s", cases[i].what);
