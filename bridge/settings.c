@@ -59,6 +59,10 @@ int settings_load(Settings *ret, const char *path, ConfError *ret_error) {
 }
 
 void settings_done(Settings *settings) {
+        const char *reason;
+
+        /* conf_done() knows its own lists only; an empty value empties this one. */
+        (void)conf_parse_list("", &options[0], &settings->relays, &reason);
         conf_done(options, ELEMENTSOF(options), settings);
 }
 
