@@ -13,6 +13,10 @@ EXTRA_DIST += \
 	%D%/test \
 	$(NULL)
 
+# Programs are told these by their own local.mk.
+lint_dirs = -DSYSCONFDIR="/etc" -DLOCALSTATEDIR="/var" \
+	-DP2PBUS_SYSCONFDIR="/etc" -DP2PBUS_LOCALSTATEDIR="/var"
+
 .PHONY: lint
 lint: config.h
-	lint_cppflags='$(DEFS) -I$(abs_top_builddir) -I. $(all_cppflags)' $(top_srcdir)/%D%/lint
+	lint_cppflags='$(DEFS) -I$(abs_top_builddir) -I. $(all_cppflags) $(lint_dirs)' $(top_srcdir)/%D%/lint

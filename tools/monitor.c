@@ -236,7 +236,7 @@ static int take_peer(Monitor *monitor, const char *text) {
 
         if (form < 0 || form == P2PBUS_DESTINATION_NAME)
                 return fail(STATUS_USAGE, "--peer %s: not a PID; see p2pbusctl list", text);
-        if (monitor->n_peers == PEERS_MAX)
+        if (monitor->n_peers >= PEERS_MAX)
                 return fail(STATUS_USAGE, "--peer %s: one too many; %d are enough", text,
                             PEERS_MAX);
         pid = monitor->peers[monitor->n_peers++];
@@ -250,7 +250,7 @@ static int take_peer(Monitor *monitor, const char *text) {
 static int take_name(Monitor *monitor, const char *name) {
         if (p2pbus_check_destination(name) != P2PBUS_DESTINATION_NAME)
                 return fail(STATUS_USAGE, "--name %s: not a name; it has a dot", name);
-        if (monitor->n_wanted_names == PEERS_MAX)
+        if (monitor->n_wanted_names >= PEERS_MAX)
                 return fail(STATUS_USAGE, "--name %s: one too many; %d are enough", name,
                             PEERS_MAX);
         monitor->wanted_names[monitor->n_wanted_names++] = name;
