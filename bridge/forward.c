@@ -369,7 +369,7 @@ static void on_daemon_packet(const PacketHeader *header, const uint8_t *packet, 
 
         /* What a relay would close the link for is refused here: it is one process's fault. */
         slot = choose(f, header->dst, 0);
-        if (header->n_fds > 0)
+        if (header->n_fds > 0 || header->eflags != 0 || header->last_fragment != 0)
                 code = CODE_UNSUPPORTED;
         else if (pid_is_reserved(header->dst.pid))
                 code = CODE_NOT_HERE;

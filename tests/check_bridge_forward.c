@@ -518,6 +518,35 @@ START_TEST(without_a_daemon_the_sender_elsewhere_is_told_to_wait) {
 }
 END_TEST
 
+START_TEST(bits_that_mean_nothing_yet_do_not_reach_the_daemon) {
+        PacketHeader header = {
+                .size = 100,
+                .src = far,
+                .dst = alice,
+                .id = packet_id_make(now_usec(CLOCK_REALTIME), 1),
+                .kind = PACKET_SEALED,
+        };
+        const RelayFrame *word = NULL;
+        uint8_t bytes[100] = { 0 };
+
+        ready();
+        header.eflags = _i == 0 ? 1 : 0;
+        header.last_fragment = _i == 1 ? 1 : 0;
+        packet_header_encode(&header, bytes);
+        relay_send(&relays[1], bytes, sizeof(bytes));
+        run();
+        ck_assert_uint_eq(n_passed, 0);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_UNSUPPORTED);
+
+        forward_gateway_handlers.on_packet(&header, bytes, forward); /* nor the relay */
+        run();
+        ck_assert_uint_eq(relay_packets(&relays[0], NULL) + relay_packets(&relays[1], NULL), 0);
+        ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_UNSUPPORTED);
+}
+END_TEST
+
 START_TEST(a_refusal_of_the_daemon_goes_back_where_the_packet_came_from) {
         Control error = { .verb = CONTROL_ERROR, .code = CODE_NOT_HERE };
         const RelayFrame *word = NULL;
@@ -724,6 +753,7 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(in, setup, teardown);
         tcase_add_test(in, packets_from_elsewhere_reach_the_daemon);
         tcase_add_test(in, without_a_daemon_the_sender_elsewhere_is_told_to_wait);
+        tcase_add_loop_test(in, bits_that_mean_nothing_yet_do_not_reach_the_daemon, 0, 2);
         tcase_add_test(in, a_refusal_of_the_daemon_goes_back_where_the_packet_came_from);
         tcase_add_test(in, links_are_not_read_while_the_daemon_does_not_keep_up);
         suite_add_tcase(suite, in);
