@@ -168,6 +168,9 @@ void attachment_on_lease_request(p2pbus *bus, const Control *control) {
 
         if (!bus->sealer)
                 return;
+        /* It came between HELLO and our attach, too late for the one and too early for a NOTICE. */
+        bus->hello_flags |= HELLO_OFF_HOST;
+        bus_happened(bus);
         buf_get_bytes(&body, lease.lease.bridge.bytes, KEY_SIZE);
         lease.issued_usec = buf_get_le64(&body);
         lease.not_after_usec = buf_get_le64(&body);

@@ -244,8 +244,9 @@ int peer_send(Peer *peer, Message *message) {
         p2pbus *bus = peer->bus;
         int r;
 
+        /* One message to each may always be under way: what came in does not stop what goes out. */
         if (message->kind != MESSAGE_REPLY && message->kind != MESSAGE_ERROR &&
-            bus->memory > bus->buffer_bytes) {
+            bus->memory > bus->buffer_bytes && peer->n_unsettled > 0) {
                 peer->was_full = true;
                 return SESSION_E_FULL;
         }

@@ -12,3 +12,9 @@ shell_tests += %D%/check-abi.sh
 unit_tests += %D%/check_timer
 %C%_check_timer_CFLAGS = $(unit_cflags)
 %C%_check_timer_LDADD = $(unit_libs) libp2pbus-client.la
+
+unit_tests += %D%/check_bus_off_host
+%C%_check_bus_off_host_CFLAGS = $(unit_cflags)
+%C%_check_bus_off_host_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-client.la \
+	libp2pbus-secure.la libp2pbus-core.la
+EXTRA_%C%_check_bus_off_host_DEPENDENCIES = p2pbusd
