@@ -16,6 +16,8 @@
 #include "libcore/stream-socket.h"
 #include "libsecure/crypto.h"
 
+#define HELLO_FLAGS_AT 20 /* in HELLO: PROTOCOL.md, "Attach" */
+
 /* Two keys with one PID are absurd; one key at two users is theft. */
 #define MESSAGE_ID_KEY_THEFT "5c1d7f0a3f6d4b57a9be0c9b3e7a64d1"
 
@@ -453,6 +455,7 @@ static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
         Manager *manager = peer->manager;
         RegistryEntry *entry;
         Attach attach;
+        uint32_t flags_told;
 
         switch (attach_verify(peer->hello, frame->data + FRAME_PREFIX_SIZE,
                               frame->size - FRAME_PREFIX_SIZE, &attach)) {
@@ -491,6 +494,7 @@ static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
         /* From here on it is attached. */
         DL_DELETE2(manager->unattached, peer, prev_unattached, next_unattached);
         user_give(peer->user, QUOTA_UNATTACHED, 1);
+        flags_told = load_le32(peer->hello + HELLO_FLAGS_AT);
         free(peer->hello);
         peer->hello = NULL;
         peer->state = PEER_ATTACHED;
@@ -506,6 +510,10 @@ static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
 
         peer_welcome(peer, (uint16_t)(attach.flags & (ATTACH_EPHEMERAL | ATTACH_TAKEOVER)) |
                                    (peer->off_host ? ATTACH_OFF_HOST : 0));
+        /* Whatever came between HELLO and now was told to those only who were attached. */
+        if (flags_told != manager_hello_flags(manager))
+                peer_say(peer, &(Control){ .verb = CONTROL_NOTICE,
+                                           .value = manager_hello_flags(manager) });
         lease_hand_over(peer);
 }
 
