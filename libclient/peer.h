@@ -8,8 +8,8 @@
  * A first contact is local: the daemon delivers, or says NOT_LOCAL with the lease to seal for.
  * From then on the path changes whenever somebody who knows says so: the daemon (NOT_LOCAL,
  * NOW_LOCAL), the peer itself (a sealed packet, a signed NACK), time (its lease ends: ask the
- * daemon again, which is a packet on the local path). The session is told and sends again what may be
- * lost.
+ * daemon again, which is a packet on the local path). The session is told and sends again what
+ * may be lost.
  *
  * Peers stand in a table by PID. As long as only the PID of a peer is known (tag 0), the first
  * answer of a process with that PID settles who it is.
