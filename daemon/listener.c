@@ -59,7 +59,7 @@ static void turn_away(Manager *manager, User *user, const char *why) {
 static void welcome(Manager *manager, int fd) {
         _cleanup_(freep) uint32_t *groups = NULL;
         _cleanup_(fd_closep) int owned = fd;
-        Credentials credentials;
+        Credentials credentials = { .uid = POLICY_NOBODY };
         User *user = NULL;
         Peer *peer;
         int r;
@@ -147,7 +147,7 @@ static int listener_make(Listener *listener, const char *path) {
 
         if (strlen(path) >= sizeof(address.sun_path))
                 return err_origin(-ENAMETOOLONG);
-        strcpy(address.sun_path, path);
+        memcpy(address.sun_path, path, strlen(path) + 1);
         r = make_folder(path, user_bus ? 0700 : 0755);
         if (r < 0)
                 return err_trace(r);

@@ -29,7 +29,7 @@ void outbox_done(Outbox *outbox) {
 }
 
 static int outbox_grow(Outbox *outbox) {
-        uint32_t n_room = outbox->n_room * 4;
+        uint32_t n_room = MAX(outbox->n_room, OUTBOX_RUNS_INLINE) * 4;
         OutboxRun *runs = malloc(n_room * sizeof(*runs));
 
         if (!runs)

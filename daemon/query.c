@@ -65,7 +65,6 @@ static void write_list(FILE *out, const Manager *manager) {
         const Peer *peer;
 
         DL_FOREACH (manager->peers, peer) {
-                const OwnedName *owned;
                 bool any = false;
 
                 if (peer->state != PEER_ATTACHED)
@@ -82,8 +81,8 @@ static void write_list(FILE *out, const Manager *manager) {
                         write_word(out, &any, "monitor");
                 write_end_of_words(out, any);
                 any = false;
-                DL_FOREACH2(peer->owned_names, owned, next_peer)
-                write_word(out, &any, owned->name->text);
+                for (const OwnedName *owned = peer->owned_names; owned; owned = owned->next_peer)
+                        write_word(out, &any, owned->name->text);
                 write_end_of_words(out, any);
                 fprintf(out, "%" PRIu64 "\n", peer->attached_wall_usec);
         }
