@@ -51,10 +51,10 @@ printf '[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n' >"$root/etc/systemd/sys
 
 # systemd-nspawn says over the notification socket who its PID 1 is and when it has booted.
 mkfifo "$work/notified"
-"$top_builddir/tests/notify-listen" "$work/notify" >"$work/notified" &
+"$top_builddir/tests/notified" "$work/notify" >"$work/notified" &
 listener=$!
 exec 3<"$work/notified"
-read -r _ <&3
+until [ -S "$work/notify" ]; do :; done
 NOTIFY_SOCKET=$work/notify SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 1 120 systemd-nspawn -q -D "$root" \
 	--register=no --keep-unit --private-network --notify-ready=yes -M "p2pbus-test-$$" --console=pipe \
 	--boot systemd.log_target=journal </dev/null >"$work/console.log" 2>&1 3<&- &

@@ -31,7 +31,8 @@ AM_TESTS_ENVIRONMENT = \
 	top_builddir='$(abs_top_builddir)'; export top_builddir; \
 	PATH='$(abs_top_builddir)':$$PATH; export PATH; \
 	CC='$(CC)'; export CC; \
-	test_cppflags='$(all_cppflags)'; export test_cppflags;
+	test_cppflags='$(all_cppflags)'; export test_cppflags; \
+	test_cflags='$(SAN_FLAGS)'; export test_cflags;
 
 # Where all the libraries' headers are, for what looks at any file of the tree.
 all_cppflags = -D_GNU_SOURCE $(SYSTEMD_CFLAGS) $(SODIUM_CFLAGS) $(LWS_CFLAGS) $(JANSSON_CFLAGS) $(INIH_CFLAGS) \

@@ -8,6 +8,3 @@ if !SANITIZERS
 shell_tests += %D%/41-systemd-boot.sh
 endif
 EXTRA_DIST += %D%/41-systemd-boot.sh
-
-check_PROGRAMS += %D%/notify-listen
-%C%_notify_listen_SOURCES = %D%/notify-listen.c
