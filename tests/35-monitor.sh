@@ -60,6 +60,11 @@ check 'no payload is shown' sh -c '! grep -q "to alpha\|question" "$1" "$2"' sh 
 stop bus
 wait_line "$work/all.err" 'waiting for it to come back'
 start_bus
+# What passes before the monitors (all, json) are back, they cannot see.
+n_left=1000
+until p2pbusctl status | grep -q "^monitors${tab}2" || [ "$n_left" = 0 ]; do
+        n_left=$((n_left - 1))
+done
 run p2pbus-send -t 20 "$dest_b" 'after the restart'
 check 'a monitor outlives a restart of the bus' wait_line "$work/all.out" "${tab}17${tab}"
 stop all
