@@ -412,6 +412,8 @@ START_TEST(what_cannot_be_run_is_told_before) {
         char *argv[] = { (char *)"/nonexistent/command", NULL };
         Job *job = NULL;
 
+        /* As execvp(): a folder of PATH that we may not search would make it EACCES. */
+        ck_assert_int_eq(setenv("PATH", "/usr/bin:/bin", 1), 0);
         ck_assert_int_eq(job_new(&job, &(JobOptions){ .argv = argv }), -ENOENT);
         ck_assert_ptr_null(job);
         ck_assert_int_eq(job_find_command("/nonexistent/command"), -ENOENT);
