@@ -69,8 +69,7 @@ bool session_in_is_dirty(const SessionIn *in) {
 }
 
 bool session_in_is_idle(const SessionIn *in) {
-        return !in->inbox && !in->left_over && !in->assembly && in->n_gaps == 0 &&
-               in->n_answers == 0;
+        return !in->inbox && !in->left_over;
 }
 
 void session_in_flush(SessionIn *in) {

@@ -90,5 +90,6 @@ bool session_in_is_dirty(const SessionIn *in);
 void session_in_flush(SessionIn *in);
 /* Fills in the ACK that says how things are, and from here on they count as said. */
 void session_in_acknowledge(SessionIn *in, Record *ret);
-/* Everything taken. */
+/* The application has taken everything. Half a message does not count: a peer that wants to go on
+ * with it asks every few seconds. */
 bool session_in_is_idle(const SessionIn *in);
