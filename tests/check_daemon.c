@@ -378,7 +378,10 @@ START_TEST(without_descriptors_left_new_connections_are_closed_and_old_ones_live
         Client c[80], last;
         unsigned n = 0;
 
-        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0); /* the daemon's, and ours */
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) { /* the daemon's, and ours; not under valgrind */
+                printf("# SKIP descriptors run out: needs to set their limit\n");
+                return;
+        }
         start(NULL);
         for (;;) {
                 ck_assert_uint_lt(n, ELEMENTSOF(c));
@@ -724,7 +727,7 @@ START_TEST(a_receiver_that_never_reads_costs_its_senders_alone) {
 END_TEST
 
 START_TEST(a_full_quota_of_one_user_leaves_room_for_another) {
-        uint8_t payload[16384] = { 0 };
+        uint8_t payload[40000] = { 0 };
         unsigned n_sent = 0;
         Client sleeper[3], root, own;
 
@@ -740,13 +743,15 @@ START_TEST(a_full_quota_of_one_user_leaves_room_for_another) {
         /* Root, a stranger here, gets half of what there is and no more: 2 of 3 queues. */
         for (unsigned i = 0; i < 3; i++)
                 for (unsigned j = 0; j < 120; j++, n_sent++)
-                        client_send(&root, sleeper[i].address, PACKET_RECORDS, payload,
-                                    sizeof(payload));
+                        client_send(&root, sleeper[i].address, PACKET_RECORDS, payload, 16384);
         ck_assert_uint_gt(daemon_status(&d, "refused, the receiver's queue is full"), 0);
         ck_assert_uint_gt(daemon_status(&d, "queued_bytes"), 1 << 20);
         ck_assert_uint_lt(daemon_status(&d, "queued_bytes"), 5 << 19);
 
-        /* A stranger to a queue that is empty, too; it is told to try again all the same. */
+        /*
+         * Nor to a queue that is empty; it is told to try again all the same. Two full queues are
+         * within 24 KiB of root's half.
+         */
         client_send(&root, own.address, PACKET_RECORDS, payload, sizeof(payload));
         do
                 expect_packet(&root);
