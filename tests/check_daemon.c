@@ -375,16 +375,18 @@ END_TEST
 
 START_TEST(without_descriptors_left_new_connections_are_closed_and_old_ones_live) {
         struct rlimit limit = { 160, 160 };
-        Client c[80], last;
+        const unsigned n_max = 80;
+        Client *c, last;
         unsigned n = 0;
 
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0) { /* the daemon's, and ours; not under valgrind */
                 printf("# SKIP descriptors run out: needs to set their limit\n");
                 return;
         }
+        c = calloc(n_max, sizeof(*c));
         start(NULL);
         for (;;) {
-                ck_assert_uint_lt(n, ELEMENTSOF(c));
+                ck_assert_uint_lt(n, n_max);
                 if (!client_try_open(&c[n], &d))
                         break;
                 n++;
@@ -401,6 +403,7 @@ START_TEST(without_descriptors_left_new_connections_are_closed_and_old_ones_live
         client_close(&last);
         while (n > 0)
                 client_close(&c[--n]);
+        free(c);
         stop();
 }
 END_TEST
