@@ -238,6 +238,7 @@ bool manager_reload(Manager *manager) {
                 apply_config(manager);
                 DL_FOREACH (manager->peers, peer)
                         peer_reevaluate(peer);
+                manager_wake_at(manager, manager->now_usec); /* time-outs may be others now */
                 log_write(&manager->log, LOG_LEVEL_INFO, NULL, "configuration read again");
         } else {
                 log_write(&manager->log, LOG_LEVEL_ERROR, &(LogFields){ .reason = "bad_config" },
