@@ -59,6 +59,8 @@ NOTIFY_SOCKET=$work/notify SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 1 120 s
 	--register=no --keep-unit --private-network --notify-ready=yes -M "p2pbus-test-$$" --console=pipe \
 	--boot systemd.log_target=journal </dev/null >"$work/console.log" 2>&1 3<&- &
 container=$!
+# A container that never comes up (in a chroot, say) ends what is waited for below.
+(exec 3<&-; tail -f --pid="$container" -s 0.1 /dev/null; kill "$listener" 2>/dev/null) &
 leader=
 while read -r line <&3; do
 	case $line in
@@ -67,8 +69,8 @@ while read -r line <&3; do
 	esac
 done
 [ -n "$leader" ] || {
-	cat "$work/console.log"
-	exit 1
+	sed 's/^/# /' "$work/console.log"
+	skip "a root that systemd-nspawn can boot"
 }
 inside() { nsenter -t "$leader" -a -- env PATH="$PATH:/usr/local/bin" "$@"; }
 show() { inside systemctl show --value -p "$1" p2pbusd.service; }
