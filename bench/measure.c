@@ -203,12 +203,14 @@ static void roundtrip(void) {
         Pair p = pair_start();
 
         if (p.is_child) {
-                do {
+                for (;;) {
                         size_t size = receive_one(&p, data);
 
+                        if (data[0] == LAST)
+                                break;
                         send_one(&p, data, size);
                         must("flush", arg_system->flush(p.endpoint));
-                } while (data[0] != LAST);
+                }
                 pair_end(&p);
         }
 
@@ -236,8 +238,8 @@ static void roundtrip(void) {
         cpu = usage_usec(RUSAGE_SELF) - cpu;
         broker = broker_cpu_usec() - broker;
         data[0] = LAST;
-        send_one(&p, data, arg_size);
-        (void)receive_one(&p, data);
+        send_one(&p, data, 1);
+        must("flush", arg_system->flush(p.endpoint));
         pair_end(&p);
 
         qsort(nsec, n, sizeof(*nsec), compare);
