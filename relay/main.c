@@ -20,6 +20,7 @@
  *      http.c                /healthz and /metrics
  */
 
+#include <ctype.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -129,7 +130,7 @@ static int parse_argv(int argc, char **argv) {
         };
         int c, status = 0;
 
-        while (status == 0 && (c = getopt_long(argc, argv, "vqhV", options, NULL)) >= 0)
+        while (status == 0 && (c = getopt_long(argc, argv, ":vqhV", options, NULL)) >= 0)
                 switch (c) {
                 case OPT_LISTEN:
                         status =
@@ -171,8 +172,12 @@ static int parse_argv(int argc, char **argv) {
                 case 'V':
                         puts(PROGRAM " " PACKAGE_VERSION);
                         return 0;
-                default: /* getopt has said what is wrong */
-                        return USAGE;
+                case ':':
+                        return fail(USAGE, "%s: needs a value; see --help", argv[optind - 1]);
+                default: /* of a bundle of letters the one that is wrong, else the word */
+                        if (isgraph(optopt) && strncmp(argv[optind - 1], "--", 2) != 0)
+                                return fail(USAGE, "-%c: no such option; see --help", optopt);
+                        return fail(USAGE, "%s: no such option; see --help", argv[optind - 1]);
                 }
         if (status != 0)
                 return status;

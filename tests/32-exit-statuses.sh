@@ -31,6 +31,11 @@ for program in p2pbus-send p2pbus-recv p2pbus-monitor p2pbusctl; do
         run "$program" --version
         is "$program --version" 0 "$status"
 done
+for program in p2pbusd p2pbus-bridge p2pbus-relay; do
+        fails 2 'no such option' "$program" --no-such-option
+        fails 2 'no such option' "$program" -Z
+        fails 2 'needs a value' "$program" --config
+done
 fails 2 'DEST: missing' p2pbus-send
 fails 2 'neither a PID nor a name' p2pbus-send nodot x
 fails 2 'neither a PID nor a name' p2pbus-send 0123 x
