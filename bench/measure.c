@@ -450,7 +450,7 @@ static void many(bool burst) {
         broker = broker_cpu_usec();
         print_head(burst ? "burst" : "idle");
         printf(",\"clients\":%u,\"attach_s\":%.3f,\"attaches_per_s\":%.0f,\"kib_per_client\":%.2f", n,
-               (double)(t1 - t0) / 1e6, n / ((double)(t1 - t0) / 1e6), (double)(after - before) / n);
+               (double)(t1 - t0) / 1e6, n / ((double)(t1 - t0) / 1e6), ((double)after - (double)before) / n);
         t1 = now_usec(CLOCK_MONOTONIC);
         barrier_release(&attached);
         barrier_wait_for_all(&exchanged);
