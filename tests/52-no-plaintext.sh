@@ -46,8 +46,10 @@ start_recv neighbour
 kill -STOP "$pid_neighbour"
 repeat "$work/local" >"$work/local.message"
 start talker p2pbus-send "$dest_neighbour" <"$work/local.message"
-wait_found() {
-        until [ "$(found "$@")" -gt 0 ]; do :; done
+wait_found() { # fails if one of them is gone
+        until n_found=$(found "$@") && [ -n "$n_found" ] && [ "$n_found" -gt 0 ]; do
+                [ -n "$n_found" ] || return 1
+        done
 }
 check 'a local message is seen in the memory of its sender' wait_found "$work/local" talker
 check 'and of the daemon while the receiver is stopped' wait_found "$work/local" bus_a

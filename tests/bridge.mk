@@ -31,6 +31,13 @@ check_PROGRAMS += %D%/memgrep %D%/notified %D%/vwire
 %C%_memgrep_SOURCES = %D%/memgrep.c
 %C%_notified_SOURCES = %D%/notified.c
 %C%_vwire_SOURCES = %D%/vwire.c
-shell_tests += %D%/50-two-hosts.sh %D%/51-relay-dies.sh %D%/52-no-plaintext.sh \
+shell_tests += %D%/50-two-hosts.sh %D%/51-relay-dies.sh \
 	%D%/53-bridge.sh
 EXTRA_DIST += %D%/hosts.sh
+
+# A sanitizer keeps what was freed, and has terabytes of memory of its own: no place to look for a
+# word that must not be there.
+if !SANITIZERS
+shell_tests += %D%/52-no-plaintext.sh
+endif
+EXTRA_DIST += %D%/52-no-plaintext.sh
