@@ -90,6 +90,7 @@ stop bus
 is 'the daemon ends with 0' 0 "$status"
 wait_line "$work/i.err" 'waiting for it to come back'
 start_bus
+wait_there "$dest_i"
 run p2pbus-send -t 20 "$dest_i" 'after the restart'
 is 'recv is there again under its address' 0 "$status"
 wait_line "$work/i.out" 'after the restart'

@@ -65,6 +65,7 @@ n_left=1000
 until p2pbusctl status | grep -q "^monitors${tab}2" || [ "$n_left" = 0 ]; do
         n_left=$((n_left - 1))
 done
+wait_there "$dest_b"
 run p2pbus-send -t 20 "$dest_b" 'after the restart'
 check 'a monitor outlives a restart of the bus' wait_line "$work/all.out" "${tab}17${tab}"
 stop all

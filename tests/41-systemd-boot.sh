@@ -126,6 +126,10 @@ after=$(show MainPID)
 ok "$r" "the watchdog replaced a hanging daemon"
 is "$(show NRestarts)" 1 "systemd counts one restart"
 
+n_left=1000
+until inside p2pbusctl resolve "$address" >/dev/null 2>&1 || [ "$n_left" = 0 ]; do
+	n_left=$((n_left - 1))
+done
 inside p2pbus-send "$address" second && r=0 || r=1
 ok "$r" "a message is delivered after the restart"
 wait $receiver && r=0 || r=1

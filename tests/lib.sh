@@ -55,6 +55,14 @@ start() {
 }
 
 # The file may be made by a process that is just starting.
+# wait_there DEST: until it is attached; who was sent to before that is "not here" at once
+wait_there() {
+        n_left=2000
+        until p2pbusctl resolve "$1" >/dev/null 2>&1 || [ "$n_left" = 0 ]; do
+                n_left=$((n_left - 1))
+        done
+}
+
 wait_line() {
         [ -e "$1" ] || : >>"$1"
         timeout "$deadline" tail -n +1 -f "$1" 2>/dev/null | grep -q -m 1 -e "$2" && return 0
