@@ -86,12 +86,8 @@ static int bus_poll(Endpoint *e, void *data, size_t n_max, size_t *ret_n) {
         p2pbus_message *m;
         int r;
 
+        /* Without a time-out it reads what has come, and returns at once. */
         r = p2pbus_receive(e->bus, 0, &m);
-        if (r == -EAGAIN) {
-                r = p2pbus_process(e->bus);
-                if (r >= 0)
-                        r = p2pbus_receive(e->bus, 0, &m);
-        }
         return r < 0 ? r : take(m, data, n_max, ret_n);
 }
 

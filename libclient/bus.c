@@ -62,6 +62,15 @@ int bus_leave(p2pbus *bus, int r) {
 
 /* Small things that all files need */
 
+uint64_t bus_new_session_id(p2pbus *bus) {
+        /* splitmix64: walks through all 64-bit numbers from a random one, without a system call. */
+        uint64_t z = bus->session_id += UINT64_C(0x9e3779b97f4a7c15);
+
+        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+        return z ^ z >> 31;
+}
+
 PacketId bus_new_id(p2pbus *bus) {
         return packet_id_make(bus_wall(bus), bus->unique++);
 }
@@ -216,6 +225,7 @@ static int init_memory(p2pbus *bus) {
         if (r < 0)
                 return err_trace(r);
         bus->unique = crypto_random_u64();
+        bus->session_id = crypto_random_u64();
         return 0;
 }
 

@@ -142,7 +142,8 @@ struct p2pbus {
         uint8_t *opened;   /* records of a sealed packet that came */
 
         /* Messages */
-        uint64_t unique; /* of the next packet id */
+        uint64_t unique;     /* of the next packet id */
+        uint64_t session_id; /* of the last session that was begun here, before it is mixed */
         Message *sent;   /* list, in the order of sending: not settled */
         uint64_t n_sent_ever;
         Message *results; /* list: settled, for p2pbus_next_result() */
@@ -185,6 +186,8 @@ bool bus_is_forked(const p2pbus *bus);
 void bus_end(p2pbus *bus, int reason);
 /* A fresh packet or message id; its time is now. */
 PacketId bus_new_id(p2pbus *bus);
+/* An id for a new session: it will not meet one of another process, and that is all it has to. */
+uint64_t bus_new_session_id(p2pbus *bus);
 /* The wall clock, as of bus->now_usec. */
 static inline uint64_t bus_wall(const p2pbus *bus) {
         return bus->now_usec + bus->wall_offset;

@@ -32,6 +32,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/reason.h \
 	%D%/receive.c \
 	%D%/receive.h \
+	%D%/reorder.c \
+	%D%/reorder.h \
 	%D%/request.c \
 	%D%/request.h \
 	%D%/sealed.c \

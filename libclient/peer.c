@@ -124,7 +124,7 @@ static bool forget_one(p2pbus *bus) {
 static int new_session(Peer *peer, Session **ret) {
         p2pbus *bus = peer->bus;
         SessionOptions options = {
-                .id = crypto_random_u64(),
+                .id = bus_new_session_id(bus),
                 .opened_usec = bus_wall(bus),
                 .message_max = bus->welcome.message_max,
                 .quota = &bus->quota,

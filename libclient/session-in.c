@@ -19,14 +19,6 @@
 #include "libcore/control.h"
 #include "libcore/err.h"
 
-struct SessionPending {
-        SessionPending *next;
-        uint8_t type;
-        uint16_t refusal;
-        size_t size;
-        uint8_t bytes[]; /* encoded again */
-};
-
 void session_in_init(SessionIn *in, const SessionOptions *options, SessionCounters *counters) {
         *in = (SessionIn){
                 .message_max = options->message_max,
@@ -97,10 +89,7 @@ void session_in_acknowledge(SessionIn *in, Record *ret) {
         ret->ack.received = in->told_received;
         ret->ack.taken = in->told_taken;
         ret->ack.limit = in->granted;
-        ret->ack.n_ranges = (uint16_t)in->n_gaps;
-        for (unsigned i = 0; i < in->n_gaps; i++)
-                ret->ack.ranges[i] =
-                        (RecordRange){ .first = in->gaps[i].first, .last = in->gaps[i].last };
+        ret->ack.n_ranges = (uint16_t)reorder_ranges(in->reorder, ret->ack.ranges);
 }
 
 /* Large messages */
@@ -323,25 +312,6 @@ static int accept_record(SessionIn *in, const Record *r, uint16_t refusal) {
 
 /* Records behind a gap */
 
-static SessionPending *remove_pending(SessionIn *in, SessionGap *gap) {
-        SessionPending *pending = gap->head;
-
-        gap->head = pending->next;
-        gap->first++;
-        in->gap_bytes -= pending->size;
-        in->memory -= sizeof(*pending) + pending->size;
-        if (!gap->head) {
-                in->n_gaps--;
-                memmove(gap, gap + 1, (size_t)(in->gaps + in->n_gaps - gap) * sizeof(*gap));
-        }
-        return pending;
-}
-
-static void drop_pending_below(SessionIn *in, uint64_t seq) {
-        while (in->n_gaps > 0 && in->gaps[0].first < seq)
-                free(remove_pending(in, &in->gaps[0]));
-}
-
 /*
  * A message begins while parts of another are missing: its sender gave that one up. Nothing more can
  * be accepted before the SKIP has come that says so.
@@ -351,85 +321,41 @@ static bool waits_for_skip(const SessionIn *in, uint8_t type) {
 }
 
 /* What waited for that which has just come. */
-static int drain_pending(SessionIn *in) {
-        drop_pending_below(in, in->next_seq);
+static int drain(SessionIn *in) {
+        const ReorderRecord *first;
+        uint64_t seq;
 
-        while (in->n_gaps > 0 && in->gaps[0].first == in->next_seq &&
-               !waits_for_skip(in, in->gaps[0].head->type)) {
-                SessionPending *pending = in->gaps[0].head;
+        reorder_drop_below(&in->reorder, in->next_seq);
+        while ((first = reorder_first(in->reorder, &seq)) && seq == in->next_seq &&
+               !waits_for_skip(in, first->type)) {
                 Record record;
                 size_t at = 0;
                 int c;
 
                 /* A refused one may be of a type of extension that decoding does not know. */
-                (void)record_decode(pending->bytes, pending->size, &at, &record);
-                c = accept_record(in, &record, pending->refusal);
+                (void)record_decode(first->bytes, first->size, &at, &record);
+                c = accept_record(in, &record, first->refusal);
                 if (c != 0)
                         return c;
-                free(remove_pending(in, &in->gaps[0]));
+                reorder_drop_first(&in->reorder);
         }
         return 0;
 }
 
-static int keep_pending(SessionIn *in, const Record *r, uint16_t refusal) {
-        SessionPending *pending;
-        SessionGap *gap;
-        uint64_t n_missing;
-        unsigned i = 0;
-        bool joins_before, joins_behind;
+static int keep(SessionIn *in, const Record *r, uint16_t refusal) {
+        uint64_t room = in->granted - in->position;
+        int c;
 
-        while (i < in->n_gaps && in->gaps[i].last < r->seq)
-                i++;
-        gap = &in->gaps[i];
-        if (i < in->n_gaps && gap->first <= r->seq) {
+        if (reorder_has(in->reorder, r->seq)) {
                 in->counters->n_doubles++;
                 return 0;
         }
         /* All that is missing before it takes at least its headers. */
-        n_missing = r->seq - in->next_seq;
-        if (n_missing > (in->granted - in->position) / RECORD_HEADER_SIZE ||
-            in->gap_bytes + r->size > in->granted - in->position)
+        if (r->seq - in->next_seq > room / RECORD_HEADER_SIZE ||
+            reorder_bytes(in->reorder) + r->size > room)
                 return SESSION_E_VIOLATION;
-
-        joins_before = i > 0 && in->gaps[i - 1].last + 1 == r->seq;
-        joins_behind = i < in->n_gaps && gap->first == r->seq + 1;
-        if (!joins_before && !joins_behind && in->n_gaps == RECORD_ACK_RANGES_MAX)
-                return 0; /* as if lost: it will come again */
-
-        pending = malloc(sizeof(*pending) + r->size);
-        if (!pending)
-                return err_origin(-ENOMEM);
-        pending->next = NULL;
-        pending->type = r->type;
-        pending->refusal = refusal;
-        pending->size = r->size;
-        record_encode(r, pending->bytes);
-        in->gap_bytes += r->size;
-        in->memory += sizeof(*pending) + r->size;
-
-        if (joins_before) {
-                gap--;
-                gap->tail->next = pending;
-                gap->tail = pending;
-                gap->last++;
-                if (joins_behind) {
-                        gap->tail->next = gap[1].head;
-                        gap->tail = gap[1].tail;
-                        gap->last = gap[1].last;
-                        in->n_gaps--;
-                        memmove(gap + 1, gap + 2,
-                                (size_t)(in->gaps + in->n_gaps - (gap + 1)) * sizeof(*gap));
-                }
-        } else if (joins_behind) {
-                pending->next = gap->head;
-                gap->head = pending;
-                gap->first--;
-        } else {
-                memmove(gap + 1, gap, (size_t)(in->gaps + in->n_gaps - gap) * sizeof(*gap));
-                *gap = (SessionGap){ r->seq, r->seq, pending, pending };
-                in->n_gaps++;
-        }
-        return 0;
+        c = reorder_keep(&in->reorder, r, refusal);
+        return c == REORDER_E_FULL ? 0 : err_trace(c); /* full: it will come again */
 }
 
 int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uint64_t now_usec) {
@@ -444,11 +370,11 @@ int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uin
                 return 0;
         }
         if (record->seq > in->next_seq || waits_for_skip(in, record->type))
-                c = keep_pending(in, record, refusal);
+                c = keep(in, record, refusal);
         else {
                 c = accept_record(in, record, refusal);
                 if (c == 0)
-                        c = drain_pending(in);
+                        c = drain(in);
         }
         if (c != 0)
                 return c;
@@ -459,8 +385,10 @@ int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uin
 /* What the sender gave up */
 
 static bool was_skipped(const SessionIn *in, uint64_t first) {
-        for (unsigned i = 0; i < MIN(in->n_kept, (unsigned)SESSION_SKIPS_KEPT); i++)
-                if (in->kept[i].first == first)
+        const SessionSkips *skips = in->skips;
+
+        for (unsigned i = 0; i < MIN(skips->n_kept, (unsigned)SESSION_SKIPS_KEPT); i++)
+                if (skips->kept[i].first == first)
                         return true;
         return false;
 }
@@ -473,9 +401,9 @@ static void answer(SessionIn *in, const Record *r, bool arrived) {
                 .reason = r->skip.reason,
         };
 
-        in->answers[in->n_answers++] = a;
+        in->skips->due[in->skips->n_due++] = a;
         if (!arrived && !was_skipped(in, r->seq))
-                in->kept[in->n_kept++ % SESSION_SKIPS_KEPT] = a;
+                in->skips->kept[in->skips->n_kept++ % SESSION_SKIPS_KEPT] = a;
 }
 
 /* Some of the message never came. */
@@ -497,11 +425,11 @@ static int skip_missing(SessionIn *in, const Record *r) {
         if (in->discarding && in->discarding->first_seq == r->seq)
                 remove_from_inbox(in, in->discarding);
         in->discarding = NULL;
-        drop_pending_below(in, r->skip.last + 1);
+        reorder_drop_below(&in->reorder, r->skip.last + 1);
         in->next_seq = r->skip.last + 1;
         in->position = r->skip.end;
         answer(in, r, false);
-        return drain_pending(in);
+        return drain(in);
 }
 
 /* All of it came: then it depends on whether the application has it. */
@@ -515,7 +443,7 @@ static int skip_received(SessionIn *in, const Record *r) {
         if (in->assembly && in->assembly->first_seq == r->seq) {
                 drop_assembly(in);
                 answer(in, r, false);
-                return drain_pending(in);
+                return drain(in);
         }
 
         /* Given up are rather the youngest. */
@@ -537,10 +465,17 @@ int session_in_skip(SessionIn *in, const Record *record, uint64_t now_usec) {
         int c;
 
         /* What comes before it has to come first, and answers have to go: it will be repeated. */
-        if (record->seq > in->next_seq || in->n_answers == SESSION_SKIPS_MAX)
+        if (record->seq > in->next_seq)
                 return 0;
-        for (unsigned i = 0; i < in->n_answers; i++)
-                if (in->answers[i].first == record->seq)
+        if (!in->skips) {
+                in->skips = calloc(1, sizeof(*in->skips));
+                if (!in->skips)
+                        return err_origin(-ENOMEM);
+        }
+        if (in->skips->n_due == SESSION_SKIPS_MAX)
+                return 0;
+        for (unsigned i = 0; i < in->skips->n_due; i++)
+                if (in->skips->due[i].first == record->seq)
                         return 0;
 
         if (record->skip.last >= in->next_seq)
@@ -595,7 +530,7 @@ void session_in_taken(SessionIn *in, Message *message, uint64_t now_usec) {
 
 void session_in_renew(SessionIn *in) {
         drop_assembly(in);
-        drop_pending_below(in, UINT64_MAX);
+        in->reorder = reorder_free(in->reorder);
 
         while (in->inbox) {
                 Message *m = in->inbox;
@@ -612,7 +547,8 @@ void session_in_renew(SessionIn *in) {
                 in->left_over_bytes += message_memory(m);
         }
         in->ready = in->discarding = NULL;
-        in->n_answers = in->n_kept = 0;
+        free(in->skips);
+        in->skips = NULL;
         in->next_seq = in->position = 0;
         in->granted = SESSION_WINDOW_FIRST;
         in->told_received = in->told_taken = in->told_position = 0;

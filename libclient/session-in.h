@@ -8,27 +8,28 @@
  * Takes MSG, PART and SKIP in any order, puts them in the peer's order, makes messages of them,
  * and knows what to acknowledge and how much credit to give. See session.h for the words.
  *
- * A record behind a gap waits in one of at most RECORD_ACK_RANGES_MAX ranges. Complete messages
- * stand in @inbox, in the peer's order, until the application took them; a refused one stands
- * there too, without its bytes, until the sender gave it up: `taken` never passes it before.
+ * A record behind a gap waits in @reorder. Complete messages stand in @inbox, in the peer's order,
+ * until the application took them; a refused one stands there too, without its bytes, until the
+ * sender gave it up: `taken` never passes it before. What few sessions need is made when it is.
  */
 
+#include "libclient/reorder.h"
 #include "libclient/session.h"
 
 #define SESSION_SKIPS_MAX 16 /* SKIPs that a sender may have unanswered, counted in their order */
 #define SESSION_SKIPS_KEPT (2 * SESSION_SKIPS_MAX) /* answers that a receiver can repeat */
 
-typedef struct SessionPending SessionPending; /* a record behind a gap */
-
-typedef struct SessionGap {
-        uint64_t first, last;
-        SessionPending *head, *tail;
-} SessionGap;
-
 typedef struct SessionAnswer {
         uint64_t first, last, from;
         uint16_t reason;
 } SessionAnswer;
+
+typedef struct SessionSkips {
+        SessionAnswer due[SESSION_SKIPS_MAX]; /* to be said */
+        unsigned n_due;
+        SessionAnswer kept[SESSION_SKIPS_KEPT]; /* said before; the oldest make room */
+        unsigned n_kept;
+} SessionSkips;
 
 typedef struct SessionIn {
         uint64_t message_max;
@@ -50,14 +51,9 @@ typedef struct SessionIn {
         size_t need;         /* what it has to reserve; 0 if nothing (more) */
         Message *discarding; /* the refused one whose parts come now */
 
-        SessionGap gaps[RECORD_ACK_RANGES_MAX];
-        unsigned n_gaps;
-        size_t gap_bytes;
+        Reorder *reorder; /* records behind a gap; or NULL */
 
-        SessionAnswer answers[SESSION_SKIPS_MAX]; /* to be said */
-        unsigned n_answers;
-        SessionAnswer kept[SESSION_SKIPS_KEPT]; /* said before */
-        unsigned n_kept;
+        SessionSkips *skips; /* NULL until the first SKIP */
 
         uint64_t told_received, told_taken, told_position;
         bool ack_due;
@@ -75,7 +71,7 @@ void session_in_renew(SessionIn *in);
 
 /* MSG or PART; @refusal: a ControlCode, or 0. Return: 0, SESSION_E_VIOLATION, -ENOMEM. */
 int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uint64_t now_usec);
-/* Return: 0, SESSION_E_VIOLATION. */
+/* Return: 0, SESSION_E_VIOLATION, -ENOMEM. */
 int session_in_skip(SessionIn *in, const Record *record, uint64_t now_usec);
 
 Message *session_in_pop(SessionIn *in, bool hold_requests);
@@ -93,3 +89,7 @@ void session_in_acknowledge(SessionIn *in, Record *ret);
 /* The application has taken everything. Half a message does not count: a peer that wants to go on
  * with it asks every few seconds. */
 bool session_in_is_idle(const SessionIn *in);
+/* Some SKIP was not answered. */
+static inline bool session_in_has_answers(const SessionIn *in) {
+        return in->skips && in->skips->n_due > 0;
+}

@@ -232,6 +232,8 @@ void session_out_done(SessionOut *out) {
         session_out_fail_queued(out, RESULT_UNKNOWN);
         while ((m = session_out_pop_finished(out)))
                 message_unref(m);
+        free(out->ranges);
+        out->ranges = NULL;
 }
 
 /* Producing */
@@ -425,6 +427,19 @@ static void note_taken(SessionOut *out, uint64_t taken) {
         }
 }
 
+/* Without memory for them, what they name may be sent once too often. */
+static void note_ranges(SessionOut *out, const Record *r) {
+        out->n_ranges = 0;
+        if (r->ack.n_ranges == 0)
+                return;
+        if (!out->ranges)
+                out->ranges = malloc(RECORD_ACK_RANGES_MAX * sizeof(*out->ranges));
+        if (!out->ranges)
+                return;
+        out->n_ranges = r->ack.n_ranges;
+        memcpy(out->ranges, r->ack.ranges, out->n_ranges * sizeof(*out->ranges));
+}
+
 int session_out_ack(SessionOut *out, const Record *r, bool strict, bool *ret_progress) {
         uint64_t received = r->ack.received, taken = r->ack.taken, limit = r->ack.limit;
         bool older = received < out->received || taken < out->taken || limit < out->limit;
@@ -443,8 +458,7 @@ int session_out_ack(SessionOut *out, const Record *r, bool strict, bool *ret_pro
         if (taken != out->taken)
                 note_taken(out, taken);
         out->limit = limit;
-        out->n_ranges = r->ack.n_ranges;
-        memcpy(out->ranges, r->ack.ranges, out->n_ranges * sizeof(out->ranges[0]));
+        note_ranges(out, r);
         *ret_progress = newer;
         return 0;
 }

@@ -35,7 +35,7 @@ typedef struct SessionOut {
         uint64_t received_position; /* at least that many bytes */
         uint64_t taken;
         uint64_t limit;
-        RecordRange ranges[RECORD_ACK_RANGES_MAX]; /* it has these, too */
+        RecordRange *ranges; /* it has these, too; room for RECORD_ACK_RANGES_MAX, or NULL */
         unsigned n_ranges;
 
         size_t waiting;        /* bytes of records that were never produced */

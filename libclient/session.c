@@ -438,8 +438,8 @@ static void put_ack(Session *s, BufWriter *w) {
 }
 
 static void put_answers(Session *s, BufWriter *w) {
-        while (s->in.n_answers > 0) {
-                const SessionAnswer *a = &s->in.answers[s->in.n_answers - 1];
+        while (session_in_has_answers(&s->in)) {
+                const SessionAnswer *a = &s->in.skips->due[s->in.skips->n_due - 1];
                 Record r = {
                         .type = RECORD_SKIPPED,
                         .seq = a->first,
@@ -448,7 +448,7 @@ static void put_answers(Session *s, BufWriter *w) {
 
                 if (!put(s, w, &r))
                         return;
-                s->in.n_answers--;
+                s->in.skips->n_due--;
         }
 }
 
@@ -524,8 +524,8 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
                 return SESSION_E_IDLE;
         }
         messages = has_message(s, now_usec);
-        if (!messages && !s->in.ack_due && !s->probe_due && s->in.n_answers == 0 &&
-            !session_out_has_skips(&s->out) && !s->close_due)
+        if (!messages && !s->in.ack_due && !s->probe_due &&
+            !session_in_has_answers(&s->in) && !session_out_has_skips(&s->out) && !s->close_due)
                 return SESSION_E_IDLE;
 
         if (!s->known)
@@ -753,7 +753,7 @@ const SessionCounters *session_counters(const Session *session) {
 }
 
 size_t session_memory(const Session *session) {
-        return session->out.memory + session->in.memory;
+        return session->out.memory + session->in.memory + reorder_memory(session->in.reorder);
 }
 
 uint64_t session_waiting_since(const Session *session) {
