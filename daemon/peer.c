@@ -179,6 +179,22 @@ Peer *peer_free(Peer *peer) {
         return NULL;
 }
 
+ControlCode peer_find(const Manager *manager, Address address, Peer **ret) {
+        RegistryEntry *entry;
+
+        switch (registry_find(&manager->registry, address, &entry)) {
+        case 0:
+                *ret = container_of(entry, Peer, entry);
+                return CODE_OK;
+        case REGISTRY_E_AMBIGUOUS:
+                return CODE_AMBIGUOUS;
+        case REGISTRY_E_WRONG_KEY:
+                return CODE_WRONG_KEY;
+        default:
+                return CODE_NOT_HERE;
+        }
+}
+
 void peer_log(Peer *peer, LogLevel level, const char *message_id, const char *reason,
               const char *format, ...) {
         Manager *manager = peer->manager;

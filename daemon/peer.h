@@ -100,6 +100,9 @@ void peer_kill(Peer *peer);
 /* For manager_end_turn(): frees it. */
 Peer *peer_free(Peer *peer);
 
+/* Who has @address. Return: CODE_OK; CODE_NOT_HERE, _AMBIGUOUS, _WRONG_KEY. */
+ControlCode peer_find(const Manager *manager, Address address, Peer **ret);
+
 /* @events of epoll. */
 void peer_on_io(Peer *peer, uint32_t events);
 /* Writes what the socket takes. */

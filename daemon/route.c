@@ -144,7 +144,7 @@ static bool route_is_kept(const Peer *from, const uint8_t *packet) {
                memcmp(route->tag, packet + AT_DST_TAG, sizeof(route->tag)) == 0;
 }
 
-static RouteVerdict judge(const Peer *from, const Peer *to) {
+RouteVerdict route_judge(const Peer *from, const Peer *to) {
         const Policy *policy = &from->manager->policy;
 
         if (policy_may_send(policy, from->user->uid, to->user->uid))
@@ -156,26 +156,18 @@ static RouteVerdict judge(const Peer *from, const Peer *to) {
 /* Finds the destination and keeps it. Return: CODE_OK; why it is not here; CODE_OVERLOAD. */
 static ControlCode route_find(Peer *from, const uint8_t *packet) {
         Manager *manager = from->manager;
-        RegistryEntry *entry;
+        ControlCode code;
         Usage *usage;
         Peer *to;
 
-        switch (registry_find(&manager->registry, packet_dst(packet), &entry)) {
-        case 0:
-                break;
-        case REGISTRY_E_AMBIGUOUS:
-                return CODE_AMBIGUOUS;
-        case REGISTRY_E_WRONG_KEY:
-                return CODE_WRONG_KEY;
-        default:
-                return CODE_NOT_HERE;
-        }
-        to = container_of(entry, Peer, entry);
+        code = peer_find(manager, packet_dst(packet), &to);
+        if (code != CODE_OK)
+                return code;
         if (usage_get(to->user, from->user->uid, &usage) < 0)
                 return CODE_OVERLOAD;
         usage_unref(from->route.usage);
         from->route = (PeerRoute){
-                .verdict = judge(from, to),
+                .verdict = route_judge(from, to),
                 .generation = manager->registry.generation,
                 .to = to,
                 .usage = usage,
@@ -268,7 +260,7 @@ static void route_from_gateway(Peer *from, const StreamFrame *frame) {
         PacketId id = packet_id(frame->data);
         uint8_t hops = frame->data[AT_HOPS];
         RegistryEntry *entry;
-        ControlCode code = CODE_NOT_HERE;
+        ControlCode code;
         Peer *to;
         Usage *usage;
 
@@ -281,16 +273,12 @@ static void route_from_gateway(Peer *from, const StreamFrame *frame) {
         } else if (hops >= HOPS_MAX) {
                 code = CODE_OVERLOAD;
         } else {
-                int r = registry_find(&manager->registry, dst, &entry);
-
-                to = r == 0 ? container_of(entry, Peer, entry) : NULL;
-                if (r == REGISTRY_E_AMBIGUOUS)
-                        code = CODE_AMBIGUOUS;
-                else if (r == REGISTRY_E_WRONG_KEY)
-                        code = CODE_WRONG_KEY;
-                else if (to && !to->off_host)
+                code = peer_find(manager, dst, &to);
+                if (code == CODE_OK && !to->off_host) {
                         code = CODE_NOT_HERE;
-                else if (to && usage_get(to->user, from->user->uid, &usage) == 0) {
+                } else if (code == CODE_OK && usage_get(to->user, from->user->uid, &usage) < 0) {
+                        code = CODE_OVERLOAD;
+                } else if (code == CODE_OK) {
                         code = deliver(to, usage, frame,
                                        PACKET_REMOTE | (frame->data[AT_HFLAGS] & PACKET_CE),
                                        (uint8_t)(hops + 1));
@@ -324,8 +312,7 @@ void route_packet(Peer *from, const StreamFrame *frame) {
                 peer_refuse(from, CODE_VIOLATION, "violation", "malformed packet header");
         } else if (kind == PACKET_CONTROL &&
                    (is_own || (is_gateway && packet_src(packet).pid == PID_BRIDGE))) {
-                frame_close_fds(frame);
-                words_handle(from, packet, frame->size);
+                words_handle(from, frame);
         } else if (is_own && kind != PACKET_CONTROL) {
                 route_from_process(from, frame, kind);
         } else if (is_gateway && kind == PACKET_SEALED) {

@@ -14,9 +14,10 @@
  *      CONTROL  to the daemon: words.h
  */
 
+#include "daemon/peer.h"
 #include "libcore/stream.h"
-
-typedef struct Peer Peer;
 
 /* Takes the frame's descriptors. @from may be dead afterwards. */
 void route_packet(Peer *from, const StreamFrame *frame);
+/* What of @from's may go to @to, by policy. */
+RouteVerdict route_judge(const Peer *from, const Peer *to);

@@ -28,27 +28,22 @@ static void reply(Peer *from, const Word *word, ControlCode code, uint32_t value
 }
 
 static void on_resolve(Peer *from, const Word *word) {
-        Registry *registry = &from->manager->registry;
         Address address = word->control.address;
         Control answer = { .verb = CONTROL_RESOLVED, .ref = word->id, .address = address };
-        RegistryEntry *entry;
+        ControlCode code;
+        Peer *found;
 
-        switch (registry_find(registry, address, &entry)) {
-        case 0:
-                answer.value = RESOLVED_LOCAL;
-                answer.address = entry->address;
-                answer.body = container_of(entry, Peer, entry)->key.bytes;
-                answer.n_body = CONTROL_KEY_SIZE;
-                break;
-        case REGISTRY_E_AMBIGUOUS:
-                answer.code = CODE_AMBIGUOUS;
-                break;
-        case REGISTRY_E_WRONG_KEY:
-                answer.code = CODE_WRONG_KEY;
-                break;
-        default:
+        code = peer_find(from->manager, address, &found);
+        if (code == CODE_NOT_HERE) {
                 gateway_resolve(from, address, &word->id, true);
                 return;
+        }
+        answer.code = (uint16_t)code;
+        if (code == CODE_OK) {
+                answer.value = RESOLVED_LOCAL;
+                answer.address = found->entry.address;
+                answer.body = found->key.bytes;
+                answer.n_body = CONTROL_KEY_SIZE;
         }
         peer_say(from, &answer);
 }
@@ -168,20 +163,21 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_ERROR] = { true, on_error },
 };
 
-void words_handle(Peer *from, const uint8_t *packet, size_t size) {
+static void handle(Peer *from, const StreamFrame *frame) {
         bool is_gateway = gateway_is(&from->manager->gateway, from);
         const Handler *handler;
         PacketHeader header;
         Word word;
         int c;
 
-        if (packet_header_decode(packet, size, &header) != 0) {
+        if (packet_header_decode(frame->data, frame->size, &header) != 0) {
                 peer_refuse(from, CODE_VIOLATION, "violation", "malformed packet header");
                 return;
         }
         word.id = header.id;
         word.dst = header.dst;
-        c = control_decode(packet + PACKET_HEADER_SIZE, size - PACKET_HEADER_SIZE, &word.control);
+        c = control_decode(frame->data + PACKET_HEADER_SIZE, frame->size - PACKET_HEADER_SIZE,
+                           &word.control);
         if (c == CONTROL_E_UNKNOWN) {
                 peer_say_error(from, CODE_UNSUPPORTED, &header.id, header.dst);
                 return;
@@ -198,4 +194,11 @@ void words_handle(Peer *from, const uint8_t *packet, size_t size) {
                 return;
         }
         handler->handle(from, &word);
+}
+
+void words_handle(Peer *from, const StreamFrame *frame) {
+        /* No word takes any. */
+        for (unsigned i = 0; i < frame->prefix.n_fds; i++)
+                (void)fd_close(frame->fds[i]);
+        handle(from, frame);
 }
