@@ -43,6 +43,13 @@ static const struct {
         [CONTROL_QUERY] = { true, 0, 0 },
         [CONTROL_ANSWER] = { true, 0, BODY_ANY },
         [CONTROL_RELOAD] = { true, 0, 0 },
+        [CONTROL_RING_OFFER] = { true, 0, 0 },
+        [CONTROL_RING_BELLS] = { true, CONTROL_RING_BELLS_SIZE, CONTROL_RING_BELLS_SIZE },
+        [CONTROL_RING_OFFERED] = { true, 0, 0 },
+        [CONTROL_RING_ANSWER] = { true, 0, 0 },
+        [CONTROL_RING_ANSWERED] = { true, 0, 0 },
+        [CONTROL_RING_END] = { true, 0, 0 },
+        [CONTROL_RING_KEEP] = { true, 0, 0 },
 };
 
 int control_decode(const uint8_t *payload, size_t n_payload, Control *ret) {

@@ -30,6 +30,7 @@
 #define CONTROL_WELCOME_SIZE 24       /* largest message 8, queue bytes 8, instance's age 8 */
 #define CONTROL_NAMED_ENTRY_SIZE 12   /* PID 8, TAG 4 */
 #define CONTROL_MONITORED_HEAD_SIZE 8 /* time 8; a packet's header and payload follow */
+#define CONTROL_RING_BELLS_SIZE 16    /* id of the packet with the offer */
 
 /* In the order of PROTOCOL.md's table, which says who sends each and what its fields mean. */
 typedef enum ControlVerb {
@@ -69,6 +70,14 @@ typedef enum ControlVerb {
         CONTROL_QUERY = 52,
         CONTROL_ANSWER = 53,
         CONTROL_RELOAD = 54,
+
+        CONTROL_RING_OFFER = 60,
+        CONTROL_RING_BELLS = 61,
+        CONTROL_RING_OFFERED = 62,
+        CONTROL_RING_ANSWER = 63,
+        CONTROL_RING_ANSWERED = 64,
+        CONTROL_RING_END = 65,
+        CONTROL_RING_KEEP = 66,
         _CONTROL_VERB_MAX,
 } ControlVerb;
 
@@ -105,7 +114,7 @@ typedef enum ControlCode {
 /* Bits of HELLO's hflags, ATTACH's aflags, WELCOME's and NOTICE's value. */
 enum {
         HELLO_OFF_HOST = 1 << 0, /* a gateway is attached */
-        HELLO_RINGS = 1 << 1,
+        HELLO_RINGS = 1 << 1,    /* the daemon makes them */
         HELLO_MONITORED = 1 << 2,
 
         ATTACH_EPHEMERAL = 1 << 0,
@@ -131,7 +140,7 @@ typedef struct Control {
         uint16_t verb;
         uint16_t code;
         uint32_t value;
-        PacketId ref;
+        PacketId ref; /* in words about a ring that has one: its id */
         Address address;
         const uint8_t *body; /* borrowed */
         size_t n_body;

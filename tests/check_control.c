@@ -60,6 +60,17 @@ START_TEST(every_field_has_its_place) {
         ck_assert_uint_eq(c.n_body, 0);
         c = decoded("control-links");
         ck_assert_uint_eq(c.value, 1 | 2 << 16);
+        c = decoded("control-ring-offered");
+        ck_assert_uint_eq(c.verb, CONTROL_RING_OFFERED);
+        ck_assert_uint_eq(c.value, 65536);
+        ck_assert_uint_eq(c.ref.bytes[15], 0x7f);
+        ck_assert(address_equal(c.address, somebody));
+        c = decoded("control-ring-bells");
+        ck_assert_uint_eq(c.verb, CONTROL_RING_BELLS);
+        ck_assert_mem_eq(c.ref.bytes, bytes + 8, PACKET_ID_SIZE);
+        ck_assert_ptr_eq(c.body, bytes + CONTROL_HEAD_SIZE);
+        ck_assert_uint_eq(c.body[0], 0x00);
+        ck_assert_uint_eq(c.body[15], 0x38);
 }
 END_TEST
 
@@ -156,6 +167,13 @@ static const struct {
         { CONTROL_QUERY, 0, 0 },
         { CONTROL_ANSWER, 0, CONTROL_BODY_MAX },
         { CONTROL_RELOAD, 0, 0 },
+        { CONTROL_RING_OFFER, 0, 0 },
+        { CONTROL_RING_BELLS, 16, 16 },
+        { CONTROL_RING_OFFERED, 0, 0 },
+        { CONTROL_RING_ANSWER, 0, 0 },
+        { CONTROL_RING_ANSWERED, 0, 0 },
+        { CONTROL_RING_END, 0, 0 },
+        { CONTROL_RING_KEEP, 0, 0 },
 };
 
 START_TEST(bodies_have_limits) {
@@ -177,7 +195,8 @@ START_TEST(bodies_have_limits) {
 END_TEST
 
 START_TEST(verb_zero_is_a_violation_and_others_are_unknown) {
-        static const uint16_t unknown[] = { 6, 9, 16, 27, 35, 43, _CONTROL_VERB_MAX, 256, 0xffff };
+        static const uint16_t unknown[] = { 6,   9,     16, 27, 35, 43, 55, 59, _CONTROL_VERB_MAX,
+                                            256, 0xffff };
         uint8_t data[CONTROL_HEAD_SIZE] = { 0 };
 
         refuses(data, sizeof(data), CONTROL_E_VIOLATION, "verb zero");
