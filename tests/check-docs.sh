@@ -189,7 +189,10 @@ while read -r code page example; do
                 sort >"$work/code"
         sed -nE 's/^\.It Ic ([A-Za-z]+)=.*/\1/p' "$page" | sort >"$work/page"
         same "$code and $page have the same keys" "$work/code" "$work/page"
-        sed -nE 's/^#?([A-Z][A-Za-z]*)=.*/\1/p' "$example" | sort -u >"$work/page"
+        # A list may be given twice in an example, and two sections may have a key of one name.
+        awk '/^\[/ { section = $0 } /^#?[A-Z][A-Za-z]*=/ { print section, $0 }' "$example" |
+                sed -E 's/^(\[[A-Za-z]*\]) #?([A-Za-z]+)=.*/\1 \2/' | sort -u | sed 's/.* //' |
+                sort >"$work/page"
         same "$code and $example have the same keys" "$work/code" "$work/page"
 done <<END
 daemon/settings.c man/p2pbusd.conf.5 daemon/p2pbusd.conf
