@@ -4,6 +4,8 @@ noinst_LTLIBRARIES += libp2pbus-daemon.la
 libp2pbus_daemon_la_SOURCES = \
 	%D%/gateway.c \
 	%D%/gateway.h \
+	%D%/introduction.c \
+	%D%/introduction.h \
 	%D%/lease.c \
 	%D%/lease.h \
 	%D%/listener.c \
@@ -26,6 +28,8 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/quota.h \
 	%D%/registry.c \
 	%D%/registry.h \
+	%D%/rings.c \
+	%D%/rings.h \
 	%D%/route.c \
 	%D%/route.h \
 	%D%/settings.c \

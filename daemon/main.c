@@ -16,6 +16,8 @@
  *      names.c     -- from a name to its providers
  *      gateway.c   -- the gateway role: questions, answers, cached leases
  *      lease.c     -- leases of this host's processes
+ *      introduction.c -- how two processes get a ring, and lose it
+ *      rings.c     -- which processes have one, and who pays for it
  *      monitor.c   -- copies for those who watch
  *      query.c     -- status and lists as text
  *      policy.c    -- who may do what: pure functions

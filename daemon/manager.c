@@ -23,6 +23,7 @@
 
 uint32_t manager_hello_flags(const Manager *manager) {
         return (manager->gateway.peer ? HELLO_OFF_HOST : 0) |
+               (manager->config.rings ? HELLO_RINGS : 0) |
                (manager->monitors.n > 0 ? HELLO_MONITORED : 0);
 }
 
@@ -148,6 +149,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         tell_space(manager);
         gateway_on_time(manager);
         lease_on_time(manager);
+        rings_on_time(manager);
         manager_end_turn(manager);
         if (manager->stop_usec > 0)
                 maybe_exit(manager);
@@ -226,6 +228,7 @@ static void apply_config(Manager *manager) {
 }
 
 bool manager_reload(Manager *manager) {
+        uint32_t flags = manager_hello_flags(manager);
         ConfError error;
         Peer *peer;
         int r = 0;
@@ -238,6 +241,9 @@ bool manager_reload(Manager *manager) {
                 apply_config(manager);
                 DL_FOREACH (manager->peers, peer)
                         peer_reevaluate(peer);
+                rings_reevaluate(manager);
+                if (flags != manager_hello_flags(manager))
+                        manager_notice(manager);
                 manager_wake_at(manager, manager->now_usec); /* time-outs may be others now */
                 log_write(&manager->log, LOG_LEVEL_INFO, NULL, "configuration read again");
         } else {

@@ -25,6 +25,7 @@
 #include "daemon/policy.h"
 #include "daemon/quota.h"
 #include "daemon/registry.h"
+#include "daemon/rings.h"
 #include "daemon/settings.h"
 #include "libcore/control.h"
 #include "libcore/log.h"
@@ -49,6 +50,9 @@ typedef struct Counters {
         uint64_t words_dropped; /* control words for a process that does not read */
         uint64_t lost_at_close; /* packets in the queue of a process that left */
         uint64_t monitor_lost;
+        uint64_t rings_made;
+        uint64_t ring_timeouts;   /* the other side did not answer */
+        uint64_t ring_violations; /* reported by the other side */
 } Counters;
 
 typedef struct ManagerOptions {
@@ -70,6 +74,7 @@ struct Manager {
         Names names;
         Gateway gateway;
         Monitors monitors;
+        Rings rings;
         Listener listener;
         Counters counters;
 

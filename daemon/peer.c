@@ -145,6 +145,7 @@ void peer_kill(Peer *peer) {
                 lease_remove(peer);
                 names_release_all(peer);
                 monitor_remove(peer);
+                rings_remove_all(peer);
                 registry_remove(&manager->registry, &peer->entry);
                 gateway_remove(peer);
         } else {
@@ -349,6 +350,25 @@ void peer_say_with_id(Peer *peer, const Control *word, const PacketId *id) {
         }
         control_packet_encode(word, (Address){ PID_DAEMON, 0 }, peer->entry.address, id, data);
         peer_touch(peer);
+}
+
+ControlCode peer_pass(Peer *peer, Usage *usage, const Control *word, const int *fds, size_t n_fds) {
+        size_t n = control_packet_size(word);
+        static const PacketId none;
+        uint8_t *data;
+        int r;
+
+        if (peer->state == PEER_DEAD || peer->output_dead)
+                return CODE_GONE;
+        if (!peer_has_room(peer, n))
+                return CODE_QUEUE_FULL;
+        r = outbox_reserve(&peer->outbox, usage, n, fds, n_fds, peer->manager->now_usec, &data);
+        if (r != 0)
+                return r == OUTBOX_E_QUOTA ? CODE_QUEUE_FULL : CODE_OVERLOAD;
+        control_packet_encode(word, (Address){ PID_DAEMON, 0 }, peer->entry.address, &none, data);
+        packet_set_n_fds(data, n_fds);
+        peer_touch(peer);
+        return CODE_OK;
 }
 
 void peer_say_error(Peer *peer, ControlCode code, const PacketId *ref, Address address) {

@@ -90,6 +90,8 @@ struct Peer {
         Waiter *waiters; /* questions to the gateway */
         Monitor *monitor;
         Waiting *waiting; /* who was refused here with QUEUE_FULL */
+        RingSide *rings;
+        uint32_t n_offers; /* of rings, not answered yet */
         uint64_t packets_in, packets_out, refused;
 };
 
@@ -123,6 +125,11 @@ void peer_say(Peer *peer, const Control *word);
 void peer_say_with_id(Peer *peer, const Control *word, const PacketId *id);
 /* The same to another address than its own: an error for who is behind the gateway. */
 void peer_say_to(Peer *peer, const Control *word, Address dst);
+/*
+ * Queues a word with descriptors, at the cost of @usage; they are the outbox's if it returns
+ * CODE_OK. Nothing is queued else: CODE_QUEUE_FULL, CODE_GONE, CODE_OVERLOAD.
+ */
+ControlCode peer_pass(Peer *peer, Usage *usage, const Control *word, const int *fds, size_t n_fds);
 void peer_say_error(Peer *peer, ControlCode code, const PacketId *ref, Address address);
 /* Says why, logs it, closes. @text: what happened; @reason: name of the counter. */
 void peer_refuse(Peer *peer, ControlCode code, const char *reason, const char *text);

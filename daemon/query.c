@@ -30,6 +30,8 @@ static void write_status(FILE *out, const Manager *manager) {
                 gateway->links_configured);
         fprintf(out, "synced\t%s\n", gateway->synced ? "yes" : "no");
         fprintf(out, "monitors\t%u\n", manager->monitors.n);
+        fprintf(out, "rings\t%u\n", rings_count(&manager->rings));
+        fprintf(out, "ring_bytes\t%" PRIu64 "\n", manager->rings.bytes);
         fprintf(out, "queued_bytes\t%" PRIu64 "\n", manager->quota.memory_used);
         fprintf(out, "packets_routed\t%" PRIu64 "\n", counters->packets_routed);
         fprintf(out, "bytes_routed\t%" PRIu64 "\n", counters->bytes_routed);
@@ -48,6 +50,9 @@ static void write_status(FILE *out, const Manager *manager) {
         fprintf(out, "words_dropped\t%" PRIu64 "\n", counters->words_dropped);
         fprintf(out, "lost_at_close\t%" PRIu64 "\n", counters->lost_at_close);
         fprintf(out, "monitor_lost\t%" PRIu64 "\n", counters->monitor_lost);
+        fprintf(out, "rings_made\t%" PRIu64 "\n", counters->rings_made);
+        fprintf(out, "ring_timeouts\t%" PRIu64 "\n", counters->ring_timeouts);
+        fprintf(out, "ring_violations\t%" PRIu64 "\n", counters->ring_violations);
 }
 
 /* Comma-separated words, or "-" if there are none. */

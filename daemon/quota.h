@@ -35,6 +35,8 @@ typedef enum QuotaSlot {
         QUOTA_REQUESTS,   /* questions that wait for the gateway */
         QUOTA_NAMES,
         QUOTA_LEASES,
+        QUOTA_RINGS,
+        QUOTA_RING_BYTES, /* of data, in the files of its processes */
         _QUOTA_SLOTS,
 } QuotaSlot;
 
@@ -63,6 +65,7 @@ typedef struct User {
         LogRate log_rate;
         uint64_t attach_tokens; /* millionths */
         uint64_t attach_refilled_usec;
+        uint32_t n_ring_violations;
         char *name; /* the account's, once somebody asked; "" if it has none */
 } User;
 

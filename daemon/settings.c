@@ -21,6 +21,8 @@ static const ConfOption options[] = {
         { "Bus", "AttachTimeout", conf_parse_time, FIELD(attach_timeout_usec), 10 * USEC_PER_MSEC, 3600 * USEC_PER_SEC },
         { "Bus", "SettleTime", conf_parse_time, FIELD(settle_usec), 0, 3600 * USEC_PER_SEC },
         { "Bus", "LeaseTime", conf_parse_time, FIELD(lease_usec), 2 * USEC_PER_SEC, 24 * 3600 * USEC_PER_SEC },
+        { "Bus", "Rings", conf_parse_bool, FIELD(rings), 0, 0 },
+        { "Bus", "RingTimeout", conf_parse_time, FIELD(ring_timeout_usec), 10 * USEC_PER_MSEC, 3600 * USEC_PER_SEC },
 
         { "Limits", "Connections", conf_parse_number, LIMIT(QUOTA_CONNECTIONS), 1, UINT32_MAX },
         { "Limits", "Unattached", conf_parse_number, LIMIT(QUOTA_UNATTACHED), 1, UINT32_MAX },
@@ -33,6 +35,8 @@ static const ConfOption options[] = {
         { "Limits", "Names", conf_parse_number, LIMIT(QUOTA_NAMES), 0, UINT32_MAX },
         { "Limits", "Requests", conf_parse_number, LIMIT(QUOTA_REQUESTS), 1, UINT32_MAX },
         { "Limits", "Leases", conf_parse_number, LIMIT(QUOTA_LEASES), 0, UINT32_MAX },
+        { "Limits", "Rings", conf_parse_number, LIMIT(QUOTA_RINGS), 0, UINT32_MAX },
+        { "Limits", "RingBytes", conf_parse_size, LIMIT(QUOTA_RING_BYTES), 0, UINT64_C(1) << 40 },
         { "Limits", "Memory", conf_parse_size, FIELD(limits.memory), MIB, UINT64_C(1) << 50 },
 };
 /* clang-format on */
@@ -43,6 +47,8 @@ void config_init(Config *config) {
                 .attach_timeout_usec = 5 * USEC_PER_SEC,
                 .settle_usec = 5 * USEC_PER_SEC,
                 .lease_usec = 3600 * USEC_PER_SEC,
+                .rings = true,
+                .ring_timeout_usec = 5 * USEC_PER_SEC,
                 .connection_queue = 4 * MIB,
                 .limits = {
                         .max = {
@@ -54,6 +60,8 @@ void config_init(Config *config) {
                                 [QUOTA_REQUESTS] = 4096,
                                 [QUOTA_NAMES] = 64,
                                 [QUOTA_LEASES] = 256,
+                                [QUOTA_RINGS] = 256,
+                                [QUOTA_RING_BYTES] = 64 * MIB,
                         },
                         .attach_rate = 50,
                         .attach_burst = 200,

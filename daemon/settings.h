@@ -11,6 +11,8 @@
  * AttachTimeout=5s       from connect to a verified ATTACH
  * SettleTime=5s          how long a daemon counts as young: what it does not know yet is SETTLING
  * LeaseTime=1h           life of leases it asks for (2s to 24h)
+ * Rings=yes              processes may have rings
+ * RingTimeout=5s         from the offer of a ring to its answer
  * [Limits]               per uid, root 8 times as much; on a user bus only ConnectionQueue,
  *                        Descriptors, Memory and what the limit of open files leaves count
  * Connections=256        attached or not
@@ -24,6 +26,8 @@
  * Names=64
  * Requests=4096          questions that wait for the gateway
  * Leases=256
+ * Rings=256              pairs of processes
+ * RingBytes=64M          in the files that its processes have made for them
  * Memory=512M            in all queues of all users
  */
 
@@ -39,6 +43,8 @@ typedef struct Config {
         uint64_t attach_timeout_usec;
         uint64_t settle_usec;
         uint64_t lease_usec;
+        bool rings;
+        uint64_t ring_timeout_usec;
         uint64_t connection_queue;
         QuotaLimits limits; /* per_user is not a matter of the file */
 } Config;

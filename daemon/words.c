@@ -4,6 +4,7 @@
 
 #include <utlist.h>
 
+#include "daemon/introduction.h"
 #include "daemon/lease.h"
 #include "daemon/peer.h"
 #include "daemon/query.h"
@@ -12,6 +13,7 @@ typedef struct Word {
         Control control;
         PacketId id; /* answers carry it as ref */
         Address dst; /* of the packet */
+        int *file;   /* the one descriptor that came with it, or -EBADF; a handler may take it */
 } Word;
 
 typedef struct Handler {
@@ -114,6 +116,31 @@ static void on_reload(Peer *from, const Word *word) {
                 reply(from, word, manager_reload(from->manager) ? CODE_OK : CODE_UNSUPPORTED, 0);
 }
 
+/* A ring that is refused costs nobody the connection. */
+static void refuse_ring(Peer *from, const Word *word, ControlCode code) {
+        if (code == CODE_OK)
+                return;
+        from->refused++;
+        from->manager->counters.refused[code]++;
+        peer_say_error(from, code, &word->id, word->control.address);
+}
+
+static void on_ring_offer(Peer *from, const Word *word) {
+        refuse_ring(from, word, introduction_offer(from, &word->control, &word->id, word->file));
+}
+
+static void on_ring_answer(Peer *from, const Word *word) {
+        refuse_ring(from, word, introduction_answer(from, &word->control, word->file));
+}
+
+static void on_ring_keep(Peer *from, const Word *word) {
+        refuse_ring(from, word, introduction_keep(from, &word->control, &word->id));
+}
+
+static void on_ring_end(Peer *from, const Word *word) {
+        introduction_end(from, &word->control);
+}
+
 /* A process may say why it goes; it goes when it closes. */
 static void on_nothing(Peer *from, const Word *word) {
         (void)from;
@@ -154,6 +181,10 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_MONITOR] = { false, on_monitor },
         [CONTROL_QUERY] = { false, on_query },
         [CONTROL_RELOAD] = { false, on_reload },
+        [CONTROL_RING_OFFER] = { false, on_ring_offer },
+        [CONTROL_RING_ANSWER] = { false, on_ring_answer },
+        [CONTROL_RING_END] = { false, on_ring_end },
+        [CONTROL_RING_KEEP] = { false, on_ring_keep },
         [CONTROL_GOODBYE] = { false, on_nothing },
         [CONTROL_RESOLVED] = { true, on_resolved },
         [CONTROL_SYNCED] = { true, on_synced },
@@ -163,7 +194,7 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_ERROR] = { true, on_error },
 };
 
-static void handle(Peer *from, const StreamFrame *frame) {
+static void handle(Peer *from, const StreamFrame *frame, int *file) {
         bool is_gateway = gateway_is(&from->manager->gateway, from);
         const Handler *handler;
         PacketHeader header;
@@ -176,6 +207,7 @@ static void handle(Peer *from, const StreamFrame *frame) {
         }
         word.id = header.id;
         word.dst = header.dst;
+        word.file = file;
         c = control_decode(frame->data + PACKET_HEADER_SIZE, frame->size - PACKET_HEADER_SIZE,
                            &word.control);
         if (c == CONTROL_E_UNKNOWN) {
@@ -197,8 +229,13 @@ static void handle(Peer *from, const StreamFrame *frame) {
 }
 
 void words_handle(Peer *from, const StreamFrame *frame) {
-        /* No word takes any. */
-        for (unsigned i = 0; i < frame->prefix.n_fds; i++)
-                (void)fd_close(frame->fds[i]);
-        handle(from, frame);
+        _cleanup_(fd_closep) int file = -EBADF;
+
+        /* Some words take one, none takes more. */
+        if (frame->prefix.n_fds == 1)
+                file = frame->fds[0];
+        else
+                for (unsigned i = 0; i < frame->prefix.n_fds; i++)
+                        (void)fd_close(frame->fds[i]);
+        handle(from, frame, &file);
 }

@@ -106,6 +106,11 @@ static inline void packet_set_hop_fields(uint8_t *packet, uint8_t hflags, uint8_
         packet[7] = hops;
 }
 
+/* For whoever queues a packet with descriptors. */
+static inline void packet_set_n_fds(uint8_t *packet, size_t n_fds) {
+        packet[5] = (uint8_t)n_fds;
+}
+
 /* Wall-clock time of sending, in microseconds, as the sender saw it. */
 uint64_t packet_id_sent_at(const PacketId *id);
 PacketId packet_id_make(uint64_t sent_at_usec, uint64_t unique);

@@ -962,7 +962,7 @@ START_TEST(leases_are_asked_for_handed_over_and_kept_for_the_next_gateway) {
 
         /* One that comes later; then it goes. */
         client_open(&late, &d, ATTACH_OFF_HOST | ATTACH_EPHEMERAL);
-        ck_assert_uint_eq(load_le32(late.hello + 20), HELLO_OFF_HOST);
+        ck_assert_uint_eq(load_le32(late.hello + 20), HELLO_OFF_HOST | HELLO_RINGS);
         answer_lease_request(&late, lease);
         ck_assert_mem_eq(expect_word(&g, CONTROL_LEASE)->body, lease, sizeof(lease));
         client_close(&late);
@@ -1342,7 +1342,7 @@ START_TEST(a_monitor_sees_packets_and_everybody_knows) {
         client_open(&m, &d, 0);
         client_say(&m, &(Control){ .verb = CONTROL_MONITOR, .value = MONITOR_FULL });
         ck_assert_uint_eq(expect_word(&m, CONTROL_OK)->value, MONITOR_FULL);
-        ck_assert_uint_eq(expect_word(&x, CONTROL_NOTICE)->value, HELLO_MONITORED);
+        ck_assert_uint_eq(expect_word(&x, CONTROL_NOTICE)->value, HELLO_MONITORED | HELLO_RINGS);
         client_send(&x, y.address, PACKET_RECORDS, "seen", 4);
         got = expect_payload(&y, PACKET_RECORDS, "seen", 4);
         word = expect_word(&m, CONTROL_MONITORED);
@@ -1365,7 +1365,7 @@ START_TEST(a_monitor_sees_packets_and_everybody_knows) {
 
         client_say(&m, &(Control){ .verb = CONTROL_MONITOR });
         expect_word(&m, CONTROL_OK);
-        ck_assert_uint_eq(expect_word(&x, CONTROL_NOTICE)->value, 0);
+        ck_assert_uint_eq(expect_word(&x, CONTROL_NOTICE)->value, HELLO_RINGS);
         client_close(&m);
         stop();
 }

@@ -81,7 +81,7 @@ TESTS += $(shell_tests)
 # what it finds fails the test whose process it was, or, in a process started by a test, the
 # target. The list is of tests that start a daemon: the sanitizers see the others, many times
 # faster.
-valgrind_tests = %D%/check_daemon
+valgrind_tests = %D%/check_daemon %D%/check_introduction
 valgrind_log = $(abs_builddir)/valgrind
 EXTRA_DIST += %D%/valgrind.supp
 valgrind: all $(check_needed)
