@@ -3,7 +3,13 @@
 EXTRA_PROGRAMS = bench/measure bench/router
 
 bench_measure_SOURCES = \
+	%D%/accounts.c \
+	%D%/connection.c \
+	%D%/connection.h \
+	%D%/many.c \
 	%D%/measure.c \
+	%D%/measure.h \
+	%D%/pair.c \
 	%D%/router.h \
 	%D%/system-dbus.c \
 	%D%/system-p2pbus.c \

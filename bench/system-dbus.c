@@ -18,12 +18,14 @@ struct Endpoint {
         sd_bus *bus;
 };
 
-static int dbus_open(Endpoint **ret, const char *path, char address[static SYSTEM_ADDRESS_SIZE]) {
+static int dbus_open(Endpoint **ret, const char *path, unsigned number,
+                     char address[static SYSTEM_ADDRESS_SIZE]) {
         Endpoint *e = calloc(1, sizeof(*e));
         char where[256];
         const char *name;
         int r;
 
+        (void)number;
         if (!e)
                 return err_origin(-ENOMEM);
         snprintf(where, sizeof(where), "unix:path=%s", path);

@@ -16,7 +16,8 @@ struct Endpoint {
         p2pbus *bus;
 };
 
-static int bus_open(Endpoint **ret, const char *path, char address[static SYSTEM_ADDRESS_SIZE]) {
+static int bus_open(Endpoint **ret, const char *path, unsigned number,
+                    char address[static SYSTEM_ADDRESS_SIZE]) {
         p2pbus_options options = {
                 .struct_size = sizeof(options),
                 .socket_path = path,
@@ -26,6 +27,7 @@ static int bus_open(Endpoint **ret, const char *path, char address[static SYSTEM
         Endpoint *e = calloc(1, sizeof(*e));
         int r;
 
+        (void)number;
         if (!e)
                 return err_origin(-ENOMEM);
         r = p2pbus_open(&e->bus, &options);

@@ -20,8 +20,12 @@ typedef struct Endpoint Endpoint;
 typedef struct System {
         const char *name;
 
-        /* Connects to the broker at @path. @address receives what others send to. */
-        int (*open)(Endpoint **ret, const char *path, char address[static SYSTEM_ADDRESS_SIZE]);
+        /*
+         * Connects to the broker at @path. No other endpoint of this measurement has @number; they
+         * begin at 0. @address receives what others send to.
+         */
+        int (*open)(Endpoint **ret, const char *path, unsigned number,
+                    char address[static SYSTEM_ADDRESS_SIZE]);
         void (*close)(Endpoint *endpoint);
 
         /* Sends one message; blocks while the system has no room for it. */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Plan: what is measured, and what all measurements need
+ *
+ * Each measurement takes a plan and prints one JSON line. A bench has nobody to report an error to
+ * but its reader: whatever fails ends the process with a line on stderr.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bench/system.h"
+
+#define BROKERS_MAX 8
+
+typedef struct Plan {
+        const System *system;
+        const char *path; /* where the broker listens */
+        const char *far;  /* the other side attaches there instead, or NULL */
+        size_t size;      /* bytes of a message */
+        unsigned count;   /* messages; 0: the measurement's own number */
+        unsigned clients;
+        double seconds;
+        bool one_cpu;
+        pid_t brokers[BROKERS_MAX]; /* whose CPU time and memory counts */
+        unsigned n_brokers;
+} Plan;
+
+/* pair.c: two processes. */
+void measure_roundtrip(const Plan *plan);
+void measure_oneway(const Plan *plan);
+/* many.c: many endpoints in a few processes. */
+void measure_idle(const Plan *plan);
+void measure_burst(const Plan *plan);
+
+/* "measure: @what: what -@r means", and the end of this process. */
+void die(const char *what, int r) __attribute__((noreturn));
+void must(const char *what, int r);
+/* Zeroed. */
+void *must_alloc(size_t n);
+
+/* Whole or not at all: what crosses a pipe here is far below PIPE_BUF. */
+void pipe_put(int fd, const void *data, size_t n);
+void pipe_get(int fd, void *data, size_t n);
+
+/* CPU time so far: of the brokers, and as getrusage(@who) has it. */
+double broker_cpu_usec(const Plan *plan);
+double usage_usec(int who);
+/* KiB that the brokers hold, by proportional set size. */
+uint64_t broker_memory_kib(const Plan *plan);
+
+/* The begin of the JSON line, without a comma at its end. */
+void print_head(const Plan *plan, const char *bench);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Two processes: one message in flight at a time, or as many as the system lets through. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/measure.h"
+#include "libcore/util.h"
+
+#define WARM_UP_USEC 100000
+#define LAST 1 /* first byte of the last message of a stream */
+
+static int compare(const void *a, const void *b) {
+        uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+        return x < y ? -1 : x > y;
+}
+
+typedef struct Pair {
+        const Plan *plan;
+        Endpoint *endpoint;
+        char self[SYSTEM_ADDRESS_SIZE];
+        char other[SYSTEM_ADDRESS_SIZE];
+        pid_t child;
+        bool is_child;
+} Pair;
+
+/* Forks; parent and child each open an endpoint and learn the other's address. */
+static Pair pair_start(const Plan *plan) {
+        int up[2], down[2];
+        Pair p = { .plan = plan };
+
+        if (pipe2(up, O_CLOEXEC) < 0 || pipe2(down, O_CLOEXEC) < 0)
+                die("pipe", -errno);
+        p.child = fork();
+        if (p.child < 0)
+                die("fork", -errno);
+        p.is_child = p.child == 0;
+        must("open",
+             plan->system->open(&p.endpoint, p.is_child && plan->far ? plan->far : plan->path,
+                                p.is_child ? 1 : 0, p.self));
+        pipe_put(p.is_child ? up[1] : down[1], p.self, sizeof(p.self));
+        pipe_get(p.is_child ? down[0] : up[0], p.other, sizeof(p.other));
+        return p;
+}
+
+static void pair_end(Pair *p) {
+        int status;
+
+        if (p->is_child) {
+                p->plan->system->close(p->endpoint);
+                exit(0);
+        }
+        if (waitpid(p->child, &status, 0) < 0 || status != 0)
+                die("the other side failed", -ECHILD);
+        p->plan->system->close(p->endpoint);
+}
+
+static void pair_send(Pair *p, uint8_t *data, size_t n) {
+        must("send", p->plan->system->send(p->endpoint, p->other, data, n));
+}
+
+static void pair_flush(Pair *p) {
+        must("flush", p->plan->system->flush(p->endpoint));
+}
+
+static size_t pair_receive(Pair *p, uint8_t *data) {
+        size_t n;
+
+        must("receive", p->plan->system->receive(p->endpoint, data, p->plan->size + 16, &n));
+        return n;
+}
+
+static double in_usec(uint32_t nsec) {
+        return nsec / 1e3;
+}
+
+void measure_roundtrip(const Plan *plan) {
+        uint8_t *data = must_alloc(plan->size + 16);
+        size_t n_max = 10 * 1000 * 1000, n = 0;
+        uint32_t *nsec = must_alloc(n_max * sizeof(*nsec));
+        uint64_t begin, end;
+        double cpu, broker;
+        Pair p = pair_start(plan);
+
+        if (p.is_child) {
+                for (;;) {
+                        size_t size = pair_receive(&p, data);
+
+                        if (data[0] == LAST)
+                                break;
+                        pair_send(&p, data, size);
+                        pair_flush(&p);
+                }
+                pair_end(&p);
+        }
+
+        begin = now_usec(CLOCK_MONOTONIC) + WARM_UP_USEC;
+        while (plan->count == 0 && now_usec(CLOCK_MONOTONIC) < begin) {
+                pair_send(&p, data, plan->size);
+                (void)pair_receive(&p, data);
+        }
+        broker = broker_cpu_usec(plan);
+        cpu = usage_usec(RUSAGE_SELF);
+        begin = now_usec(CLOCK_MONOTONIC);
+        end = begin + (uint64_t)(plan->seconds * 1e6);
+        while (n < (plan->count ? MIN(plan->count, n_max) : n_max)) {
+                struct timespec a, b;
+
+                (void)clock_gettime(CLOCK_MONOTONIC, &a);
+                pair_send(&p, data, plan->size);
+                if (pair_receive(&p, data) != plan->size)
+                        die("a reply of another size", -EBADMSG);
+                (void)clock_gettime(CLOCK_MONOTONIC, &b);
+                nsec[n++] = (uint32_t)((b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec);
+                if (plan->count == 0 &&
+                    (uint64_t)b.tv_sec * USEC_PER_SEC + (uint64_t)b.tv_nsec / 1000 >= end)
+                        break;
+        }
+        cpu = usage_usec(RUSAGE_SELF) - cpu;
+        broker = broker_cpu_usec(plan) - broker;
+        data[0] = LAST;
+        pair_send(&p, data, 1);
+        pair_flush(&p);
+        pair_end(&p);
+
+        qsort(nsec, n, sizeof(*nsec), compare);
+        print_head(plan, "roundtrip");
+        printf(",\"n\":%zu,\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"client_cpu_us\":%.2f,"
+               "\"broker_cpu_us\":%.2f}\n",
+               n, in_usec(nsec[n / 2]), in_usec(nsec[n * 99 / 100]), in_usec(nsec[n * 999 / 1000]),
+               cpu / (double)n, broker / (double)n);
+        free(nsec);
+        free(data);
+}
+
+void measure_oneway(const Plan *plan) {
+        uint8_t *data = must_alloc(plan->size + 16);
+        size_t step = MAX(MIN(4096, plan->system->flight_max / MAX(plan->size, (size_t)1)) / 2,
+                          (size_t)1);
+        unsigned count = plan->count ? plan->count : 200000, in_flight = 0;
+        double usec, cpu, broker;
+        uint64_t begin;
+        Pair p = pair_start(plan);
+
+        if (p.is_child) {
+                unsigned n = 0;
+
+                while (n < count) {
+                        if (pair_receive(&p, data) != plan->size)
+                                die("a message of another size", -EBADMSG);
+                        n++;
+                        if (plan->system->flight_max > 0 && n % step == 0) {
+                                pair_send(&p, data, 1);
+                                pair_flush(&p);
+                        }
+                }
+                data[0] = LAST;
+                pair_send(&p, data, 1);
+                pair_flush(&p);
+                /* Stay until the sender has it: its end is ours. */
+                (void)pair_receive(&p, data);
+                pair_end(&p);
+        }
+
+        broker = broker_cpu_usec(plan);
+        cpu = usage_usec(RUSAGE_SELF);
+        begin = now_usec(CLOCK_MONOTONIC);
+        for (unsigned i = 0; i < count; i++) {
+                pair_send(&p, data, plan->size);
+                if (plan->system->flight_max > 0 && ++in_flight >= 2 * step) {
+                        (void)pair_receive(&p, data);
+                        in_flight -= (unsigned)step;
+                        data[0] = 0;
+                }
+        }
+        pair_flush(&p);
+        do
+                (void)pair_receive(&p, data);
+        while (data[0] != LAST);
+        usec = (double)(now_usec(CLOCK_MONOTONIC) - begin);
+        cpu = usage_usec(RUSAGE_SELF) - cpu;
+        broker = broker_cpu_usec(plan) - broker;
+        pair_send(&p, data, 1);
+        pair_flush(&p);
+        pair_end(&p);
+
+        print_head(plan, "oneway");
+        printf(",\"n\":%u,\"msgs_per_s\":%.0f,\"mb_per_s\":%.1f,\"sender_cpu_us\":%.3f,"
+               "\"receiver_cpu_us\":%.3f,\"broker_cpu_us\":%.3f}\n",
+               count, count / usec * 1e6, (double)count * (double)plan->size / usec, cpu / count,
+               usage_usec(RUSAGE_CHILDREN) / count, broker / count);
+        free(data);
+}
