@@ -12,10 +12,14 @@ bench_measure_SOURCES = \
 	%D%/pair.c \
 	%D%/router.h \
 	%D%/system-dbus.c \
+	%D%/system-nats.c \
 	%D%/system-p2pbus.c \
+	%D%/system-redis.c \
 	%D%/system-router.c \
 	%D%/system.c \
 	%D%/system.h \
+	%D%/websocket.c \
+	%D%/websocket.h \
 	$(NULL)
 bench_measure_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 bench_measure_LDADD = libp2pbus.la $(SYSTEMD_LIBS)

@@ -46,6 +46,9 @@ typedef struct System {
 extern const System system_p2pbus;
 extern const System system_router;
 extern const System system_dbus;
+extern const System system_nats;
+extern const System system_redis;
+extern const System system_nats_ws;
 
 /* By name; NULL if there is none. */
 const System *system_find(const char *name);
