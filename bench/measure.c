@@ -7,6 +7,7 @@
  *      measure oneway    SYSTEM PATH [options]   the clock stops when the last one has come
  *      measure idle      SYSTEM PATH [options]   attach many, then do nothing: rate and memory
  *      measure burst     SYSTEM PATH [options]   many processes send to random others at once
+ *      measure allow     N                       Allow= lines for a relay that is measured
  *
  *      --size N          bytes of a message (64)
  *      --count N         messages (oneway, burst); round trips, without a warm-up
@@ -128,6 +129,10 @@ int main(int argc, char **argv) {
         Plan plan = { .size = 64, .clients = 1000, .seconds = 0.4 };
         const Bench *bench;
 
+        if (argc == 3 && strcmp(argv[1], "allow") == 0) {
+                system_relay_print_allow((unsigned)strtoul(argv[2], NULL, 10));
+                return 0;
+        }
         if (parse_argv(&plan, &bench, argc, argv) < 0)
                 return 2;
         raise_limits();

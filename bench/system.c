@@ -7,8 +7,10 @@
 #include "libcore/util.h"
 
 const System *system_find(const char *name) {
-        static const System *const all[] = { &system_p2pbus, &system_router, &system_dbus,
-                                             &system_nats,   &system_redis,  &system_nats_ws };
+        static const System *const all[] = {
+                &system_p2pbus, &system_router, &system_dbus, &system_nats,
+                &system_redis,  &system_relay,  &system_lws,  &system_nats_ws,
+        };
 
         for (size_t i = 0; i < ELEMENTSOF(all); i++)
                 if (strcmp(all[i]->name, name) == 0)

@@ -48,7 +48,13 @@ extern const System system_router;
 extern const System system_dbus;
 extern const System system_nats;
 extern const System system_redis;
+/* Relays. */
+extern const System system_relay;
+extern const System system_lws;
 extern const System system_nats_ws;
 
 /* By name; NULL if there is none. */
 const System *system_find(const char *name);
+
+/* "Allow=FULL" lines, for the configuration of a relay that is to admit endpoints 0 to @n - 1. */
+void system_relay_print_allow(unsigned n);
