@@ -1,4 +1,7 @@
 # Benches: run by hand or by `make bench`, never a test.
+#
+# What is measured is bench/measure.c's business, which systems beside each other a script's: one
+# for each target here. Comparisons take ROUNDS, as in `make bench-daemon ROUNDS=2`.
 
 EXTRA_PROGRAMS = bench/measure bench/router bench/forwarder
 
@@ -32,9 +35,24 @@ bench_forwarder_SOURCES = %D%/forwarder.c %D%/router.h
 bench_forwarder_CFLAGS = $(AM_CFLAGS) $(LWS_CFLAGS)
 bench_forwarder_LDADD = $(LWS_LIBS)
 
-EXTRA_DIST += %D%/RESULTS.md %D%/run %D%/table.awk
-CLEANFILES += bench/measure bench/router bench/forwarder
+bench_programs = bench/measure bench/router bench/forwarder
+CLEANFILES += $(bench_programs)
 
-.PHONY: bench
-bench: all bench/measure bench/router bench/forwarder
-	$(AM_V_at)top_builddir='$(abs_top_builddir)' $(srcdir)/%D%/run
+EXTRA_DIST += \
+	%D%/RESULTS.md \
+	%D%/lib.sh \
+	%D%/run-daemon \
+	%D%/run-relay \
+	%D%/table.awk \
+	$(NULL)
+
+# bench-NAME runs bench/run-NAME. What `make bench` runs, one after the other, is this list; a
+# further comparison, of rings for one, is a word here and below, and a script.
+bench_all = bench-daemon bench-relay
+
+.PHONY: bench bench-daemon bench-relay
+bench: all $(bench_programs)
+	$(AM_V_at)for t in $(bench_all); do $(MAKE) $(AM_MAKEFLAGS) $$t || exit; done
+bench-daemon bench-relay: all $(bench_programs)
+	$(AM_V_at)t='$@'; top_builddir='$(abs_top_builddir)' ROUNDS='$(ROUNDS)' \
+	  $(srcdir)/%D%/run-$${t#bench-}

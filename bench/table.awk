@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Medians of JSON lines of bench/measure, as a Markdown table, a column for each system, and the
-# ratio to p2pbus: awk -f table.awk results.jsonl
+# ratio to p2pbus: awk -f table.awk daemon.jsonl
 
 function field(name,    m) {
 	if (match($0, "\"" name "\":(\"[^\"]*\"|[^,}]*)") == 0)
