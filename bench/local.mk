@@ -42,6 +42,7 @@ EXTRA_DIST += \
 	%D%/RESULTS.md \
 	%D%/lib.sh \
 	%D%/run-daemon \
+	%D%/run-instructions \
 	%D%/run-relay \
 	%D%/table.awk \
 	$(NULL)
@@ -50,9 +51,9 @@ EXTRA_DIST += \
 # further comparison, of rings for one, is a word here and below, and a script.
 bench_all = bench-daemon bench-relay
 
-.PHONY: bench bench-daemon bench-relay
+.PHONY: bench bench-daemon bench-instructions bench-relay
 bench: all $(bench_programs)
 	$(AM_V_at)for t in $(bench_all); do $(MAKE) $(AM_MAKEFLAGS) $$t || exit; done
-bench-daemon bench-relay: all $(bench_programs)
+bench-daemon bench-instructions bench-relay: all $(bench_programs)
 	$(AM_V_at)t='$@'; top_builddir='$(abs_top_builddir)' ROUNDS='$(ROUNDS)' \
 	  $(srcdir)/%D%/run-$${t#bench-}
