@@ -14,6 +14,11 @@ libp2pbus_core_la_SOURCES = \
 	%D%/pid.h \
 	%D%/record.c \
 	%D%/record.h \
+	%D%/ring-abi.h \
+	%D%/ring-file.c \
+	%D%/ring-file.h \
+	%D%/ring.c \
+	%D%/ring.h \
 	%D%/stream.c \
 	%D%/stream.h \
 	%D%/stream-socket.c \

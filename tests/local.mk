@@ -124,6 +124,7 @@ unit_tests += %D%/check_pid
 
 include tests/bridge.mk
 include tests/relay.mk
+include tests/ring.mk
 include tests/daemon.mk
 include tests/secure.mk
 include tests/client.mk

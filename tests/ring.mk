@@ -1,0 +1,22 @@
+# Tests of rings: libcore/ring.c, libcore/ring-file.c.
+
+unit_tests += %D%/check_ring
+%C%_check_ring_SOURCES = %D%/check_ring.c %D%/ring-pair.c %D%/ring-pair.h
+%C%_check_ring_CFLAGS = $(unit_cflags)
+%C%_check_ring_LDADD = $(unit_libs) libp2pbus-wire.la libp2pbus-core.la
+
+unit_tests += %D%/check_ring_file
+%C%_check_ring_file_SOURCES = %D%/check_ring_file.c %D%/ring-pair.c %D%/ring-pair.h
+%C%_check_ring_file_CFLAGS = $(unit_cflags)
+%C%_check_ring_file_LDADD = $(unit_libs) libp2pbus-core.la
+
+unit_tests += %D%/check_ring_lies
+%C%_check_ring_lies_SOURCES = %D%/check_ring_lies.c %D%/ring-pair.c %D%/ring-pair.h
+%C%_check_ring_lies_CFLAGS = $(unit_cflags)
+%C%_check_ring_lies_LDADD = $(unit_libs) libp2pbus-core.la
+
+unit_tests += %D%/check_ring_race
+%C%_check_ring_race_SOURCES = %D%/check_ring_race.c %D%/ring-pair.c %D%/ring-pair.h
+%C%_check_ring_race_CFLAGS = $(unit_cflags) -pthread
+%C%_check_ring_race_LDADD = $(unit_libs) libp2pbus-core.la
+%C%_check_ring_race_LDFLAGS = $(AM_LDFLAGS) -pthread
