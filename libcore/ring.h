@@ -22,7 +22,7 @@
  * Sleeping. Who has nothing to do says in its own file at which position of the other it wants to
  * be woken (`wake_at`), and looks once more; who has published looks whether it passed such a
  * position. Each does a store, a full fence and a load, so at least one of them sees the other: no
- * wake-up is lost. A bell may come for nothing:
+ * wake-up is lost (tests/ring-model.c tries every order of the steps). A bell may come for nothing:
  * when both saw each other, or when the sleeper was woken by something else. It is passed at most
  * once for each time somebody went to sleep.
  *

@@ -20,3 +20,7 @@ unit_tests += %D%/check_ring_race
 %C%_check_ring_race_CFLAGS = $(unit_cflags) -pthread
 %C%_check_ring_race_LDADD = $(unit_libs) libp2pbus-core.la
 %C%_check_ring_race_LDFLAGS = $(AM_LDFLAGS) -pthread
+
+unit_tests += %D%/ring-model
+%C%_ring_model_CFLAGS = $(unit_cflags)
+%C%_ring_model_LDADD = $(unit_libs)
