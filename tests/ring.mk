@@ -24,3 +24,6 @@ unit_tests += %D%/check_ring_race
 unit_tests += %D%/ring-model
 %C%_ring_model_CFLAGS = $(unit_cflags)
 %C%_ring_model_LDADD = $(unit_libs)
+
+fuzz_tests += %D%/fuzz/fuzz_ring
+%C%_fuzz_fuzz_ring_LDADD = $(fuzz_libs) libp2pbus-core.la
