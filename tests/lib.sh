@@ -6,6 +6,7 @@
 #     start_bus                   a user bus of the test's own; tools find it by $P2PBUS_SOCKET
 #     start NAME COMMAND...       in the background; $pid_NAME, $work/NAME.out, $work/NAME.err
 #     wait_line FILE PATTERN      until FILE has a line that matches; fails after 30 s
+#     wait_there DEST             until it is attached; who is sent to before is "not here" at once
 #     start_recv NAME [OPTION]... p2pbus-recv that listens; $full_NAME and $dest_NAME (its PID) too
 #     end NAME; stop NAME         waits for it; or ends it by SIGTERM first. $status
 #     run COMMAND...              in the foreground; $status, $work/out, $work/err
@@ -54,8 +55,6 @@ start() {
         started="$started $!"
 }
 
-# The file may be made by a process that is just starting.
-# wait_there DEST: until it is attached; who was sent to before that is "not here" at once
 wait_there() {
         n_left=2000
         until p2pbusctl resolve "$1" >/dev/null 2>&1 || [ "$n_left" = 0 ]; do
@@ -63,6 +62,7 @@ wait_there() {
         done
 }
 
+# The file may be made by a process that is just starting.
 wait_line() {
         [ -e "$1" ] || : >>"$1"
         timeout "$deadline" tail -n +1 -f "$1" 2>/dev/null | grep -q -m 1 -e "$2" && return 0
