@@ -86,6 +86,7 @@ is 'a message before the restart' 0 "$status"
 kill -KILL "$pid_bus_a"
 wait "$pid_bus_a" || true
 start bus_a p2pbusd --user --socket "$P2PBUS_SOCKET" --state-dir "$work/a/state"
+wait_line "$work/bus_a.err" '^Listening on '
 run p2pbus-send "$dest_far" after
 is 'a message after it' 0 "$status"
 end far
@@ -114,7 +115,7 @@ check 'a relay that is no longer there is left' wait_line "$work/relay.err" 'lin
 # Nobody to ask: a sender waits for as long as it said.
 stop bridge_a
 is 'a bridge ends with 0' 0 "$status"
-check 'and says that it stops' grep -q STOPPING=1 "$work/notify.out"
+check 'and says that it stops' wait_line "$work/notify.out" STOPPING=1
 at a
 start bridge_a p2pbus-bridge --config "$conf" --key "$work/a/bridge.key" \
         --relay "ws://127.0.0.1:1#$full"
