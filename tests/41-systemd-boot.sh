@@ -21,15 +21,23 @@ root=$work/root
 mkdir "$work/upper" "$work/work" "$root"
 container=
 listener=
+leader=
+groups=
 cleanup() {
 	status=$?
-	[ -z "$container" ] || kill -KILL "$container" 2>/dev/null || true
+	trap '' INT TERM
+	# timeout cannot be killed without leaving the container behind; with its first process it ends.
+	[ -z "$leader" ] || kill -KILL "$leader" 2>/dev/null || true
+	[ -z "$container" ] || kill "$container" 2>/dev/null || true
 	[ -z "$listener" ] || kill "$listener" 2>/dev/null || true
 	wait 2>/dev/null || true
 	umount "$root" 2>/dev/null || true
-	rm -rf "$work" /run/systemd/nspawn
-	find /sys/fs/cgroup -depth -type d \( -path '*/payload*' -o -path '*/supervisor*' \) \
-		-exec rmdir {} + 2>/dev/null || true
+	rm -rf --one-file-system "$work" "/run/systemd/nspawn/propagate/p2pbus-test-$$"
+	rmdir /run/systemd/nspawn/* /run/systemd/nspawn 2>/dev/null || true
+	for group in $groups; do
+		echo 0 >"${group%/*}/cgroup.procs"
+		find "$group" -depth -type d -exec rmdir {} + || true
+	done
 	exit $status
 }
 trap cleanup EXIT
@@ -49,6 +57,20 @@ chroot "$root" ldconfig
 mkdir -p "$root/etc/systemd/system/p2pbusd.service.d"
 printf '[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n' >"$root/etc/systemd/system/p2pbusd.service.d/test.conf"
 
+# Its control groups it makes in ours and leaves there: a group that is this test's alone, where
+# systemd has one.
+while IFS=: read -r _ name path; do
+	case $name in
+	'') top=/sys/fs/cgroup/unified && [ -d "$top" ] || top=/sys/fs/cgroup ;;
+	name=systemd) top=/sys/fs/cgroup/systemd ;;
+	*) continue ;;
+	esac
+	group=$top${path%/}/p2pbus-test-$$
+	mkdir "$group" 2>/dev/null || continue
+	groups="$groups $group"
+	echo 0 >"$group/cgroup.procs"
+done </proc/self/cgroup
+
 # systemd-nspawn says over the notification socket who its PID 1 is and when it has booted.
 mkfifo "$work/notified"
 "$top_builddir/tests/notified" "$work/notify" >"$work/notified" &
@@ -61,7 +83,6 @@ NOTIFY_SOCKET=$work/notify SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 1 120 s
 container=$!
 # A container that never comes up (in a chroot, say) ends what is waited for below.
 (exec 3<&-; tail -f --pid="$container" -s 0.1 /dev/null; kill "$listener" 2>/dev/null) &
-leader=
 while read -r line <&3; do
 	case $line in
 	X_NSPAWN_LEADER_PID=*) leader=${line#*=} ;;
@@ -156,16 +177,24 @@ inside systemctl stop p2pbus-bridge.service p2pbus-relay.service && r=0 || r=1
 ok "$r" "both stop"
 
 # A user's own bus, under the user's own manager.
-inside useradd -m -u 4711 tester
-inside systemctl start user@4711.service && r=0 || r=1
-ok "$r" "a user manager runs"
-as_user() { inside setpriv --reuid 4711 --regid 4711 --clear-groups env HOME=/home/tester XDG_RUNTIME_DIR=/run/user/4711 "$@"; }
-as_user systemctl --user enable --now p2pbusd.socket 2>/dev/null && r=0 || r=1
-ok "$r" "systemctl --user enable --now p2pbusd.socket"
-is "$(inside stat -c '%a %U' /run/user/4711/p2pbus /run/user/4711/p2pbus/bus | tr '\n' ' ')" '700 tester 600 tester ' \
-	"the user's socket is the user's alone"
-as_user p2pbusctl status >"$work/status" && r=0 || r=1
-ok "$r" "the user's daemon answers from its sandbox"
+user_bus() {
+	inside useradd -m -u 4711 tester
+	inside systemctl start user@4711.service && r=0 || r=1
+	ok "$r" "a user manager runs"
+	as_user() { inside setpriv --reuid 4711 --regid 4711 --clear-groups env HOME=/home/tester XDG_RUNTIME_DIR=/run/user/4711 "$@"; }
+	as_user systemctl --user enable --now p2pbusd.socket 2>/dev/null && r=0 || r=1
+	ok "$r" "systemctl --user enable --now p2pbusd.socket"
+	is "$(inside stat -c '%a %U' /run/user/4711/p2pbus /run/user/4711/p2pbus/bus | tr '\n' ' ')" '700 tester 600 tester ' \
+		"the user's socket is the user's alone"
+	as_user p2pbusctl status >"$work/status" && r=0 || r=1
+	ok "$r" "the user's daemon answers from its sandbox"
+}
+if ls "$root"/lib/*/security/pam_systemd.so >/dev/null 2>&1; then
+	user_bus
+else
+	n=$((n + 1))
+	echo "ok $n - a user's own bus # SKIP needs libpam-systemd"
+fi
 
 inside systemctl reload p2pbusd.service && r=0 || r=1
 ok "$r" "systemctl reload works"
@@ -176,5 +205,6 @@ exec 4<&-
 kill -s RTMIN+4 "$leader"
 wait $container && r=0 || r=1
 container=
+leader=
 ok "$r" "power off"
 echo "1..$n"
