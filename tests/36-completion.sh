@@ -6,7 +6,7 @@
 . "${top_srcdir:-.}/tests/lib.sh"
 
 if ! command -v bash >/dev/null; then
-        echo '1..0 # SKIP completion: needs bash'
+        echo '1..0 # SKIP needs bash'
         exit 0
 fi
 

@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 if ! command -v systemd-analyze >/dev/null; then
-	echo '1..0 # SKIP units: needs systemd-analyze'
+	echo '1..0 # SKIP needs systemd-analyze'
 	exit 0
 fi
 

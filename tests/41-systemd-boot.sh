@@ -8,7 +8,7 @@ set -eu
 : "${top_srcdir:?}" "${top_builddir:?}"
 
 skip() {
-	echo "1..0 # SKIP systemd-boot: needs $1"
+	echo "1..0 # SKIP needs $1"
 	exit 0
 }
 [ "$(id -u)" = 0 ] || skip root
