@@ -24,9 +24,6 @@
  *      transport-ws.c   that, over WebSockets
  */
 
-#include <ctype.h>
-#include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <systemd/sd-journal.h>
 
@@ -35,22 +32,19 @@
 #include "bridge/routes.h"
 #include "bridge/settings.h"
 #include "bridge/uplink.h"
-#include "config.h"
 #include "libclient/connection.h"
-#include "libcore/log.h"
+#include "libcore/program.h"
 #include "libcore/util.h"
-#include "libsecure/identity.h"
+#include "libsecure/own-key.h"
 
 #define PROGRAM "p2pbus-bridge"
-#define USAGE 2
+#define USAGE PROGRAM_STATUS_USAGE
 
 static char arg_socket[CONNECTION_PATH_SIZE];
 static const char *arg_relays[ROUTES_LINKS_MAX];
 static unsigned arg_n_relays;
 static const char *arg_key;
 static const char *arg_config;
-static bool arg_check_config;
-static int arg_verbosity;
 
 static void help(void) {
         printf("Usage: " PROGRAM " [OPTION]...\n"
@@ -71,18 +65,11 @@ static void help(void) {
                ROUTES_LINKS_MAX);
 }
 
-/* One line for each end that is not 0: what, why, what to do. */
-_printf_(2, 3) static int fail(int status, const char *format, ...) {
-        va_list args;
+static Program program = { .name = PROGRAM, .hint = "see --help", .help = help };
 
-        fputs(PROGRAM ": ", stderr);
-        va_start(args, format);
-        vfprintf(stderr, format, args);
-        va_end(args);
-        fputc('\n', stderr);
-        return status;
-}
+#define fail(status, ...) program_fail(&program, (status), __VA_ARGS__)
 
+/* Return: an exit status, or PROGRAM_GO_ON. */
 static int add_relay(const char *url) {
         bool no_key;
         const char *why = uplink_check_url(url, &no_key);
@@ -91,40 +78,37 @@ static int add_relay(const char *url) {
                 return fail(USAGE, "--relay %s: %s", url, why);
         for (unsigned i = 0; i < arg_n_relays; i++)
                 if (strcmp(arg_relays[i], url) == 0)
-                        return 0;
+                        return PROGRAM_GO_ON;
         if (arg_n_relays == ROUTES_LINKS_MAX)
                 return fail(USAGE, "--relay %s: more than %d relays; leave some out", url,
                             ROUTES_LINKS_MAX);
         arg_relays[arg_n_relays++] = url;
-        return 0;
+        return PROGRAM_GO_ON;
 }
 
+/* Return: as above. */
 static int set_socket(const char *path) {
         if (strlen(path) >= sizeof(arg_socket))
                 return fail(USAGE, "--socket %s: longer than %zu bytes; use a shorter path", path,
                             sizeof(arg_socket) - 1);
         snprintf(arg_socket, sizeof(arg_socket), "%s", path);
-        return 0;
+        return PROGRAM_GO_ON;
 }
 
-/* Return: an exit status, or -1 to go on. */
+/* Return: an exit status, or PROGRAM_GO_ON. */
 static int parse_argv(int argc, char **argv) {
-        enum { OPT_SOCKET = 256, OPT_RELAY, OPT_KEY, OPT_CONFIG, OPT_CHECK_CONFIG };
+        enum { OPT_SOCKET = _PROGRAM_OPT_FIRST_OWN, OPT_RELAY, OPT_KEY, OPT_CONFIG };
         static const struct option options[] = {
                 { "socket", required_argument, NULL, OPT_SOCKET },
                 { "relay", required_argument, NULL, OPT_RELAY },
                 { "key", required_argument, NULL, OPT_KEY },
                 { "config", required_argument, NULL, OPT_CONFIG },
-                { "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
-                { "verbose", no_argument, NULL, 'v' },
-                { "quiet", no_argument, NULL, 'q' },
-                { "help", no_argument, NULL, 'h' },
-                { "version", no_argument, NULL, 'V' },
+                PROGRAM_OPTIONS,
                 { 0 },
         };
-        int c, status = 0;
+        int c, status = PROGRAM_GO_ON;
 
-        while (status == 0 && (c = getopt_long(argc, argv, ":vqhV", options, NULL)) >= 0)
+        while (status < 0 && (c = getopt_long(argc, argv, PROGRAM_LETTERS, options, NULL)) >= 0)
                 switch (c) {
                 case OPT_SOCKET:
                         status = set_socket(optarg);
@@ -138,36 +122,17 @@ static int parse_argv(int argc, char **argv) {
                 case OPT_CONFIG:
                         arg_config = optarg;
                         break;
-                case OPT_CHECK_CONFIG:
-                        arg_check_config = true;
-                        break;
-                case 'v':
-                        arg_verbosity++;
-                        break;
-                case 'q':
-                        arg_verbosity--;
-                        break;
-                case 'h':
-                        help();
-                        return 0;
-                case 'V':
-                        puts(PROGRAM " " PACKAGE_VERSION);
-                        return 0;
-                case ':':
-                        return fail(USAGE, "%s: needs a value; see --help", argv[optind - 1]);
-                default: /* of a bundle of letters the one that is wrong, else the word */
-                        if (isgraph(optopt) && strncmp(argv[optind - 1], "--", 2) != 0)
-                                return fail(USAGE, "-%c: no such option; see --help", optopt);
-                        return fail(USAGE, "%s: no such option; see --help", argv[optind - 1]);
+                default:
+                        status = program_take(&program, c, argv);
                 }
-        if (status != 0)
+        if (status >= 0)
                 return status;
         if (optind < argc)
                 return fail(USAGE, "%s: no operand is taken; see --help", argv[optind]);
-        return -1;
+        return PROGRAM_GO_ON;
 }
 
-/* Options before files. Return: an exit status, or -1 to go on. */
+/* Options before files. Return: an exit status, or PROGRAM_GO_ON. */
 static int load_config(Settings *settings) {
         ConfError error;
         int r;
@@ -188,28 +153,16 @@ static int load_config(Settings *settings) {
                         return fail(EXIT_FAILURE, "%s", strerror(ENOMEM));
         if (settings_n_relays(settings) == 0)
                 return fail(USAGE, "no relay: give --relay URL, or Relay= in bridge.conf");
-        return -1;
+        return PROGRAM_GO_ON;
 }
 
 static int key_problem(const char *path, int r) {
-        switch (r) {
-        case IDENTITY_E_NOT_REGULAR:
-                return fail(EXIT_FAILURE, "%s: not a regular file; name another", path);
-        case IDENTITY_E_OWNER:
-                return fail(EXIT_FAILURE, "%s: belongs to another user; chown it", path);
-        case IDENTITY_E_MODE:
-                return fail(EXIT_FAILURE, "%s: others may read it; run: chmod 600 %s", path, path);
-        case IDENTITY_E_MALFORMED:
-        case IDENTITY_E_RESERVED:
-                return fail(EXIT_FAILURE, "%s: not a key file; move it away and start again", path);
-        default:
-                return fail(EXIT_FAILURE, "%s: %s; name another with --key", path,
-                            r < 0 ? strerror(-r) : "cannot be used");
-        }
+        char text[OWN_KEY_TEXT_SIZE];
+
+        return fail(EXIT_FAILURE, "%s", own_key_explain(path, r, text));
 }
 
 static int make_key(IdentityKey **ret, const char *path, bool is_default, const Log *log) {
-        _cleanup_(identity_freep) IdentityKey *identity = NULL;
         char folder[PATH_MAX];
         int r;
 
@@ -219,17 +172,14 @@ static int make_key(IdentityKey **ret, const char *path, bool is_default, const 
                         return fail(EXIT_FAILURE, "%s: %s; name a key file with --key", folder,
                                     strerror(-r));
         }
-        r = identity_new_random(&identity);
-        if (r == 0)
-                r = identity_create_file(identity, path, true);
+        r = own_key_make(ret, path);
         if (r != 0)
                 return key_problem(path, r);
         log_write(log, LOG_LEVEL_INFO, NULL, "made key %s", path);
-        *ret = TAKE_PTR(identity);
-        return -1;
+        return PROGRAM_GO_ON;
 }
 
-/* Return: an exit status, or -1 to go on. */
+/* Return: an exit status, or PROGRAM_GO_ON. */
 static int load_key(IdentityKey **ret, const Settings *settings, const Log *log) {
         const char *path = arg_key ? arg_key : settings->key;
         char by_default[PATH_MAX];
@@ -245,7 +195,7 @@ static int load_key(IdentityKey **ret, const Settings *settings, const Log *log)
         r = identity_load(ret, path);
         if (r == -ENOENT)
                 return make_key(ret, path, path == by_default, log);
-        return r == 0 ? -1 : key_problem(path, r);
+        return r == 0 ? PROGRAM_GO_ON : key_problem(path, r);
 }
 
 /* Where keys of relays are kept that were not pinned. Return: as above. */
@@ -271,7 +221,7 @@ static int load_known(KnownRelays **ret, const Log *log) {
                             "%s:%u: not a line of URL and full key; mend or remove it", path, line);
         if (r != 0)
                 return fail(EXIT_FAILURE, "%s: %s", kept ? kept : "known relays", strerror(-r));
-        return -1;
+        return PROGRAM_GO_ON;
 }
 
 static int run(const Settings *settings, const Log *log) {
@@ -310,31 +260,15 @@ static int run(const Settings *settings, const Log *log) {
         return r < 0 ? fail(EXIT_FAILURE, "%s", strerror(-r)) : EXIT_SUCCESS;
 }
 
-/* Signals are the loop's; threads of the resolver are not to take them. */
-static void block_signals(void) {
-        sigset_t set;
-
-        sigemptyset(&set);
-        sigaddset(&set, SIGTERM);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGHUP);
-        (void)sigprocmask(SIG_BLOCK, &set, NULL); /* the set is valid */
-        (void)signal(SIGPIPE, SIG_IGN);
-}
-
 int main(int argc, char **argv) {
         Settings settings = { 0 };
         Log log;
         int status;
 
-        log_init(&log, PROGRAM, sd_journal_sendv);
         status = parse_argv(argc, argv);
         if (status >= 0)
                 return status;
-        if (arg_verbosity > 0)
-                log.level = LOG_LEVEL_DEBUG;
-        else if (arg_verbosity < 0)
-                log.level = LOG_LEVEL_WARNING;
+        program_init_log(&program, &log, sd_journal_sendv);
 
         status = arg_socket[0] != '\0' ? 0 : connection_default_path(arg_socket);
         if (status < 0)
@@ -342,8 +276,8 @@ int main(int argc, char **argv) {
                             sizeof(arg_socket) - 1);
         status = load_config(&settings);
         if (status < 0) {
-                block_signals();
-                status = arg_check_config ? EXIT_SUCCESS : run(&settings, &log);
+                program_block_signals(); /* threads of the resolver are not to take them */
+                status = program.check_config ? EXIT_SUCCESS : run(&settings, &log);
         }
         settings_done(&settings);
         return status;

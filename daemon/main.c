@@ -29,22 +29,21 @@
 
 #include "config.h"
 
-#include <getopt.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-journal.h>
 
 #include "daemon/manager.h"
 #include "daemon/settings.h"
 #include "libcore/err.h"
+#include "libcore/program.h"
 #include "libsecure/crypto.h"
 
 #define PROGRAM "p2pbusd"
-#define EXIT_USAGE 2
+#define USAGE PROGRAM_STATUS_USAGE
 #define SOCKET_PATH_MAX 107
 
 typedef enum Bus {
@@ -55,9 +54,7 @@ typedef enum Bus {
 
 static Bus arg_bus = BUS_BY_UID;
 static Paths arg_paths;
-static bool arg_check_config = false;
 static bool arg_config_named = false;
-static int arg_verbosity = 0;
 
 static void help(void) {
         puts("Usage: " PROGRAM " [OPTION]...\n"
@@ -78,32 +75,32 @@ static void help(void) {
              "reads its configuration again on SIGHUP. See p2pbusd(8).");
 }
 
+static Program program = { .name = PROGRAM, .hint = "try '" PROGRAM " --help'", .help = help };
+
+#define fail(status, ...) program_fail(&program, (status), __VA_ARGS__)
+
 static int replace(char **path, const char *value) {
         free(*path);
         *path = strdup(value);
         return *path ? 0 : err_origin(-ENOMEM);
 }
 
-/* Return: -1 to go on, or the exit status. */
+/* Return: an exit status, or PROGRAM_GO_ON. */
 static int parse_argv(int argc, char *argv[]) {
-        enum { OPT_USER = 256, OPT_SYSTEM, OPT_STATE_DIR, OPT_CHECK_CONFIG };
+        enum { OPT_USER = _PROGRAM_OPT_FIRST_OWN, OPT_SYSTEM, OPT_STATE_DIR };
         static const struct option options[] = {
                 { "user", no_argument, NULL, OPT_USER },
                 { "system", no_argument, NULL, OPT_SYSTEM },
                 { "socket", required_argument, NULL, 'S' },
                 { "config", required_argument, NULL, 'c' },
                 { "state-dir", required_argument, NULL, OPT_STATE_DIR },
-                { "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
-                { "verbose", no_argument, NULL, 'v' },
-                { "quiet", no_argument, NULL, 'q' },
-                { "help", no_argument, NULL, 'h' },
-                { "version", no_argument, NULL, 'V' },
+                PROGRAM_OPTIONS,
                 { NULL, 0, NULL, 0 },
         };
-        int c, r = 0;
+        int c, r = 0, status = PROGRAM_GO_ON;
 
-        opterr = 0; /* one line, ours */
-        while (r == 0 && (c = getopt_long(argc, argv, ":S:c:vqhV", options, NULL)) >= 0)
+        while (r == 0 && status < 0 &&
+               (c = getopt_long(argc, argv, PROGRAM_LETTERS "S:c:", options, NULL)) >= 0)
                 switch (c) {
                 case OPT_USER:
                         arg_bus = BUS_USER;
@@ -112,13 +109,11 @@ static int parse_argv(int argc, char *argv[]) {
                         arg_bus = BUS_SYSTEM;
                         break;
                 case 'S':
-                        if (strlen(optarg) > SOCKET_PATH_MAX || optarg[0] == '\0') {
-                                fprintf(stderr,
-                                        PROGRAM ": %s: a socket path has 1 to %d bytes; "
-                                                "choose a shorter one\n",
-                                        optarg, SOCKET_PATH_MAX);
-                                return EXIT_USAGE;
-                        }
+                        if (strlen(optarg) > SOCKET_PATH_MAX || optarg[0] == '\0')
+                                return fail(USAGE,
+                                            "%s: a socket path has 1 to %d bytes; choose a "
+                                            "shorter one",
+                                            optarg, SOCKET_PATH_MAX);
                         r = replace(&arg_paths.socket, optarg);
                         break;
                 case 'c':
@@ -128,36 +123,16 @@ static int parse_argv(int argc, char *argv[]) {
                 case OPT_STATE_DIR:
                         r = replace(&arg_paths.state, optarg);
                         break;
-                case OPT_CHECK_CONFIG:
-                        arg_check_config = true;
-                        break;
-                case 'v':
-                        arg_verbosity++;
-                        break;
-                case 'q':
-                        arg_verbosity--;
-                        break;
-                case 'h':
-                        help();
-                        return EXIT_SUCCESS;
-                case 'V':
-                        puts(PROGRAM " " PACKAGE_VERSION);
-                        return EXIT_SUCCESS;
                 default:
-                        fprintf(stderr, PROGRAM ": %s: %s; try '" PROGRAM " --help'\n",
-                                argv[optind - 1], c == ':' ? "needs a value" : "no such option");
-                        return EXIT_USAGE;
+                        status = program_take(&program, c, argv);
                 }
-        if (r < 0) {
-                fprintf(stderr, PROGRAM ": %s\n", strerror(-r));
-                return EXIT_FAILURE;
-        }
-        if (optind < argc) {
-                fprintf(stderr, PROGRAM ": %s: takes no operands; try '" PROGRAM " --help'\n",
-                        argv[optind]);
-                return EXIT_USAGE;
-        }
-        return -1;
+        if (status >= 0)
+                return status;
+        if (r < 0)
+                return fail(EXIT_FAILURE, "%s", strerror(-r));
+        if (optind < argc)
+                return fail(USAGE, "%s: takes no operands; %s", argv[optind], program.hint);
+        return PROGRAM_GO_ON;
 }
 
 static bool is_user_bus(void) {
@@ -169,22 +144,6 @@ static bool is_user_bus(void) {
                 return false;
         account = getpwnam("p2pbus");
         return !account || account->pw_uid != geteuid();
-}
-
-/* With its parents: the first start on a fresh host has none of them. */
-static int make_state_folder(const char *path) {
-        _cleanup_(freep) char *copy = strdup(path);
-
-        if (!copy)
-                return err_origin(-ENOMEM);
-        for (char *p = copy + 1; *p != '\0'; p++)
-                if (*p == '/') {
-                        *p = '\0';
-                        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-                                return err_origin(-errno);
-                        *p = '/';
-                }
-        return mkdir(copy, 0700) == 0 || errno == EEXIST ? 0 : err_origin(-errno);
 }
 
 /* The one socket that systemd may hand over. Return: a descriptor, -EBADF if none, -errno. */
@@ -218,7 +177,7 @@ static int run(const Log *log, bool user_bus, Config *config) {
         options.listen_fd = take_listen_fd(log);
         if (options.listen_fd < 0 && options.listen_fd != -EBADF)
                 return EXIT_FAILURE;
-        r = make_state_folder(arg_paths.state);
+        r = program_make_folder(arg_paths.state);
         if (r < 0) {
                 log_write(log, LOG_LEVEL_ERROR, NULL, "%s: %s; name another with --state-dir",
                           arg_paths.state, strerror(-r));
@@ -262,33 +221,23 @@ static int start(void) {
         Log log;
         int r, status;
 
-        log_init(&log, PROGRAM, sd_journal_sendv);
-        if (arg_verbosity > 0)
-                log.level = LOG_LEVEL_DEBUG;
-        else if (arg_verbosity < 0)
-                log.level = LOG_LEVEL_WARNING;
-
+        program_init_log(&program, &log, sd_journal_sendv);
         r = paths_fill(&arg_paths, user_bus, &missing);
-        if (r < 0) {
-                fprintf(stderr, PROGRAM ": %s: not set; set it, or use --socket and --state-dir\n",
-                        r == -ENOENT ? missing : strerror(-r));
-                return EXIT_FAILURE;
-        }
+        if (r < 0)
+                return fail(EXIT_FAILURE, "%s: not set; set it, or use --socket and --state-dir",
+                            r == -ENOENT ? missing : strerror(-r));
         config_init(&config);
         if (arg_paths.config) {
                 r = config_load(&config, arg_paths.config,
                                 arg_config_named ? CONF_MISSING_BAD : CONF_MISSING_FINE, &error);
-                if (r != 0) {
-                        fprintf(stderr, PROGRAM ": %s\n", r > 0 ? error.text : strerror(-r));
-                        return EXIT_FAILURE;
-                }
+                if (r != 0)
+                        return fail(EXIT_FAILURE, "%s", r > 0 ? error.text : strerror(-r));
         }
-        if (arg_check_config)
+        if (program.check_config)
                 status = EXIT_SUCCESS;
-        else if (crypto_init() < 0) {
-                fprintf(stderr, PROGRAM ": libsodium does not work here\n");
-                status = EXIT_FAILURE;
-        } else
+        else if (crypto_init() < 0)
+                status = fail(EXIT_FAILURE, "libsodium does not work here");
+        else
                 status = run(&log, user_bus, &config);
         config_done(&config);
         return status;

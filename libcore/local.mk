@@ -33,6 +33,8 @@ libp2pbus_conf_la_SOURCES = \
 	%D%/conf.h \
 	%D%/log.c \
 	%D%/log.h \
+	%D%/program.c \
+	%D%/program.h \
 	$(NULL)
 libp2pbus_conf_la_CFLAGS = $(AM_CFLAGS) $(INIH_CFLAGS)
 libp2pbus_conf_la_LIBADD = $(INIH_LIBS)

@@ -16,6 +16,8 @@ libp2pbus_secure_la_SOURCES = \
 	%D%/link.h \
 	%D%/noise.c \
 	%D%/noise.h \
+	%D%/own-key.c \
+	%D%/own-key.h \
 	%D%/seal.c \
 	%D%/seal.h \
 	%D%/secret.c \

@@ -20,21 +20,17 @@
  *      http.c                /healthz and /metrics
  */
 
-#include <ctype.h>
-#include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <systemd/sd-journal.h>
 
-#include "config.h"
-#include "libcore/log.h"
-#include "libsecure/identity.h"
+#include "libcore/program.h"
+#include "libsecure/own-key.h"
 #include "relay/manager.h"
 #include "relay/settings.h"
 
 #define PROGRAM "p2pbus-relay"
-#define USAGE 2
+#define USAGE PROGRAM_STATUS_USAGE
 #define LIST_MAX 64 /* --listen, and --allow, on one command line */
 
 typedef struct List {
@@ -50,8 +46,6 @@ static char *arg_config;
 static char *arg_state_dir;
 static char *arg_tls_cert;
 static char *arg_tls_key;
-static bool arg_check_config;
-static int arg_verbosity;
 
 static void help(void) {
         printf("Usage: " PROGRAM " [OPTION]...\n"
@@ -74,18 +68,11 @@ static void help(void) {
                "See p2pbus-relay(8) and relay.conf(5).\n");
 }
 
-/* One line for each end that is not 0: what, why, what to do. */
-_printf_(2, 3) static int fail(int status, const char *format, ...) {
-        va_list args;
+static Program program = { .name = PROGRAM, .hint = "see --help", .help = help };
 
-        fputs(PROGRAM ": ", stderr);
-        va_start(args, format);
-        vfprintf(stderr, format, args);
-        va_end(args);
-        fputc('\n', stderr);
-        return status;
-}
+#define fail(status, ...) program_fail(&program, (status), __VA_ARGS__)
 
+/* Return: an exit status, or PROGRAM_GO_ON. */
 static int add_to_list(List *list, const char *option, char *value,
                        const char *(*check)(const char *text)) {
         const char *why = check(value);
@@ -96,13 +83,13 @@ static int add_to_list(List *list, const char *option, char *value,
                 return fail(USAGE, "%s %s: more than %d; put them into relay.conf", option, value,
                             LIST_MAX);
         list->values[list->n++] = value;
-        return 0;
+        return PROGRAM_GO_ON;
 }
 
-/* Return: an exit status, or -1 to go on. */
+/* Return: an exit status, or PROGRAM_GO_ON. */
 static int parse_argv(int argc, char **argv) {
         enum {
-                OPT_LISTEN = 256,
+                OPT_LISTEN = _PROGRAM_OPT_FIRST_OWN,
                 OPT_ALLOW,
                 OPT_OPEN,
                 OPT_KEY,
@@ -110,7 +97,6 @@ static int parse_argv(int argc, char **argv) {
                 OPT_STATE_DIR,
                 OPT_TLS_CERT,
                 OPT_TLS_KEY,
-                OPT_CHECK_CONFIG
         };
         static const struct option options[] = {
                 { "listen", required_argument, NULL, OPT_LISTEN },
@@ -121,16 +107,12 @@ static int parse_argv(int argc, char **argv) {
                 { "state-dir", required_argument, NULL, OPT_STATE_DIR },
                 { "tls-cert", required_argument, NULL, OPT_TLS_CERT },
                 { "tls-key", required_argument, NULL, OPT_TLS_KEY },
-                { "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
-                { "verbose", no_argument, NULL, 'v' },
-                { "quiet", no_argument, NULL, 'q' },
-                { "help", no_argument, NULL, 'h' },
-                { "version", no_argument, NULL, 'V' },
+                PROGRAM_OPTIONS,
                 { 0 },
         };
-        int c, status = 0;
+        int c, status = PROGRAM_GO_ON;
 
-        while (status == 0 && (c = getopt_long(argc, argv, ":vqhV", options, NULL)) >= 0)
+        while (status < 0 && (c = getopt_long(argc, argv, PROGRAM_LETTERS, options, NULL)) >= 0)
                 switch (c) {
                 case OPT_LISTEN:
                         status =
@@ -157,33 +139,14 @@ static int parse_argv(int argc, char **argv) {
                 case OPT_TLS_KEY:
                         arg_tls_key = optarg;
                         break;
-                case OPT_CHECK_CONFIG:
-                        arg_check_config = true;
-                        break;
-                case 'v':
-                        arg_verbosity++;
-                        break;
-                case 'q':
-                        arg_verbosity--;
-                        break;
-                case 'h':
-                        help();
-                        return 0;
-                case 'V':
-                        puts(PROGRAM " " PACKAGE_VERSION);
-                        return 0;
-                case ':':
-                        return fail(USAGE, "%s: needs a value; see --help", argv[optind - 1]);
-                default: /* of a bundle of letters the one that is wrong, else the word */
-                        if (isgraph(optopt) && strncmp(argv[optind - 1], "--", 2) != 0)
-                                return fail(USAGE, "-%c: no such option; see --help", optopt);
-                        return fail(USAGE, "%s: no such option; see --help", argv[optind - 1]);
+                default:
+                        status = program_take(&program, c, argv);
                 }
-        if (status != 0)
+        if (status >= 0)
                 return status;
         if (optind < argc)
                 return fail(USAGE, "%s: no operand is taken; see --help", argv[optind]);
-        return -1;
+        return PROGRAM_GO_ON;
 }
 
 static int replace_text(char **text, const char *value) {
@@ -199,7 +162,7 @@ static int replace_text(char **text, const char *value) {
         return 0;
 }
 
-/* Options before files. Return: an exit status, or -1 to go on. */
+/* Options before files. Return: an exit status, or PROGRAM_GO_ON. */
 static int load_config(Settings *settings) {
         ConfError error;
         int r;
@@ -228,41 +191,25 @@ static int load_config(Settings *settings) {
                                    "or any with --open (Open=yes)");
         if (!settings->tls_cert != !settings->tls_key)
                 return fail(USAGE, "TLS needs both: give --tls-cert FILE and --tls-key FILE");
-        return -1;
+        return PROGRAM_GO_ON;
 }
 
 static int key_problem(const char *path, int r) {
-        switch (r) {
-        case IDENTITY_E_NOT_REGULAR:
-                return fail(EXIT_FAILURE, "%s: not a regular file; name another with --key", path);
-        case IDENTITY_E_OWNER:
-                return fail(EXIT_FAILURE, "%s: belongs to another user; chown it", path);
-        case IDENTITY_E_MODE:
-                return fail(EXIT_FAILURE, "%s: others may read it; run: chmod 600 %s", path, path);
-        case IDENTITY_E_MALFORMED:
-        case IDENTITY_E_RESERVED:
-                return fail(EXIT_FAILURE, "%s: not a key file; move it away and start again", path);
-        default:
-                return fail(EXIT_FAILURE, "%s: %s; name another with --key", path,
-                            r < 0 ? strerror(-r) : "cannot be used");
-        }
+        char text[OWN_KEY_TEXT_SIZE];
+
+        return fail(EXIT_FAILURE, "%s", own_key_explain(path, r, text));
 }
 
 static int make_key(IdentityKey **ret, const char *path, const Log *log) {
-        _cleanup_(identity_freep) IdentityKey *identity = NULL;
-        int r;
+        int r = own_key_make(ret, path);
 
-        r = identity_new_random(&identity);
-        if (r == 0)
-                r = identity_create_file(identity, path, true);
         if (r != 0)
                 return key_problem(path, r);
         log_write(log, LOG_LEVEL_INFO, NULL, "made key %s", path);
-        *ret = TAKE_PTR(identity);
-        return -1;
+        return PROGRAM_GO_ON;
 }
 
-/* Return: an exit status, or -1 to go on. */
+/* Return: an exit status, or PROGRAM_GO_ON. */
 static int load_key(IdentityKey **ret, const Settings *settings, const char *state_dir,
                     const Log *log) {
         char path[PATH_MAX];
@@ -279,7 +226,7 @@ static int load_key(IdentityKey **ret, const Settings *settings, const char *sta
         r = identity_load(ret, path);
         if (r == -ENOENT)
                 return make_key(ret, path, log);
-        return r == 0 ? -1 : key_problem(path, r);
+        return r == 0 ? PROGRAM_GO_ON : key_problem(path, r);
 }
 
 static int run(const Settings *settings, const Log *log) {
@@ -302,7 +249,7 @@ static int run(const Settings *settings, const Log *log) {
                                             settings->state_dir) >= (int)sizeof(state_dir))
                 r = -ENAMETOOLONG;
         if (r == 0)
-                r = settings_make_folder(state_dir);
+                r = program_make_folder(state_dir);
         if (r < 0)
                 return fail(EXIT_FAILURE, "state directory: %s; name one with --state-dir",
                             strerror(-r));
@@ -320,18 +267,6 @@ static int run(const Settings *settings, const Log *log) {
         return r < 0 ? fail(EXIT_FAILURE, "%s", strerror(-r)) : EXIT_SUCCESS;
 }
 
-/* Signals are the loop's. */
-static void block_signals(void) {
-        sigset_t set;
-
-        sigemptyset(&set);
-        sigaddset(&set, SIGTERM);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGHUP);
-        (void)sigprocmask(SIG_BLOCK, &set, NULL); /* the set is valid */
-        (void)signal(SIGPIPE, SIG_IGN);
-}
-
 int main(int argc, char **argv) {
         Settings settings = { 0 };
         Log log;
@@ -341,19 +276,15 @@ int main(int argc, char **argv) {
 #ifndef __SANITIZE_ADDRESS__ /* whose search for leaks is such a debugger */
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
-        log_init(&log, PROGRAM, sd_journal_sendv);
         status = parse_argv(argc, argv);
         if (status >= 0)
                 return status;
-        if (arg_verbosity > 0)
-                log.level = LOG_LEVEL_DEBUG;
-        else if (arg_verbosity < 0)
-                log.level = LOG_LEVEL_WARNING;
+        program_init_log(&program, &log, sd_journal_sendv);
 
         status = load_config(&settings);
         if (status < 0) {
-                block_signals();
-                status = arg_check_config ? EXIT_SUCCESS : run(&settings, &log);
+                program_block_signals();
+                status = program.check_config ? EXIT_SUCCESS : run(&settings, &log);
         }
         settings_done(&settings);
         return status;

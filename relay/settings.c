@@ -137,24 +137,6 @@ int settings_default_state(char path[static PATH_MAX]) {
         return n < PATH_MAX ? 0 : err_origin(-ENAMETOOLONG);
 }
 
-int settings_make_folder(const char *path) {
-        char part[PATH_MAX];
-        size_t n = strlen(path);
-
-        if (n == 0 || n >= sizeof(part))
-                return err_origin(-ENAMETOOLONG);
-        memcpy(part, path, n + 1);
-        for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-                *slash = '\0';
-                if (mkdir(part, 0755) < 0 && errno != EEXIST)
-                        return err_origin(-errno);
-                *slash = '/';
-        }
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
-                return err_origin(-errno);
-        return 0;
-}
-
 int settings_default_key(const char *state_dir, char path[static PATH_MAX]) {
         const char *credentials = getenv("CREDENTIALS_DIRECTORY");
         int n;

@@ -38,7 +38,5 @@ const char *settings_check_allow(const char *text);
 
 /* The state directory if nobody names one: systemd's, root's or the user's. Return: 0, -errno. */
 int settings_default_state(char path[static PATH_MAX]);
-/* Makes it, 0700, if it is missing. Return: 0, -errno. */
-int settings_make_folder(const char *path);
 /* "relay.key" among systemd's credentials, if there is one, else "key" in @state_dir. */
 int settings_default_key(const char *state_dir, char path[static PATH_MAX]);

@@ -33,7 +33,8 @@ for program in p2pbus-send p2pbus-recv p2pbus-monitor p2pbusctl; do
 done
 for program in p2pbusd p2pbus-bridge p2pbus-relay; do
         fails 2 'no such option' "$program" --no-such-option
-        fails 2 'no such option' "$program" -Z
+        fails 2 '-Z: no such option' "$program" -Z
+        fails 2 '-Z: no such option' "$program" -vZq
         fails 2 'needs a value' "$program" --config
 done
 fails 2 'DEST: missing' p2pbus-send
