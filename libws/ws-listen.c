@@ -11,6 +11,7 @@
  */
 
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -62,7 +63,7 @@ void ws_listener_gone(WsConnection *c) {
                 DL_DELETE(l->others, c);
         }
         if (l->handlers->on_gone && !c->handlers)
-                l->handlers->on_gone(l, &c->peer.any, l->userdata);
+                l->handlers->on_gone(l, &c->peer.any, c->end_text, l->userdata);
 }
 
 void ws_listener_opened(WsConnection *c) {
@@ -91,6 +92,7 @@ static int on_listener_timer(sd_event_source *source, uint64_t usec, void *userd
         while (l->pending && l->pending->began_usec + l->handshake_usec <= now) {
                 WsConnection *oldest = l->pending;
 
+                ws_connection_explain(oldest, "no whole request in time");
                 ws_connection_abandon_wsi(oldest);
                 ws_listener_gone(oldest);
                 ws_connection_destroy(oldest);
@@ -183,6 +185,8 @@ static int http_reply(struct lws *wsi, WsConnection *c, const char *path) {
                 reply->status = 405;
         else if (c->listener && c->listener->handlers->on_http)
                 c->listener->handlers->on_http(c->listener, path, reply, c->listener->userdata);
+        if (reply->status == 404 || reply->status == 405)
+                ws_connection_explain(c, "HTTP request, status %u", reply->status);
 
         if (lws_add_http_header_status(wsi, reply->status, &p, end) != 0 ||
             lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE,
@@ -210,9 +214,58 @@ static int http_write_body(struct lws *wsi, WsConnection *c) {
         return -1; /* closes after what is left in libwebsockets' buffer went out */
 }
 
+/* Whether a header's value, a list with commas, has @word. */
+static bool list_has(char *list, const char *word) {
+        char *at;
+
+        for (char *one = strtok_r(list, ", \t", &at); one; one = strtok_r(NULL, ", \t", &at))
+                if (strcmp(one, word) == 0)
+                        return true;
+        return false;
+}
+
+/* Whoever wants another subprotocol is told apart here: libwebsockets tells nobody. */
+static int http_upgrade(struct lws *wsi, WsConnection *c) {
+        char names[128] = "", list[sizeof(names)];
+
+        if (!c)
+                return -1;
+        c->upgrading = true;
+        (void)lws_hdr_copy(wsi, names, sizeof(names),
+                           WSI_TOKEN_PROTOCOL); /* empty: none, or long */
+        memcpy(list, names, sizeof(list));
+        if (list_has(list, WS_SUBPROTOCOL))
+                return 0;
+        ws_connection_explain(
+                c, names[0] ? "upgrade to subprotocol %s" : "upgrade to no subprotocol", names);
+        return -1;
+}
+
+/* A mere connect is no rubbish: monitors do that. */
+static bool sent_something(struct lws *wsi) {
+        struct tcp_info info = { 0 };
+        socklen_t n_info = sizeof(info);
+
+        return getsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_INFO, &info, &n_info) == 0 &&
+               info.tcpi_bytes_received > 1; /* its end counts as one */
+}
+
+/* The end of what never became a WebSocket: what was wrong with it, as far as that can be seen. */
+static void http_explain(struct lws *wsi, WsConnection *c) {
+        if (c->reply || c->end_text)
+                return;
+        if (c->upgrading)
+                ws_connection_explain(c, "malformed upgrade");
+        else if (sent_something(wsi))
+                ws_connection_explain(c, c->listener && c->listener->tls
+                                                 ? "no HTTP request over TLS"
+                                                 : "no HTTP request");
+}
+
 static int http_over(struct lws *wsi, WsConnection *c) {
         if (!c)
                 return 0;
+        http_explain(wsi, c);
         lws_set_opaque_user_data(wsi, NULL);
         c->wsi = NULL;
         if (c->in_callback)
@@ -228,6 +281,8 @@ int ws_on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, vo
         switch ((int)reason) {
         case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
                 return -1; /* an upgrade without our subprotocol falls to protocols[0] */
+        case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+                return http_upgrade(wsi, c);
         case LWS_CALLBACK_HTTP:
                 return c ? http_reply(wsi, c, in) : -1;
         case LWS_CALLBACK_HTTP_WRITEABLE:

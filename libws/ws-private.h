@@ -47,6 +47,7 @@ struct WsConnection {
         bool wants_write : 1;
         bool paused : 1;
         bool server : 1;
+        bool upgrading : 1; /* it asked for a WebSocket */
 
         uint8_t *assembly; /* of the loop, or NULL */
         size_t n_assembly;
@@ -60,6 +61,7 @@ struct WsConnection {
         char *close_reason; /* ours; NULL: none */
         char *end_text;     /* what on_close will say; NULL: nothing special */
         uint64_t began_usec;
+        sd_event_source *fuse; /* on once the peer was at fault */
         union {
                 struct sockaddr any;
                 struct sockaddr_in v4;
@@ -103,5 +105,8 @@ void ws_client_give_up(WsConnection *connection);
 int ws_on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t n);
 /* Offers an upgraded connection to the owner of the listener. */
 void ws_listener_opened(WsConnection *connection);
-/* Takes it out of its listener's lists and says so there; nothing if it is in none. */
+/*
+ * Takes it out of its listener's lists and says so there, with what ws_connection_explain() was
+ * told; nothing if it is in none.
+ */
 void ws_listener_gone(WsConnection *connection);

@@ -12,6 +12,9 @@
  *   - a client masks its buffer in place: what was written is spoiled;
  *   - only WSI_DESTROY follows every kind of end, so the last word is said there;
  *   - -1 from WRITEABLE closes without the closing handshake, from RECEIVE with it;
+ *   - a frame that it refuses by itself shows only in DROP_PROTOCOL, which comes to connections with
+ *     session data alone, and then it waits 5 seconds for an answer to its close frame;
+ *   - it takes frames of a client that are not masked, and nothing tells them from masked ones;
  *   - a timer set outside a callback of libwebsockets is not armed without ws_loop_kick().
  *
  * Where this stands in the life of a message: below the link, which seals batches of frames into
@@ -28,9 +31,10 @@
 #include "libcore/err.h"
 #include "libws/ws-private.h"
 
-#define CLOSE_SEC 5  /* for a polite end */
+#define CLOSE_SEC 5                      /* for a polite end */
+#define FAULT_USEC (100 * USEC_PER_MSEC) /* for a close frame to leave that needs no answer */
 #define UNSENT_MAX (128 * 1024) /* bytes the kernel takes before the network took the rest */
-#define WRITES_MAX 8 /* messages in one WRITEABLE, before others get their turn */
+#define WRITES_MAX 8            /* messages in one WRITEABLE, before others get their turn */
 
 static_assert(WS_HEADROOM == LWS_PRE, "headroom of libwebsockets");
 static_assert(WS_MESSAGE_MAX <= WS_LOOP_BUFFER_SIZE, "a message must fit the loop's buffer");
@@ -73,6 +77,7 @@ void ws_connection_destroy(WsConnection *c) {
         if (c->reply)
                 free(c->reply->body);
         free(c->reply);
+        (void)sd_event_source_disable_unref(c->fuse);
         free(c->close_reason);
         free(c->end_text);
         free(c);
@@ -113,6 +118,7 @@ void ws_connection_end(WsConnection *c) {
         c->state = WS_OVER;
         connection_drop_queue(c);
         connection_drop_assembly(c);
+        c->fuse = sd_event_source_disable_unref(c->fuse);
         if (c->client)
                 ws_client_free(TAKE_PTR(c->client));
 
@@ -169,10 +175,33 @@ int ws_connection_leave(WsConnection *c) {
         return c->state == WS_OVER ? -1 : 0;
 }
 
+static int on_connection_fuse(sd_event_source *source, uint64_t usec, void *userdata) {
+        WsConnection *c = userdata;
+
+        (void)source, (void)usec;
+        if (c->wsi) {
+                lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+                ws_loop_kick(c->loop);
+        }
+        return 0;
+}
+
+/*
+ * The peer broke the rules: it is told so, and nothing is read from it any more, an answer neither
+ * (RFC 6455, 7.1.7). Without a timer it would only take as long as a polite end.
+ */
+static void connection_end_soon(WsConnection *c) {
+        if (!c->fuse)
+                (void)sd_event_add_time_relative(ws_loop_event(c->loop), &c->fuse, CLOCK_MONOTONIC,
+                                                 FAULT_USEC, 10 * USEC_PER_MSEC, on_connection_fuse,
+                                                 c);
+}
+
 /* For faults of the peer, inside a callback of libwebsockets: what is queued does not matter. */
 static int connection_refuse(WsConnection *c, unsigned code, const char *why) {
         ws_connection_explain(c, "%s", why);
         c->state = WS_CLOSING;
+        connection_end_soon(c);
         wsi_set_close_reason(c->wsi, code, why);
         return -1;
 }
@@ -338,11 +367,61 @@ static int connection_check_answer(struct lws *wsi) {
                        : -1;
 }
 
+/* What libwebsockets says in its close frame, in words that a log can do with. */
+static const char *fault_text(const uint8_t *word, size_t n_word) {
+        static const struct {
+                const char *word, *text;
+        } faults[] = {
+                { "bad cont", "continuation without a start, or a start without an end" },
+                { "bad fin", "a message before the last one ended" },
+                { "bad opc", "frame of an unknown kind" },
+                { "frag ctl", "control frame in pieces" },
+                { "rsv bits", "reserved bits of a frame are set" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(faults); i++)
+                if (n_word == strlen(faults[i].word) && memcmp(word, faults[i].word, n_word) == 0)
+                        return faults[i].text;
+        return "malformed frame";
+}
+
+/* Whether the socket's other end is there. Over TLS that is not to be seen. */
+static bool peer_is_there(struct lws *wsi) {
+        char byte;
+        ssize_t n = recv(lws_get_socket_fd(wsi), &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
+
+        return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+/*
+ * libwebsockets is about to end a connection. If neither we nor the peer wanted that, the peer sent
+ * what no WebSocket sends, with a close frame to follow or without.
+ */
+static int connection_dropped(struct lws *wsi, WsConnection *c) {
+        int n = lws_get_close_length(wsi);
+
+        if (!c || c->state != WS_OPEN || c->end_text)
+                return 0;
+        if (n >= 2)
+                ws_connection_explain(c, "%s",
+                                      fault_text(lws_get_close_payload(wsi) + 2, (size_t)n - 2));
+        else if (!lws_is_ssl(wsi) && peer_is_there(wsi))
+                ws_connection_explain(c, "malformed frame");
+        else
+                return 0;
+        c->state = WS_CLOSING;
+        connection_drop_assembly(c);
+        connection_end_soon(c);
+        return 0;
+}
+
 static int connection_over(struct lws *wsi, WsConnection *c) {
         if (!c)
                 return 0;
         lws_set_opaque_user_data(wsi, NULL);
         c->wsi = NULL;
+        if (c->server && c->state == WS_OPENING) /* bound to this protocol, and then refused */
+                ws_connection_explain(c, "malformed upgrade");
         ws_listener_gone(c);
         if (c->client)
                 ws_client_failed(c);
@@ -372,6 +451,9 @@ static int on_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user, 
                 return connection_writable(wsi, c);
         case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
                 return connection_peer_closes(c, in, n);
+        case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
+        case LWS_CALLBACK_WS_CLIENT_DROP_PROTOCOL:
+                return connection_dropped(wsi, c);
         case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: /* not for every failure */
                 if (c && c->client && in)
                         ws_connection_explain(c, "%.*s", (int)n, (const char *)in);
@@ -385,10 +467,13 @@ static int on_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user, 
         }
 }
 
-/* A listener's vhost uses both, in this order; a client's only the second. */
+/*
+ * A listener's vhost uses both, in this order; a client's only the second. Its session data are not
+ * used, but see the head of this file.
+ */
 const struct lws_protocols ws_protocols[] = {
         { "http", ws_on_http, 0, 0, 0, NULL, 0 },
-        { WS_SUBPROTOCOL, on_ws, 0, WS_LOOP_BUFFER_SIZE, 0, NULL, 0 },
+        { WS_SUBPROTOCOL, on_ws, 1, WS_LOOP_BUFFER_SIZE, 0, NULL, 0 },
         { NULL, NULL, 0, 0, 0, NULL, 0 },
 };
 
@@ -482,6 +567,9 @@ void ws_close(WsConnection *c, unsigned code, const char *reason) {
                 c->close_reason = strndup(reason, WS_REASON_MAX);
         ws_connection_explain(c, "%s", reason ? reason : "closed");
         connection_drop_assembly(c);
+        if (code == WS_CLOSE_PROTOCOL_ERROR || code == WS_CLOSE_UNACCEPTABLE ||
+            code == WS_CLOSE_TOO_BIG)
+                connection_end_soon(c);
         lws_callback_on_writable(c->wsi);
         lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, CLOSE_SEC);
         ws_loop_kick(c->loop);

@@ -66,10 +66,13 @@ typedef struct WsReply {
 typedef struct WsListenerHandlers {
         /*
          * A socket was accepted. False: it is closed at once. NULL takes all. Each that was
-         * admitted ends either as a connection that its owner took in on_open, or with on_gone.
+         * admitted ends either as a connection that its owner took in on_open, or with on_gone,
+         * whose @reason says, for people, what was wrong with what it sent; NULL: nothing, or it
+         * sent nothing.
          */
         bool (*on_accept)(WsListener *listener, const struct sockaddr *peer, void *userdata);
-        void (*on_gone)(WsListener *listener, const struct sockaddr *peer, void *userdata);
+        void (*on_gone)(WsListener *listener, const struct sockaddr *peer, const char *reason,
+                        void *userdata);
         /* Upgraded: take it with ws_connection_take(), else it is closed. */
         void (*on_open)(WsListener *listener, WsConnection *connection, void *userdata);
         /* GET @path came without an upgrade. NULL: 404 for everything. */
@@ -150,6 +153,8 @@ void ws_set_message_max(WsConnection *connection, size_t n);
 /*
  * Closes after what is queued, with @code and @reason (up to WS_REASON_MAX bytes, may be NULL), or
  * without ceremony after 5 seconds. No message comes any more; on_close comes when it is over.
+ * WS_CLOSE_PROTOCOL_ERROR, _UNACCEPTABLE and _TOO_BIG say that the peer is at fault: it is told, but
+ * no answer is awaited.
  */
 void ws_close(WsConnection *connection, unsigned code, const char *reason);
 /* No callback after this; an open connection is closed politely. Accepts NULL. Return: NULL. */

@@ -78,11 +78,6 @@ RelayLink *relay_link_next(const RelayLink *link) {
         return link->next;
 }
 
-/* Who it is, for the log: the bridge if that is proven, else where it came from. */
-static const char *link_name(const RelayLink *link, char text[static KEY_TEXT_SIZE]) {
-        return link->proven ? key_format(&link->route.bridge, text) : link->peer;
-}
-
 /* Out of everything by which others could find it. */
 static void link_take_down(RelayLink *link) {
         RelayShared *shared = link->shared;
@@ -122,23 +117,36 @@ RelayLink *relay_link_free(RelayLink *link) {
         return NULL;
 }
 
-/* @counter: why; the log line is the reason for people. */
-static void link_close(RelayLink *link, unsigned code, Counter counter, const char *reason) {
-        char name[KEY_TEXT_SIZE];
-        LogFields fields = { .link = link->peer, .reason = counter_name(counter) };
+void relay_no_link(RelayShared *shared, const char *peer, Counter counter, const char *reason) {
+        LogFields fields = { .link = peer, .reason = counter_name(counter) };
         uint32_t n_suppressed = 0;
 
+        count(&shared->counters, counter);
+        if (log_rate_pass(&shared->handshake_rate, mono(), &n_suppressed))
+                log_write(shared->log, LOG_LEVEL_INFO, &fields,
+                          "no link from %s: %s (%u more not shown)", peer, reason, n_suppressed);
+}
+
+/* The end of one that was proven. */
+static void link_say_down(const RelayLink *link, Counter counter, const char *reason) {
+        LogFields fields = { .link = link->peer, .reason = counter_name(counter) };
+        char key[KEY_TEXT_SIZE];
+
+        log_write(link->shared->log, LOG_LEVEL_INFO, &fields, "link down: %s from %s: %s",
+                  key_format(&link->route.bridge, key), link->peer, reason);
+}
+
+/* @counter: why; the log line is the reason for people. */
+static void link_close(RelayLink *link, unsigned code, Counter counter, const char *reason) {
         if (link->phase == PHASE_CLOSING)
                 return;
-        if (counter != COUNT_LINKS_CLOSED) /* which counts itself */
-                count(&link->shared->counters, counter);
-        if (link->proven)
-                log_write(link->shared->log, LOG_LEVEL_INFO, &fields, "link down: %s: %s",
-                          link_name(link, name), reason);
-        else if (log_rate_pass(&link->shared->handshake_rate, mono(), &n_suppressed))
-                log_write(link->shared->log, LOG_LEVEL_INFO, &fields,
-                          "no link from %s: %s (%u more not shown)", link->peer, reason,
-                          n_suppressed);
+        if (link->proven) {
+                if (counter != COUNT_LINKS_CLOSED) /* which counts itself */
+                        count(&link->shared->counters, counter);
+                link_say_down(link, counter, reason);
+        } else {
+                relay_no_link(link->shared, link->peer, counter, reason);
+        }
         link_take_down(link);
         ws_close(link->connection, code, reason);
 }
@@ -794,15 +802,12 @@ static void on_link_message(WsConnection *connection, uint8_t *data, size_t n, v
 
 static void on_link_close(WsConnection *connection, const char *reason, void *userdata) {
         RelayLink *link = userdata;
-        char name[KEY_TEXT_SIZE];
-        LogFields fields = { .link = link->peer };
 
         (void)connection;
         if (link->phase == PHASE_UP)
-                log_write(link->shared->log, LOG_LEVEL_INFO, &fields, "link down: %s: %s",
-                          link_name(link, name), reason);
+                link_say_down(link, COUNT_LINKS_CLOSED, reason);
         else if (link->phase == PHASE_HANDSHAKE)
-                count(&link->shared->counters, COUNT_HANDSHAKES_FAILED);
+                relay_no_link(link->shared, link->peer, COUNT_HANDSHAKES_FAILED, reason);
         relay_link_free(link);
 }
 

@@ -76,3 +76,9 @@ void relay_link_warn(RelayLink *link);
 /* Every second or so: what takes too long ends. Careful: @link may be gone after it. */
 void relay_link_tick(RelayLink *link, uint64_t now_usec);
 RelayLink *relay_link_next(const RelayLink *link);
+
+/*
+ * Counts, and says in the log unless others just filled it, that the socket from @peer came to be
+ * no link: @reason is for people.
+ */
+void relay_no_link(RelayShared *shared, const char *peer, Counter counter, const char *reason);

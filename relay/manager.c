@@ -100,11 +100,16 @@ static bool on_accept(WsListener *listener, const struct sockaddr *peer, void *u
         return admitted;
 }
 
-static void on_gone(WsListener *listener, const struct sockaddr *peer, void *userdata) {
+static void on_gone(WsListener *listener, const struct sockaddr *peer, const char *reason,
+                    void *userdata) {
+        char text[WS_ADDRESS_TEXT_SIZE];
         Manager *m = userdata;
 
         (void)listener;
         address_table_leave(m->shared.addresses, peer, false, false);
+        if (reason)
+                relay_no_link(&m->shared, ws_address_format(peer, text), COUNT_HANDSHAKES_FAILED,
+                              reason);
 }
 
 static void on_open(WsListener *listener, WsConnection *connection, void *userdata) {

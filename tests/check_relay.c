@@ -834,6 +834,81 @@ START_TEST(address_without_a_key_gets_few_sockets) {
 }
 END_TEST
 
+/* T48: what is below the handshake. */
+
+#define WANTS_SUBPROTOCOL(name)                                                                    \
+        "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"               \
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"             \
+        "Sec-WebSocket-Protocol: " name "\r\n\r\n"
+#define UPGRADE WANTS_SUBPROTOCOL("p2pbus.v1")
+#define BYTES(...) (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })
+
+static const struct {
+        const char *what;
+        const char *head;
+        const uint8_t *bytes; /* once the relay has answered; or NULL */
+        size_t n_bytes;
+        const char *why; /* in the log */
+} rubbish[] = {
+        { "a text frame", UPGRADE, BYTES(0x81, 0x81, 0, 0, 0, 0, 'x'), "text frame" },
+        { "a continuation of nothing", UPGRADE, BYTES(0x80, 0x81, 0, 0, 0, 0, 1),
+          "continuation without a start, or a start without an end" },
+        { "a frame that is longer than any", UPGRADE,
+          BYTES(0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4, 9), "message too long" },
+        { "a length of 64 bits and one more", UPGRADE, BYTES(0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0),
+          "malformed frame" },
+        /* libwebsockets takes these; they still have to be Noise. */
+        { "a frame that is not masked", UPGRADE, BYTES(0x82, 0x05, 1, 2, 3, 4, 5),
+          "malformed handshake" },
+        { "another subprotocol", WANTS_SUBPROTOCOL("chat"), NULL, 0,
+          "upgrade to subprotocol chat" },
+        { "a request for something else", "GET /secret HTTP/1.1\r\nHost: x\r\n\r\n", NULL, 0,
+          "HTTP request, status 404" },
+        { "no HTTP", "SSH-2.0-OpenSSH_9.2\r\n", NULL, 0, "no HTTP request" },
+};
+
+/* "no link from ADDRESS: WHY" */
+static const char *expected_line(int fd, const char *why) {
+        static char line[256];
+        struct sockaddr_storage self = { 0 };
+        socklen_t n = sizeof(self);
+        char address[WS_ADDRESS_TEXT_SIZE];
+
+        ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&self, &n), 0);
+        (void)snprintf(line, sizeof(line), "no link from %s: %s (",
+                       ws_address_format((struct sockaddr *)&self, address), why);
+        return line;
+}
+
+START_TEST(rubbish_closes_its_own_connection_and_is_logged) {
+        static char got[4096];
+        size_t n_got = 0;
+        ssize_t n = 1;
+        int fd;
+
+        start_pair();
+        fd = raw_connect();
+        ck_assert_int_gt(send(fd, rubbish[_i].head, strlen(rubbish[_i].head), 0), 0);
+        if (rubbish[_i].bytes) {
+                while (n > 0 && !memmem(got, n_got, "\r\n\r\n", 4)) {
+                        n = recv(fd, got + n_got, sizeof(got) - n_got, 0);
+                        n_got += n > 0 ? (size_t)n : 0;
+                }
+                ck_assert_int_eq(memcmp(got, "HTTP/1.1 101 ", 13), 0);
+                ck_assert_int_gt(send(fd, rubbish[_i].bytes, rubbish[_i].n_bytes, 0), 0);
+        }
+        while (recv(fd, got, sizeof(got), 0) > 0) /* until it is closed, whatever we do not say */
+                ;
+        WAIT_FOR(relay_said_it, (void *)expected_line(fd, rubbish[_i].why));
+        fd_close(fd);
+
+        bridge_send(&a, alice_address, bob_address, 1);
+        expect_packet(&b);
+        ping(&a);
+        stop();
+}
+END_TEST
+
 /* HTTP */
 
 static void http_get(const char *path, char *out, size_t n_out) {
@@ -1080,6 +1155,8 @@ Suite *check_suite(void) {
         tcase_add_loop_test(tcase, bad_frame_closes_the_link, 0, ELEMENTSOF(bad_frames));
         tcase_add_test(tcase, control_word_the_relay_does_not_take);
         tcase_add_test(tcase, address_without_a_key_gets_few_sockets);
+        tcase_add_loop_test(tcase, rubbish_closes_its_own_connection_and_is_logged, 0,
+                            ELEMENTSOF(rubbish));
         tcase_add_test(tcase, metrics_count);
         tcase_add_test(tcase, link_works_over_tls);
         tcase_add_test(tcase, reload_changes_who_may_come);

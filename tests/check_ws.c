@@ -38,6 +38,7 @@ static struct {
         char url[128];
         End server, client;
         unsigned n_accepted, n_taken, n_gone, n_http;
+        char why_gone[256];
         bool refuse;
 } w;
 
@@ -110,9 +111,11 @@ static bool on_accept(WsListener *l, const struct sockaddr *peer, void *userdata
         return true;
 }
 
-static void on_gone(WsListener *l, const struct sockaddr *peer, void *userdata) {
+static void on_gone(WsListener *l, const struct sockaddr *peer, const char *reason,
+                    void *userdata) {
         (void)l, (void)peer, (void)userdata;
         w.n_gone++;
+        snprintf(w.why_gone, sizeof(w.why_gone), "%s", reason ? reason : "");
 }
 
 static void on_listener_open(WsListener *l, WsConnection *c, void *userdata) {
@@ -771,34 +774,39 @@ static void raw_upgrade(void) {
 
 #define BYTES(...) (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })
 
+#define BAD_CONTINUATION "continuation without a start, or a start without an end"
+#define RESERVED_BITS "reserved bits of a frame are set"
+#define UNKNOWN_KIND "frame of an unknown kind"
+
 /* T48: what a client may send after the upgrade, and may not. */
 static const struct {
         const char *what;
         const uint8_t *bytes;
         size_t n_bytes;
         unsigned code; /* of the close frame; 0: closed without one */
+        const char *reason;
 } broken_frames[] = {
-        { "64-bit length with its top bit", BYTES(0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0), 0 },
+        { "64-bit length with its top bit", BYTES(0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0), 0,
+          "malformed frame" },
         { "16 EiB announced",
-          BYTES(0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 9), 1009 },
-        { "64 KiB announced", BYTES(0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4, 9), 1009 },
-        { "control frame of 126 bytes", BYTES(0x89, 0xfe, 0, 126), 0 },
-        { "fragmented control frame", BYTES(0x09, 0x80, 0, 0, 0, 0), 1002 },
-        { "continuation without a start", BYTES(0x80, 0x81, 0, 0, 0, 0, 1), 1002 },
+          BYTES(0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 9), 1009,
+          "message too long" },
+        { "64 KiB announced", BYTES(0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4, 9), 1009,
+          "message too long" },
+        { "control frame of 126 bytes", BYTES(0x89, 0xfe, 0, 126), 0, "malformed frame" },
+        { "fragmented control frame", BYTES(0x09, 0x80, 0, 0, 0, 0), 1002,
+          "control frame in pieces" },
+        { "continuation without a start", BYTES(0x80, 0x81, 0, 0, 0, 0, 1), 1002,
+          BAD_CONTINUATION },
         { "a start before the last message ended",
-          BYTES(0x02, 0x81, 0, 0, 0, 0, 1, 0x82, 0x81, 0, 0, 0, 0, 1), 1002 },
-        { "text frame", BYTES(0x81, 0x81, 0, 0, 0, 0, 'x'), 1003 },
-        { "empty text frame", BYTES(0x81, 0x80, 0, 0, 0, 0), 1003 },
-        { "reserved bit 1", BYTES(0xc2, 0x81, 0, 0, 0, 0, 1), 1002 },
-        { "reserved bit 3", BYTES(0x92, 0x81, 0, 0, 0, 0, 1), 1002 },
-        { "reserved data opcode", BYTES(0x83, 0x81, 0, 0, 0, 0, 1), 1002 },
-        { "reserved control opcode", BYTES(0x8b, 0x80, 0, 0, 0, 0), 1002 },
+          BYTES(0x02, 0x81, 0, 0, 0, 0, 1, 0x82, 0x81, 0, 0, 0, 0, 1), 1002, BAD_CONTINUATION },
+        { "text frame", BYTES(0x81, 0x81, 0, 0, 0, 0, 'x'), 1003, "text frame" },
+        { "empty text frame", BYTES(0x81, 0x80, 0, 0, 0, 0), 1003, "text frame" },
+        { "reserved bit 1", BYTES(0xc2, 0x81, 0, 0, 0, 0, 1), 1002, RESERVED_BITS },
+        { "reserved bit 3", BYTES(0x92, 0x81, 0, 0, 0, 0, 1), 1002, RESERVED_BITS },
+        { "reserved data opcode", BYTES(0x83, 0x81, 0, 0, 0, 0, 1), 1002, UNKNOWN_KIND },
+        { "reserved control opcode", BYTES(0x8b, 0x80, 0, 0, 0, 0), 1002, UNKNOWN_KIND },
 };
-
-static bool raw_got_close(void) {
-        raw_pump();
-        return raw.eof || (raw.n_got >= 4 && raw.got[0] == 0x88);
-}
 
 START_TEST(broken_frame_closes_that_connection_only) {
         static const uint8_t whole[] = { 0x82, 0x81, 0, 0, 0, 0, 1 };
@@ -814,10 +822,9 @@ START_TEST(broken_frame_closes_that_connection_only) {
         raw_send(whole, sizeof(whole));
         WAIT_UNTIL(server_got_all);
         raw_send(broken_frames[_i].bytes, broken_frames[_i].n_bytes);
-        WAIT_UNTIL(raw_got_close); /* which a broken client does not answer */
-        ck_assert_int_eq(shutdown(raw.fd, SHUT_WR), 0);
-        WAIT_UNTIL(server_closed);
+        WAIT_UNTIL(server_closed); /* a broken client answers no close frame, nor is it asked to */
         WAIT_UNTIL(raw_eof);
+        ck_assert_str_eq(w.server.reason, broken_frames[_i].reason);
         ck_assert_msg(w.server.n_messages == 1, "delivered: %s", broken_frames[_i].what);
         if (broken_frames[_i].code != 0) {
                 ck_assert_msg(raw.n_got >= 4 && raw.got[0] == 0x88, "no close frame: %s",
@@ -937,25 +944,30 @@ static const struct {
         const char *what;
         const char *head;
         const char *status; /* NULL: closed without an answer, or with whatever */
+        const char *why;    /* as the owner is told */
 } heads[] = {
-        { "no subprotocol", UPGRADE_WITHOUT_PROTOCOL "\r\n", NULL },
+        { "no subprotocol", UPGRADE_WITHOUT_PROTOCOL "\r\n", NULL, "upgrade to no subprotocol" },
         { "another subprotocol", UPGRADE_WITHOUT_PROTOCOL "Sec-WebSocket-Protocol: chat\r\n\r\n",
-          NULL },
+          NULL, "upgrade to subprotocol chat" },
         { "the subprotocol of plain HTTP",
-          UPGRADE_WITHOUT_PROTOCOL "Sec-WebSocket-Protocol: http\r\n\r\n", NULL },
+          UPGRADE_WITHOUT_PROTOCOL "Sec-WebSocket-Protocol: http\r\n\r\n", NULL,
+          "upgrade to subprotocol http" },
         { "no Upgrade",
           "GET / HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Version: 13\r\n"
           "Sec-WebSocket-Protocol: p2pbus.v1\r\n\r\n",
-          "404" },
+          "404", "HTTP request, status 404" },
         { "no key",
           "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
           "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: p2pbus.v1\r\n\r\n",
-          NULL },
-        { "not HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", NULL },
-        { "an unknown path", "GET /secret HTTP/1.1\r\nHost: x\r\n\r\n", "404" },
-        { "a known path", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "200" },
+          NULL, "malformed upgrade" },
+        { "not HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", NULL,
+          "no HTTP request" },
+        { "an unknown path", "GET /secret HTTP/1.1\r\nHost: x\r\n\r\n", "404",
+          "HTTP request, status 404" },
+        { "a known path", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "200", "" },
         { "a method that is not GET",
-          "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "405" },
+          "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "405",
+          "HTTP request, status 405" },
 };
 
 START_TEST(head_never_becomes_a_connection) {
@@ -972,10 +984,24 @@ START_TEST(head_never_becomes_a_connection) {
                               heads[_i].what, (const char *)raw.got);
         }
         WAIT_UNTIL(nothing_left);
+        ck_assert_str_eq(w.why_gone, heads[_i].why);
         fd_close(raw.fd);
 
         connect_with(w.url, (WsConnectOptions){ 0 });
         WAIT_UNTIL(both_open);
+        stop();
+}
+END_TEST
+
+START_TEST(mere_connect_is_no_rubbish) {
+        start();
+        raw_connect();
+        ck_assert_int_eq(shutdown(raw.fd, SHUT_WR), 0);
+        WAIT_UNTIL(raw_eof);
+        WAIT_UNTIL(nothing_left);
+        ck_assert_uint_eq(w.n_gone, 1);
+        ck_assert_str_eq(w.why_gone, "");
+        fd_close(raw.fd);
         stop();
 }
 END_TEST
@@ -1056,6 +1082,11 @@ START_TEST(pending_sockets_are_limited) {
 }
 END_TEST
 
+static bool raw_got_close(void) {
+        raw_pump();
+        return raw.eof || (raw.n_got >= 4 && raw.got[0] == 0x88);
+}
+
 START_TEST(untaken_connection_is_closed) {
         start_pair();
         raw_upgrade();
@@ -1127,6 +1158,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, flood_of_pings_and_closes_ends);
         tcase_add_test(tcase, unmasked_frame_is_just_a_message);
         tcase_add_loop_test(tcase, head_never_becomes_a_connection, 0, ELEMENTSOF(heads));
+        tcase_add_test(tcase, mere_connect_is_no_rubbish);
         tcase_add_loop_test(tcase, nine_kib_of_headers_are_too_much, 0, 2);
         tcase_add_test(tcase, body_comes_whole);
         tcase_add_loop_test(tcase, slow_handshake_ends, 0, 2);
