@@ -37,7 +37,7 @@
  *      -ETIMEDOUT      not done in time
  *      -EACCES         policy; -EDQUOT: a share is used up; -EMSGSIZE: over the largest message
  *      -ECONNRESET     the receiver or its session ended before it answered: nobody knows whether
- *                      it was delivered
+ *                      it was delivered, or, P2PBUS_REASON_NO_REPLY, it was a request, delivered
  *      -ECANCELED      cancelled by p2pbus_cancel() or p2pbus_close()
  *      -EAGAIN         nothing to do now, or no room; call again after p2pbus_process()
  *      -ECHILD         this process was forked from the one that opened the handle
@@ -130,6 +130,7 @@ enum p2pbus_reason {
         P2PBUS_REASON_BAD_DESTINATION = 104, /* -EINVAL */
         P2PBUS_REASON_ERROR_REPLY = 105,   /* -EREMOTEIO: the answer was an error reply */
         P2PBUS_REASON_RESERVED = 106,      /* -EINVAL: a PID that no process can have */
+        P2PBUS_REASON_NO_REPLY = 107,      /* -ECONNRESET: a request that was delivered, no more */
 
         P2PBUS_REASON_NO_SOCKET = 120,     /* -ENOTCONN: no such socket */
         P2PBUS_REASON_NO_LISTENER = 121,   /* -ENOTCONN: a socket, but nobody listens */

@@ -193,7 +193,7 @@ Peer *peer_free(Peer *peer) {
         bus = peer->bus;
         session_fail(peer->session, RESULT_UNKNOWN, bus->now_usec);
         settle_finished(peer);
-        request_peer_ended(peer, RESULT_UNKNOWN);
+        request_peer_ended(peer);
 
         DL_FOREACH_SAFE2(peer->inbox, m, next, bus_next) {
                 DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
@@ -362,7 +362,7 @@ bool peer_pump(Peer *peer) {
         settle_finished(peer);
         if (session_id(peer->session) != peer->session_id) {
                 peer->session_id = session_id(peer->session);
-                request_peer_ended(peer, RESULT_UNKNOWN);
+                request_peer_ended(peer);
         }
         look_at_memory(peer);
         if (more)
@@ -370,7 +370,7 @@ bool peer_pump(Peer *peer) {
 
         if (session_is_closed(peer->session) && peer->n_unsettled == 0 && !peer->inbox &&
             !peer->lent) {
-                request_peer_ended(peer, RESULT_UNKNOWN);
+                request_peer_ended(peer);
                 peer_free(peer);
                 return false;
         }

@@ -52,6 +52,8 @@ static const struct {
         { 0, P2PBUS_REASON_BAD_DESTINATION, EINVAL, "neither a PID nor a service name" },
         { 0, P2PBUS_REASON_ERROR_REPLY, EREMOTEIO, "the receiver answered with an error" },
         { 0, P2PBUS_REASON_RESERVED, EINVAL, "no process can have this PID" },
+        { 0, P2PBUS_REASON_NO_REPLY, ECONNRESET,
+          "delivered, but the receiver ended without replying" },
 
         { CONNECTION_E_NO_SOCKET, P2PBUS_REASON_NO_SOCKET, ENOTCONN, "no such socket" },
         { CONNECTION_E_NO_LISTENER, P2PBUS_REASON_NO_LISTENER, ENOTCONN, "nobody listens there" },
@@ -128,7 +130,7 @@ _public_ const char *p2pbus_error_text(int error) {
         case EMSGSIZE:
                 return "message too big";
         case ECONNRESET:
-                return "the receiver ended before it confirmed";
+                return "the receiver ended before it answered";
         case ECANCELED:
                 return "cancelled";
         case EAGAIN:

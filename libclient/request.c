@@ -81,13 +81,14 @@ void request_on_reply(Peer *peer, Message *reply) {
         request_end(request, reply->kind == MESSAGE_ERROR ? P2PBUS_REASON_ERROR_REPLY : 0, reply);
 }
 
-void request_peer_ended(Peer *peer, int result) {
+void request_peer_ended(Peer *peer) {
         p2pbus *bus = peer->bus;
         Request *request, *next;
 
+        /* Those that are still on their way end in request_sent(). */
         HASH_ITER(hh, bus->requests, request, next)
                 if (!request->message && request->peer == peer)
-                        request_end(request, reason_of(result), NULL);
+                        request_end(request, P2PBUS_REASON_NO_REPLY, NULL);
 }
 
 static void send_cancel(Peer *peer, const PacketId *id) {

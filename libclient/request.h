@@ -30,8 +30,8 @@ struct Request {
 void request_sent(p2pbus *bus, Message *message);
 /* A reply came from @peer; takes over the reference. */
 void request_on_reply(Peer *peer, Message *reply);
-/* What @peer had of ours and has not answered, it never will. */
-void request_peer_ended(Peer *peer, int result);
+/* What was delivered to @peer and is not answered, it never will answer. */
+void request_peer_ended(Peer *peer);
 /* Return: whether there was one. */
 bool request_cancel(p2pbus *bus, const PacketId *id);
 /* Runs the first of bus->calls; unlocks meanwhile. */

@@ -96,6 +96,14 @@ is 'a reply that does not come in time is status 4' 4 "$status"
 stop slow
 is 'recv ends its command and then itself' 143 "$status"
 
+start_recv mute -n 1
+run p2pbus-send -r "$dest_mute" 'are you there?'
+is 'a receiver that takes the message and ends is status 1' 1 "$status"
+check 'and the message was delivered' \
+        said "^p2pbus-send: $dest_mute: delivered, but the receiver ended without replying; "
+end mute
+is 'as the receiver shows' 'are you there?' "$(cat "$work/mute.out")"
+
 run p2pbus-recv --exec no-such-command-anywhere
 is 'a command that is not there is told at the start' 1 "$status"
 check 'by name' said '^p2pbus-recv: --exec no-such-command-anywhere: .*;'

@@ -622,6 +622,7 @@ START_TEST(a_request_to_a_process_that_ends_is_not_waited_for) {
         p2pbus_close(b);
         until_ended(a, &ended);
         ck_assert_int_eq(ended.error, -ECONNRESET);
+        ck_assert_int_eq(ended.reason, P2PBUS_REASON_NO_REPLY);
         p2pbus_message_unref(request);
         p2pbus_message_unref(m);
         p2pbus_unref(a);

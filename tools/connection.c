@@ -390,6 +390,8 @@ static const char *advice(Connection *connection, int error, int reason) {
                 return "write the full form that p2pbusctl id prints there";
         case P2PBUS_REASON_UNKNOWN:
                 return "ask the receiver before you send it again";
+        case P2PBUS_REASON_NO_REPLY:
+                return "leave out -r, or start a receiver that replies: p2pbus-recv --exec";
         case P2PBUS_REASON_QUEUE_FULL:
         case P2PBUS_REASON_OVERLOAD:
         case P2PBUS_REASON_RATE:
