@@ -12,6 +12,8 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/listener.h \
 	%D%/manager.c \
 	%D%/manager.h \
+	%D%/metrics.c \
+	%D%/metrics.h \
 	%D%/monitor.c \
 	%D%/monitor.h \
 	%D%/names.c \

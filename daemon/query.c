@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <utlist.h>
 
+#include "daemon/metrics.h"
 #include "daemon/peer.h"
 
 #define ANSWER_MAX 60000 /* bytes of text in one packet */
@@ -112,6 +113,10 @@ static void write_peers(FILE *out, const Manager *manager) {
         }
 }
 
+static void write_config(FILE *out, const Manager *manager) {
+        config_write(out, &manager->config);
+}
+
 /* Cuts between lines: each packet holds whole ones. */
 static void send_text(Peer *to, const PacketId *id, const char *text, size_t n_text) {
         do {
@@ -134,9 +139,9 @@ static void send_text(Peer *to, const PacketId *id, const char *text, size_t n_t
 
 ControlCode query_answer(Peer *from, uint32_t what, const PacketId *id) {
         static void (*const writers[])(FILE *, const Manager *) = {
-                [QUERY_STATUS] = write_status,
-                [QUERY_LIST] = write_list,
-                [QUERY_PEERS] = write_peers,
+                [QUERY_STATUS] = write_status, [QUERY_LIST] = write_list,
+                [QUERY_PEERS] = write_peers,   [QUERY_METRICS] = metrics_write,
+                [QUERY_CONFIG] = write_config,
         };
         char *text = NULL;
         size_t n_text = 0;

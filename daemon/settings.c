@@ -89,6 +89,10 @@ int config_load(Config *config, const char *path, ConfMissing missing, ConfError
         return 0;
 }
 
+void config_write(FILE *out, const Config *config) {
+        conf_write(out, options, ELEMENTSOF(options), config);
+}
+
 /* The value of @variable, which must be absolute to count, and @rest behind it. */
 static char *below(const char *variable, const char *rest) {
         const char *folder = getenv(variable);

@@ -64,6 +64,8 @@ void config_done(Config *config);
  * was. Return: 0; CONF_E_BAD with @ret_error; -ENOMEM.
  */
 int config_load(Config *config, const char *path, ConfMissing missing, ConfError *ret_error);
+/* As a file that says the same. */
+void config_write(FILE *out, const Config *config);
 
 /*
  * Fills in what the user did not name: @paths' members that are NULL. A user bus takes them from

@@ -202,7 +202,7 @@ _public_ int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **r
         Ask ask = { .control = { .verb = CONTROL_QUERY, .value = (uint32_t)kind } };
         int r;
 
-        if (kind < P2PBUS_QUERY_STATUS || kind > P2PBUS_QUERY_PEERS)
+        if (kind < P2PBUS_QUERY_STATUS || kind > P2PBUS_QUERY_CONFIG)
                 return reason_fail_errno(-EINVAL, "no such query");
         r = bus_enter_blocking(bus);
         if (r < 0)

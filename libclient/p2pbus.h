@@ -576,9 +576,12 @@ int p2pbus_get_counters(p2pbus *bus, p2pbus_counters *counters);
 enum p2pbus_query_kind {
         P2PBUS_QUERY_STATUS = 1, /* lines "key TAB value" */
         P2PBUS_QUERY_LIST = 2,   /* a line a process; columns in PROTOCOL.md, "Control" */
-        P2PBUS_QUERY_PEERS = 3
+        P2PBUS_QUERY_PEERS = 3,
+        P2PBUS_QUERY_METRICS = 4, /* OpenMetrics text */
+        P2PBUS_QUERY_CONFIG = 5   /* the settings in force, as a configuration file */
 };
-/* Asks the daemon. @ret_text: free() it; lines end in a newline, fields are separated by TABs.
+/* Asks the daemon. @ret_text: free() it; lines end in a newline; of the first three, fields are
+ * separated by TABs.
  * Return: 0, -EACCES, -ETIMEDOUT, -ENOTCONN, -ECHILD, -EINVAL, -ENOMEM. Blocks. */
 int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **ret_text);
 

@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define CONF_FILE_MAX (1024 * 1024) /* bytes of one file */
 #define CONF_LINE_MAX 4096
@@ -62,6 +63,11 @@ int conf_load(const char *path, ConfMissing missing, const ConfOption *options, 
 /* The same of @n bytes of text; @name stands for the file in errors. */
 int conf_read(const char *text, size_t n, const char *name, const ConfOption *options,
               size_t n_options, void *target, ConfError *ret_error);
+/*
+ * Writes @target as a file that conf_read() reads the same from: all options, in the order of their
+ * table. An option with a parser of its own is a list.
+ */
+void conf_write(FILE *out, const ConfOption *options, size_t n_options, const void *target);
 /* Frees texts and lists. */
 void conf_done(const ConfOption *options, size_t n_options, void *target);
 

@@ -128,6 +128,8 @@ enum {
         QUERY_STATUS = 1, /* QUERY's value */
         QUERY_LIST = 2,
         QUERY_PEERS = 3,
+        QUERY_METRICS = 4,
+        QUERY_CONFIG = 5,
 
         OWN_RELEASE = 0, /* OWN's value */
         OWN_CLAIM = 1,

@@ -29,6 +29,7 @@ libp2pbus_core_la_SOURCES = \
 # What daemons need and the library does not.
 noinst_LTLIBRARIES += libp2pbus-conf.la
 libp2pbus_conf_la_SOURCES = \
+	%D%/conf-write.c \
 	%D%/conf.c \
 	%D%/conf.h \
 	%D%/log.c \

@@ -46,6 +46,24 @@ is '  of who is stopped' 4 "$status"
 check '  counts what is lost' grep -q '2 sent, 0 answered, 2 lost' "$work/out"
 kill -CONT "$pid_r"
 
+run p2pbusctl metrics
+is 'metrics' 0 "$status"
+check '  each line is one of OpenMetrics' sh -c '! grep -vqE "^(# (TYPE|HELP) p2pbusd_[a-z_]+ .+|p2pbusd_[a-z_]+(\{reason=\"[^\"]+\"\})? [0-9]+|# EOF)$" "$1"' sh "$work/out"
+is '  the last is its end' '# EOF' "$(tail -n 1 "$work/out")"
+check '  a gauge' grep -qE '^p2pbusd_processes [0-9]+$' "$work/out"
+was=$(sed -n 's/^p2pbusd_packets_routed_total //p' "$work/out")
+p2pbus-send "$dest_r" x
+p2pbusctl metrics >"$work/out"
+check '  a counter counts' [ "$(sed -n 's/^p2pbusd_packets_routed_total //p' "$work/out")" -gt "$was" ]
+
+run p2pbusctl show-config
+is 'show-config' 0 "$status"
+check '  has sections' grep -qx '\[Limits\]' "$work/out"
+check '  and defaults' grep -qx 'MaxMessage=64M' "$work/out"
+mv "$work/out" "$work/shown.conf"
+run p2pbusd --check-config --config "$work/shown.conf" --user --socket "$work/none" --state-dir "$work/none.state"
+is '  which the daemon takes as a file' 0 "$status"
+
 run p2pbusctl reload
 is 'reload' 0 "$status"
 
@@ -64,7 +82,7 @@ else
         }
 fi
 p2pbusctl keygen "$work/key" >/dev/null
-for words in status list peers 'resolve test.alpha' 'ping -c 1 test.alpha' reload \
+for words in status list peers metrics show-config 'resolve test.alpha' 'ping -c 1 test.alpha' reload \
         "keygen $work/key2" "id $work/key" 'resolve no.such' 'ping -c 1 -t 0.1 0123456789abcdef'; do
         # shellcheck disable=SC2086 # a verb and its operand
         run p2pbusctl $words --json

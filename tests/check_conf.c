@@ -30,6 +30,32 @@ static int read_text(const char *text, Target *t, ConfError *error) {
         return conf_read(text, strlen(text), "x.conf", options, ELEMENTSOF(options), t, error);
 }
 
+START_TEST(what_is_written_reads_the_same) {
+        static const char said[] = "[Bus]\nFlag=yes\nNumber=42\n\n"
+                                   "[Limits]\nSize=1536K\nTime=90s\n\n"
+                                   "[Bus]\nText=a b; c # d\nList=one two\n";
+        static const char none[] = "[Bus]\nFlag=no\nNumber=0\n\n"
+                                   "[Limits]\nSize=0\nTime=0\n\n"
+                                   "[Bus]\nText=\nList=\n";
+        Target t = { .flag = false };
+        ConfError error;
+
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_(freep) char *text = NULL;
+                size_t n;
+                FILE *out = open_memstream(&text, &n);
+
+                ck_assert_ptr_nonnull(out);
+                if (i > 0)
+                        ck_assert_int_eq(read_text(said, &t, &error), 0);
+                conf_write(out, options, ELEMENTSOF(options), &t);
+                ck_assert_int_eq(fclose(out), 0);
+                ck_assert_str_eq(text, i > 0 ? said : none);
+        }
+        conf_done(options, ELEMENTSOF(options), &t);
+}
+END_TEST
+
 START_TEST(every_type_is_read) {
         Target t = { .flag = false };
         ConfError error;
@@ -237,6 +263,7 @@ Suite *check_suite(void) {
         TCase *tcase = tcase_create("conf");
 
         tcase_add_test(tcase, every_type_is_read);
+        tcase_add_test(tcase, what_is_written_reads_the_same);
         tcase_add_test(tcase, an_empty_assignment_empties_text_and_list);
         tcase_add_loop_test(tcase, what_is_wrong_is_named_with_file_line_and_reason, 0,
                             ELEMENTSOF(bad));

@@ -42,6 +42,8 @@ static const Verb verbs[] = {
         { "keygen",  ctl_keygen,  "FILE",          1, 1, "make a key in the new file FILE" },
         { "id",      ctl_id,      "[FILE]",        0, 1, "the full form of a key file" },
         { "peers",   ctl_peers,   "",              0, 0, "queues and counters of each process" },
+        { "metrics", ctl_metrics, "",              0, 0, "what the daemon counts, as OpenMetrics text" },
+        { "show-config", ctl_show_config, "",      0, 0, "the settings that the daemon goes by" },
         { "reload",  ctl_reload,  "",              0, 0, "make the daemon read its configuration again" },
 };
 /* clang-format on */
@@ -70,7 +72,7 @@ static char *make_help(void) {
                 return NULL;
         (void)fputs(help_head, out); /* memory is all that can fail, and fclose() tells */
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                (void)fprintf(out, "  %-7s %-13s %s\n", verbs[i].name, verbs[i].operands,
+                (void)fprintf(out, "  %-11s %-13s %s\n", verbs[i].name, verbs[i].operands,
                               verbs[i].help);
         (void)fputs(help_tail, out);
         if (fclose(out) != 0) {

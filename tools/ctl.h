@@ -36,6 +36,8 @@ int ctl_keygen(Ctl *ctl);
 int ctl_id(Ctl *ctl);
 int ctl_peers(Ctl *ctl);
 int ctl_reload(Ctl *ctl);
+int ctl_metrics(Ctl *ctl);
+int ctl_show_config(Ctl *ctl);
 
 /* For verbs: attaches; with @off_host as a process that may send to other hosts, unless --local. */
 int ctl_open(Ctl *ctl, bool off_host);

@@ -51,10 +51,12 @@ p2pbusctl_SOURCES = \
 	%D%/ctl-id.c \
 	%D%/ctl-keygen.c \
 	%D%/ctl-list.c \
+	%D%/ctl-metrics.c \
 	%D%/ctl-peers.c \
 	%D%/ctl-ping.c \
 	%D%/ctl-reload.c \
 	%D%/ctl-resolve.c \
+	%D%/ctl-show-config.c \
 	%D%/ctl-status.c \
 	%D%/ctl.c \
 	%D%/ctl.h \

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* p2pbusctl metrics: what the daemon counts, as OpenMetrics text */
+
+#include "tools/common.h"
+#include "tools/ctl.h"
+#include "tools/json.h"
+#include "tools/output.h"
+
+/* Samples alone: "NAME VALUE", the name with its labels. */
+static char *format_json(char *text, size_t *ret_n) {
+        JsonValue *object = json_begin();
+        char *at = NULL;
+
+        for (char *line = strtok_r(text, "\n", &at); line; line = strtok_r(NULL, "\n", &at)) {
+                char *value = strrchr(line, ' ');
+
+                if (line[0] == '#' || !value)
+                        continue;
+                *value++ = '\0';
+                json_add_number(object, line, strtoull(value, NULL, 10));
+        }
+        return json_finish(object, ret_n);
+}
+
+int ctl_metrics(Ctl *ctl) {
+        _cleanup_(freep) char *text = NULL;
+        size_t n;
+        int status;
+
+        status = ctl_open(ctl, false);
+        if (status == 0)
+                status = ctl_query(ctl, P2PBUS_QUERY_METRICS, &text);
+        if (status != 0)
+                return status;
+        if (ctl->options.json) {
+                char *json = format_json(text, &n);
+
+                return output_print(json, n);
+        }
+        n = strlen(text);
+        return output_print(TAKE_PTR(text), n);
+}
