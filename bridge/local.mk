@@ -4,12 +4,15 @@ noinst_LTLIBRARIES += libp2pbus-bridge.la
 libp2pbus_bridge_la_SOURCES = \
 	%D%/backoff.c \
 	%D%/backoff.h \
+	%D%/batch.c \
+	%D%/batch.h \
 	%D%/settings.c \
 	%D%/settings.h \
 	%D%/forward.c \
 	%D%/forward.h \
 	%D%/gateway.c \
 	%D%/gateway.h \
+	%D%/handshake.c \
 	%D%/heartbeat.c \
 	%D%/heartbeat.h \
 	%D%/known-relays.c \
@@ -31,6 +34,7 @@ libp2pbus_bridge_la_SOURCES = \
 	%D%/transport-ws.c \
 	%D%/transport-ws.h \
 	%D%/transport.h \
+	%D%/uplink-private.h \
 	%D%/uplink.c \
 	%D%/uplink.h \
 	$(NULL)

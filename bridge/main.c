@@ -14,6 +14,8 @@
  *      routes.c         which links know whom elsewhere
  *      lookups.c        one question on several links
  *      uplink.c         the link to one relay, for as long as it is configured
+ *      handshake.c      the way up of an uplink: who is the relay, does it take us
+ *      batch.c          what goes out on one link, and what went lately
  *      outbox.c         what waits for one link, and whose turn it is
  *      parcel.c         one packet that is held
  *      heartbeat.c      whether a link lives, and its round trip

@@ -4,71 +4,18 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <utlist.h>
 
-#include "bridge/backoff.h"
-#include "bridge/heartbeat.h"
-#include "bridge/outbox.h"
+#include "bridge/uplink-private.h"
 #include "libcore/err.h"
-#include "libcore/stream.h"
 #include "libsecure/crypto.h"
-#include "libsecure/link.h"
 
 #define WORDS_MAX (16 * 1024 * 1024) /* bytes of control words that a relay may leave unread */
 #define LOSSY_WORDS_MAX (64 * 1024)
-#define SENT_BYTES_MAX (1024 * 1024)
-#define SENT_PACKETS_MAX 1024
 #define REASON_SIZE 256
 
+static const BatchHandlers batch_handlers;
 static const Address to_relay = { .pid = PID_RELAY };
 static const Address from_bridge = { .pid = PID_BRIDGE };
-
-/* A process that has left, while its packets still wait. */
-typedef struct Leaving Leaving;
-
-struct Leaving {
-        Leaving *prev, *next;
-        Address address;
-};
-
-struct Uplink {
-        UplinkOptions options;
-        char *url;  /* as configured */
-        char *name; /* without fragment: for people, and for known_relays */
-        WsUrl parsed;
-        PublicKey pin;
-        bool has_pin; /* in the URL */
-
-        UplinkState state;
-        uint64_t deadline_usec; /* of WAITING, and of the way up */
-        uint64_t reborn_usec;   /* when an old link is to be replaced */
-        Backoff backoff;
-        bool failing; /* already said so: retries are not news */
-        bool paused;
-
-        Transport *transport;
-        Link *link;
-        Stream *stream; /* frames that come in, control words that go out */
-        PublicKey relay;
-        uint8_t handshake[TRANSPORT_HEADROOM + LINK_HANDSHAKE_MAX];
-        size_t n_handshake; /* to be sent */
-
-        Outbox *outbox;
-        Parcel *current;  /* begun in an earlier message */
-        size_t n_current; /* bytes of it that are gone */
-        Parcel *sent;     /* the oldest first */
-        size_t n_sent_bytes;
-        unsigned n_sent;
-        Leaving *leaving;
-
-        Heartbeat heartbeat;
-        uint64_t round_trip_usec; /* of the life before, until this one is measured */
-        uint8_t buffer[TRANSPORT_HEADROOM + LINK_MESSAGE_MAX];
-};
-
-static uint64_t clock_usec(void) {
-        return now_usec(CLOCK_BOOTTIME);
-}
 
 /* Life and death */
 
@@ -119,7 +66,7 @@ int uplink_new(Uplink **ret, const UplinkOptions *options) {
         };
         uplink->round_trip_usec = USEC_NEVER;
 
-        r = outbox_new(&uplink->outbox, options->pool, OUTBOX_BYTES_MAX, OUTBOX_PACKETS_MAX);
+        r = batch_init(&uplink->batch, options->pool, &batch_handlers, uplink);
         if (r < 0)
                 return err_trace(r);
 
@@ -129,46 +76,29 @@ int uplink_new(Uplink **ret, const UplinkOptions *options) {
 
 /* Everything of this life of the link; what follows is uplink_fail()'s decision. */
 static void uplink_clear(Uplink *uplink) {
-        Leaving *leaving, *next_leaving;
-        Parcel *parcel, *next;
-
         if (uplink->transport)
                 uplink->transport->class->free(TAKE_PTR(uplink->transport));
         uplink->link = link_free(uplink->link);
         uplink->stream = stream_free(uplink->stream);
         uplink->n_handshake = 0;
-
-        while ((parcel = outbox_pop(uplink->outbox, 0)))
-                parcel_free(uplink->options.pool, parcel);
-        uplink->current = parcel_free(uplink->options.pool, uplink->current);
-        DL_FOREACH_SAFE (uplink->sent, parcel, next)
-                parcel_free(uplink->options.pool, parcel);
-        uplink->sent = NULL;
-        uplink->n_sent = 0;
-        uplink->n_sent_bytes = 0;
-        DL_FOREACH_SAFE (uplink->leaving, leaving, next_leaving)
-                free(leaving);
-        uplink->leaving = NULL;
+        batch_clear(&uplink->batch);
 }
 
 Uplink *uplink_free(Uplink *uplink) {
         if (!uplink)
                 return NULL;
 
-        if (uplink->outbox)
-                uplink_clear(uplink);
+        uplink_clear(uplink);
         if (uplink->state >= UPLINK_PROVEN)
                 presence_remove_relay(uplink->options.presence, &uplink->relay);
-        outbox_free(uplink->outbox);
+        batch_done(&uplink->batch);
         free(uplink->name);
         free(uplink->url);
         free(uplink);
         return NULL;
 }
 
-/* Logs an event of this link; the URL goes before the text. */
-_printf_(3, 4) static void uplink_log(const Uplink *uplink, LogLevel level, const char *format,
-                                      ...) {
+void uplink_log(const Uplink *uplink, LogLevel level, const char *format, ...) {
         LogFields fields = { .link = uplink->name };
         char text[REASON_SIZE];
         va_list args;
@@ -181,11 +111,11 @@ _printf_(3, 4) static void uplink_log(const Uplink *uplink, LogLevel level, cons
 
 static void uplink_wait(Uplink *uplink, uint64_t usec) {
         uplink->state = UPLINK_WAITING;
-        uplink->deadline_usec = clock_usec() + usec;
+        uplink->deadline_usec = uplink_clock_usec() + usec;
 }
 
-/* This attempt or link is over; another is made after a while. A repeated failure is not news. */
-static void uplink_fail(Uplink *uplink, const char *reason) {
+/* A repeated failure is not news. */
+void uplink_fail(Uplink *uplink, const char *reason) {
         UplinkState before = uplink->state;
         uint64_t wait;
 
@@ -208,7 +138,7 @@ static void uplink_fail(Uplink *uplink, const char *reason) {
 
 /* Out */
 
-static void want_write(Uplink *uplink) {
+void uplink_want_write(Uplink *uplink) {
         if (uplink->transport && uplink->state >= UPLINK_HANDSHAKE)
                 uplink->transport->class->want_write(uplink->transport);
 }
@@ -230,7 +160,7 @@ static void say(Uplink *uplink, const Control *control, Address dst, const Packe
                 return;
         }
         control_packet_encode(control, from_bridge, dst, id ? id : &none, data);
-        want_write(uplink);
+        uplink_want_write(uplink);
 }
 
 void uplink_say(Uplink *uplink, const Control *control, Address dst, const PacketId *id) {
@@ -248,13 +178,8 @@ void uplink_present(Uplink *uplink, Address address, const uint8_t *lease) {
                 .body = lease,
                 .n_body = CONTROL_LEASE_SIZE,
         };
-        Leaving *leaving, *next;
 
-        DL_FOREACH_SAFE (uplink->leaving, leaving, next)
-                if (address_equal(leaving->address, address)) {
-                        DL_DELETE(uplink->leaving, leaving);
-                        free(leaving);
-                }
+        batch_return(&uplink->batch, address);
         uplink_say(uplink, &control, to_relay, NULL);
 }
 
@@ -264,151 +189,41 @@ static void say_detached(Uplink *uplink, Address address) {
         uplink_say(uplink, &control, to_relay, NULL);
 }
 
-static bool has_packets_of(const Uplink *uplink, Address src) {
-        return outbox_has(uplink->outbox, src) ||
-               (uplink->current && address_equal(uplink->current->src, src));
+static void on_batch_left(Address address, void *userdata) {
+        say_detached(userdata, address);
 }
+
+static void on_batch_refused(Parcel *parcel, uint16_t code, void *userdata) {
+        Uplink *uplink = userdata;
+
+        uplink->options.handlers->on_refused(uplink, parcel, code, uplink->options.userdata);
+}
+
+static const BatchHandlers batch_handlers = {
+        .on_refused = on_batch_refused,
+        .on_left = on_batch_left,
+};
 
 void uplink_detach(Uplink *uplink, Address address) {
-        Leaving *leaving;
-
-        if (uplink->state < UPLINK_PROVEN)
-                return;
-        leaving = has_packets_of(uplink, address) ? malloc(sizeof(*leaving)) : NULL;
-        if (!leaving) {
-                say_detached(uplink, address); /* without memory too: better early than never */
-                return;
-        }
-        *leaving = (Leaving){ .address = address };
-        DL_APPEND(uplink->leaving, leaving);
-}
-
-/* Those whose last packet has just gone. */
-static void let_go(Uplink *uplink) {
-        Leaving *leaving, *next;
-
-        DL_FOREACH_SAFE (uplink->leaving, leaving, next)
-                if (!has_packets_of(uplink, leaving->address)) {
-                        say_detached(uplink, leaving->address);
-                        DL_DELETE(uplink->leaving, leaving);
-                        free(leaving);
-                }
+        if (uplink->state >= UPLINK_PROVEN && !batch_leave(&uplink->batch, address))
+                say_detached(uplink, address);
 }
 
 void uplink_queue(Uplink *uplink, Parcel *parcel) {
-        Parcel *dropped;
-
         if (uplink->state < UPLINK_UP) {
-                uplink->options.handlers->on_refused(uplink, parcel, CODE_NO_ROUTE,
-                                                     uplink->options.userdata);
+                on_batch_refused(parcel, CODE_NO_ROUTE, uplink);
                 return;
         }
-        if (outbox_push(uplink->outbox, parcel, clock_usec()) < 0) {
-                uplink->options.handlers->on_refused(uplink, parcel, CODE_OVERLOAD,
-                                                     uplink->options.userdata);
-                return;
-        }
-        while ((dropped = outbox_overflow(uplink->outbox)))
-                uplink->options.handlers->on_refused(uplink, dropped, CODE_OVERLOAD,
-                                                     uplink->options.userdata);
-        want_write(uplink);
-}
-
-static Parcel *sent_remove(Uplink *uplink, Parcel *parcel) {
-        DL_DELETE(uplink->sent, parcel);
-        uplink->n_sent--;
-        uplink->n_sent_bytes -= parcel->size;
-        return parcel;
-}
-
-/* Kept for a while: the relay may ask for it again, or not know its destination. */
-static void sent_keep(Uplink *uplink, Parcel *parcel) {
-        DL_APPEND(uplink->sent, parcel);
-        uplink->n_sent++;
-        uplink->n_sent_bytes += parcel->size;
-        while (uplink->n_sent > SENT_PACKETS_MAX || uplink->n_sent_bytes > SENT_BYTES_MAX)
-                parcel_free(uplink->options.pool, sent_remove(uplink, uplink->sent));
+        if (batch_queue(&uplink->batch, parcel, uplink_clock_usec()))
+                uplink_want_write(uplink);
 }
 
 Parcel *uplink_take_back(Uplink *uplink, const PacketId *id) {
-        Parcel *parcel;
-
-        DL_FOREACH (uplink->sent, parcel)
-                if (memcmp(&parcel->id, id, sizeof(*id)) == 0)
-                        return sent_remove(uplink, parcel);
-        return NULL;
-}
-
-/* The next packet to be sent, or NULL; the expired are refused on the way. */
-static Parcel *next_parcel(Uplink *uplink) {
-        uint64_t now = clock_usec();
-        Parcel *parcel;
-
-        while ((parcel = outbox_pop(uplink->outbox, now))) {
-                if (!parcel_is_expired(parcel, now))
-                        return parcel;
-                uplink->options.handlers->on_refused(uplink, parcel, CODE_EXPIRED,
-                                                     uplink->options.userdata);
-                let_go(uplink);
-        }
-        return NULL;
-}
-
-static size_t fill_with_words(Uplink *uplink, uint8_t *to, size_t room) {
-        struct iovec iov[STREAM_IOVECS];
-        size_t n_iov, n_fds, n = 0;
-        const int *fds;
-
-        if (stream_peek(uplink->stream, iov, &n_iov, &fds, &n_fds) != 0)
-                return 0;
-        for (size_t i = 0; i < n_iov && n < room; i++) {
-                size_t size = MIN(iov[i].iov_len, room - n);
-
-                memcpy(to + n, iov[i].iov_base, size);
-                n += size;
-        }
-        stream_written(uplink->stream, n);
-        return n;
-}
-
-static size_t fill_with_current(Uplink *uplink, uint8_t *to, size_t room) {
-        Parcel *parcel = uplink->current;
-        size_t n = MIN(parcel->size - uplink->n_current, room);
-
-        memcpy(to, parcel->data + uplink->n_current, n);
-        uplink->n_current += n;
-        if (uplink->n_current == parcel->size) {
-                uplink->current = NULL;
-                sent_keep(uplink, parcel);
-                let_go(uplink);
-        }
-        return n;
-}
-
-/*
- * Frames may be cut between messages but not mixed: what was begun is finished first. A word is
- * only ever cut while words are all that is sent, so words need no memory of that.
- */
-static size_t fill(Uplink *uplink, uint8_t *plain) {
-        size_t n = 0;
-
-        while (n < LINK_PLAIN_MAX) {
-                if (uplink->current) {
-                        n += fill_with_current(uplink, plain + n, LINK_PLAIN_MAX - n);
-                } else if (stream_output_size(uplink->stream) > 0) {
-                        n += fill_with_words(uplink, plain + n, LINK_PLAIN_MAX - n);
-                } else {
-                        uplink->current = next_parcel(uplink);
-                        uplink->n_current = 0;
-                        if (!uplink->current && stream_output_size(uplink->stream) == 0)
-                                break;
-                }
-        }
-        return n;
+        return batch_take_back(&uplink->batch, id);
 }
 
 static bool has_output(const Uplink *uplink) {
-        return uplink->current || outbox_packets(uplink->outbox) > 0 ||
+        return batch_has_packets(&uplink->batch) ||
                (uplink->stream && stream_output_size(uplink->stream) > 0);
 }
 
@@ -426,7 +241,9 @@ static void on_transport_writable(void *userdata) {
         if (uplink->n_handshake > 0) {
                 r = class->write(uplink->transport, uplink->handshake, uplink->n_handshake);
                 uplink->n_handshake = 0;
-        } else if (uplink->state >= UPLINK_PROVEN && (n = fill(uplink, message)) > 0) {
+        } else if (uplink->state >= UPLINK_PROVEN &&
+                   (n = batch_fill(&uplink->batch, uplink->stream, message, LINK_PLAIN_MAX,
+                                   uplink_clock_usec())) > 0) {
                 if (link_encrypt(uplink->link, message, n, message) != 0) {
                         uplink_fail(uplink, "the link is worn out");
                         return;
@@ -441,8 +258,7 @@ static void on_transport_writable(void *userdata) {
                 class->want_write(uplink->transport);
 }
 
-/* Asks whether the relay is still there, if it is time to. */
-static void beat(Uplink *uplink, uint64_t now) {
+void uplink_beat(Uplink *uplink, uint64_t now) {
         Control ping = { .verb = CONTROL_PING };
         PacketId id;
         uint64_t number;
@@ -460,129 +276,6 @@ static void beat(Uplink *uplink, uint64_t now) {
                 uplink_fail(uplink, "the relay no longer answers");
                 break;
         }
-}
-
-/* The way up */
-
-static void on_transport_open(void *userdata) {
-        Uplink *uplink = userdata;
-        LinkOptions options = {
-                .initiator = true,
-                .initiator_role = LINK_ROLE_BRIDGE,
-                .identity = presence_identity(uplink->options.presence),
-                .key = presence_key(uplink->options.presence),
-                .pinned = uplink->has_pin ? &uplink->pin
-                                          : known_relays_find(uplink->options.known, uplink->name),
-        };
-        int r;
-
-        r = presence_get(uplink->options.presence, now_usec(CLOCK_REALTIME), &options.record);
-        if (r == 0)
-                r = link_new(&uplink->link, &options);
-        if (r == 0)
-                r = link_create(uplink->link, uplink->handshake + TRANSPORT_HEADROOM,
-                                LINK_HANDSHAKE_MAX, &uplink->n_handshake);
-        if (r == 0)
-                r = stream_new(&uplink->stream);
-        if (r != 0) {
-                uplink_fail(uplink, r < 0 ? strerror(-r) : "no handshake");
-                return;
-        }
-        uplink->state = UPLINK_HANDSHAKE;
-        want_write(uplink);
-}
-
-/* It is somebody else. Time alone will not mend that; only a person can. */
-static void other_key(Uplink *uplink) {
-        const PublicKey *expected =
-                uplink->has_pin ? &uplink->pin
-                                : known_relays_find(uplink->options.known, uplink->name);
-        char is[KEY_TEXT_SIZE], should[KEY_TEXT_SIZE];
-
-        key_format(&link_peer(uplink->link)->signer, is);
-        key_format(expected, should);
-        uplink_log(uplink, LOG_LEVEL_ERROR, "relay %s: key %s does not match the pinned key %s",
-                   uplink->name, is, should);
-        if (!uplink->has_pin && known_relays_path(uplink->options.known))
-                uplink_log(uplink, LOG_LEVEL_ERROR,
-                           "relay %s: if it was given a new key, remove its line from %s",
-                           uplink->name, known_relays_path(uplink->options.known));
-        backoff_worst(&uplink->backoff);
-        uplink_fail(uplink, "not the relay that we know");
-}
-
-static const char *handshake_reason(int r) {
-        switch (r) {
-        case LINK_E_RECORD:
-                return "its record is not valid";
-        case LINK_E_CLOCK:
-                return "its clock is ahead of ours by more than 5 minutes; check both";
-        case LINK_E_EXPIRED:
-                return "its record has ended: its clock or ours is wrong; check both";
-        default:
-                return "the handshake failed";
-        }
-}
-
-/* Step 2 of the handshake came: judge the relay, then name ourselves in step 3. */
-static void on_handshake_message(Uplink *uplink, const uint8_t *data, size_t n_data) {
-        bool first_seen =
-                !uplink->has_pin && !known_relays_find(uplink->options.known, uplink->name);
-        int r;
-
-        r = link_consume(uplink->link, data, n_data, now_usec(CLOCK_REALTIME));
-        if (r == LINK_E_OTHER_KEY) {
-                other_key(uplink);
-                return;
-        }
-        if (r != 0) {
-                uplink_fail(uplink, handshake_reason(r));
-                return;
-        }
-
-        uplink->relay = link_peer(uplink->link)->signer;
-        if (first_seen) {
-                r = known_relays_add(uplink->options.known, uplink->name, &uplink->relay);
-                if (r < 0)
-                        uplink_log(uplink, LOG_LEVEL_WARNING,
-                                   "relay %s: cannot keep its key in %s: %s", uplink->name,
-                                   known_relays_path(uplink->options.known), strerror(-r));
-        }
-        if (link_state(uplink->link) == LINK_PROVEN) /* else it is the one that we pinned */
-                r = link_accept(uplink->link);
-        if (r == 0)
-                r = link_create(uplink->link, uplink->handshake + TRANSPORT_HEADROOM,
-                                LINK_HANDSHAKE_MAX, &uplink->n_handshake);
-        if (r != 0) {
-                uplink_fail(uplink, handshake_reason(r));
-                return;
-        }
-
-        uplink->state = UPLINK_PROVEN;
-        uplink->reborn_usec =
-                clock_usec() + LINK_LIFE_USEC - crypto_random_u64() % (LINK_LIFE_USEC / 8);
-        presence_add_relay(uplink->options.presence, &uplink->relay);
-        want_write(uplink);
-        uplink->options.handlers->on_proven(uplink, uplink->options.userdata);
-
-        /* Without a bus there is nothing to present yet; the first PING makes the relay speak. */
-        heartbeat_start(&uplink->heartbeat, uplink->options.heartbeat_usec, clock_usec());
-        beat(uplink, clock_usec());
-}
-
-/* The relay's first words: it took us. */
-static void link_is_up(Uplink *uplink) {
-        char key[KEY_TEXT_SIZE];
-
-        uplink->state = UPLINK_UP;
-        uplink->failing = false;
-        backoff_reset(&uplink->backoff);
-        uplink_log(uplink, LOG_LEVEL_INFO, "link up %s", uplink->name);
-        uplink_log(uplink, LOG_LEVEL_DEBUG, "relay %s has key %s", uplink->name,
-                   key_format(&uplink->relay, key));
-        if (uplink->paused)
-                uplink->transport->class->pause(uplink->transport, true);
-        uplink->options.handlers->on_up(uplink, uplink->options.userdata);
 }
 
 /* In */
@@ -623,7 +316,8 @@ static void on_link_control(Uplink *uplink, const PacketHeader *header, const ui
                 on_ping(uplink, header);
                 break;
         case CONTROL_PONG:
-                heartbeat_pong(&uplink->heartbeat, load_be64(control.ref.bytes + 8), clock_usec());
+                heartbeat_pong(&uplink->heartbeat, load_be64(control.ref.bytes + 8),
+                               uplink_clock_usec());
                 if (uplink->heartbeat.round_trip_usec > 0)
                         uplink->round_trip_usec = uplink->heartbeat.round_trip_usec;
                 break;
@@ -692,8 +386,8 @@ static void on_link_message(Uplink *uplink, uint8_t *data, size_t n_data) {
         }
         n_plain = n_data - LINK_OVERHEAD;
         if (uplink->state == UPLINK_PROVEN)
-                link_is_up(uplink);
-        heartbeat_heard(&uplink->heartbeat, clock_usec());
+                handshake_done(uplink);
+        heartbeat_heard(&uplink->heartbeat, uplink_clock_usec());
 
         while (at < n_plain && uplink->state >= UPLINK_UP) {
                 uint8_t *room;
@@ -711,12 +405,16 @@ static void on_link_message(Uplink *uplink, uint8_t *data, size_t n_data) {
         }
 }
 
+static void on_transport_open(void *userdata) {
+        handshake_begin(userdata);
+}
+
 static void on_transport_message(uint8_t *data, size_t n_data, void *userdata) {
         Uplink *uplink = userdata;
 
         switch (uplink->state) {
         case UPLINK_HANDSHAKE:
-                on_handshake_message(uplink, data, n_data);
+                handshake_judge(uplink, data, n_data);
                 break;
         case UPLINK_PROVEN:
         case UPLINK_UP:
@@ -787,7 +485,7 @@ void uplink_tick(Uplink *uplink, uint64_t now) {
                 else if (now >= uplink->reborn_usec)
                         uplink_fail(uplink, "keys are a day old, beginning anew");
                 else
-                        beat(uplink, now);
+                        uplink_beat(uplink, now);
         }
 }
 

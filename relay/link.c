@@ -15,64 +15,19 @@
 
 #include "relay/link.h"
 
-#include <stdio.h>
 #include <utlist.h>
 
 #include "libcore/control.h"
 #include "libcore/err.h"
 #include "relay/forward.h"
-#include "relay/tombs.h"
+#include "relay/link-private.h"
 
 #define CONTROL_HIGH (64 * 1024) /* bytes of answers that wait; the link is not read meanwhile */
 #define CONTROL_LOW (16 * 1024)
 
-typedef enum LinkPhase {
-        PHASE_HANDSHAKE,
-        PHASE_UP,
-        PHASE_CLOSING,
-} LinkPhase;
-
-/* Why a link is not read; bits. */
-enum {
-        PAUSE_RATE = 1 << 0,
-        PAUSE_CONTROL = 1 << 1,
-};
-
-struct RelayLink {
-        RelayShared *shared;
-        WsConnection *connection;
-        LinkPhase phase;
-        Link *secure;
-        uint64_t id;
-        const LinkLimits *limits;
-        bool proven, open; /* as the address table counts it */
-        bool pinged;
-        bool waiting; /* something is to be written */
-        unsigned pauses;
-        DirectoryRoute route; /* while it is up */
-        Stream *stream;       /* frames that were cut */
-        Outbox *outbox;
-        Parcel *cut;     /* sent in part */
-        uint32_t cut_at; /* bytes of it that were sent */
-        uint64_t heard_usec, progress_usec;
-        Bucket packets, bytes, lookups, verifies, errors;
-        sd_event_source *resume; /* made when it is first needed */
-        RelayLink *prev, *next;
-        UT_hash_handle hh; /* by the key of the bridge, while it is up */
-        char peer[WS_ADDRESS_TEXT_SIZE];
-};
-
 static const BucketRate verifies_in_all = { RELAY_VERIFIES_IN_ALL, RELAY_VERIFIES_IN_ALL };
 static const Address to_bridge = { PID_BRIDGE, 0 };
 static const Address from_relay = { PID_RELAY, 0 };
-
-static uint64_t mono(void) {
-        return now_usec(CLOCK_MONOTONIC);
-}
-
-static uint64_t wall(void) {
-        return now_usec(CLOCK_REALTIME);
-}
 
 RelayLink *relay_link_next(const RelayLink *link) {
         return link->next;
@@ -85,7 +40,7 @@ static void link_take_down(RelayLink *link) {
 
         if (link->phase == PHASE_UP) {
                 HASH_DEL(shared->by_bridge, link);
-                directory_close_route(shared->directory, &link->route, mono());
+                directory_close_route(shared->directory, &link->route, relay_mono_usec());
                 shared->n_up--;
                 if (link->open)
                         shared->n_open--;
@@ -122,7 +77,7 @@ void relay_no_link(RelayShared *shared, const char *peer, Counter counter, const
         uint32_t n_suppressed = 0;
 
         count(&shared->counters, counter);
-        if (log_rate_pass(&shared->handshake_rate, mono(), &n_suppressed))
+        if (log_rate_pass(&shared->handshake_rate, relay_mono_usec(), &n_suppressed))
                 log_write(shared->log, LOG_LEVEL_INFO, &fields,
                           "no link from %s: %s (%u more not shown)", peer, reason, n_suppressed);
 }
@@ -137,7 +92,7 @@ static void link_say_down(const RelayLink *link, Counter counter, const char *re
 }
 
 /* @counter: why; the log line is the reason for people. */
-static void link_close(RelayLink *link, unsigned code, Counter counter, const char *reason) {
+void relay_link_close(RelayLink *link, unsigned code, Counter counter, const char *reason) {
         if (link->phase == PHASE_CLOSING)
                 return;
         if (link->proven) {
@@ -151,8 +106,8 @@ static void link_close(RelayLink *link, unsigned code, Counter counter, const ch
         ws_close(link->connection, code, reason);
 }
 
-static void link_violated(RelayLink *link, const char *what) {
-        link_close(link, WS_CLOSE_PROTOCOL_ERROR, COUNT_LINKS_VIOLATED, what);
+void relay_link_violated(RelayLink *link, const char *what) {
+        relay_link_close(link, WS_CLOSE_PROTOCOL_ERROR, COUNT_LINKS_VIOLATED, what);
 }
 
 /* Reading */
@@ -193,32 +148,37 @@ static void link_pause_for(RelayLink *link, uint64_t wait_usec) {
                         r = sd_event_source_set_enabled(link->resume, SD_EVENT_ONESHOT);
         }
         if (r < 0)
-                link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED, "out of memory");
+                relay_link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED, "out of memory");
+}
+
+void relay_link_charge_verify(RelayLink *link, uint64_t now) {
+        (void)bucket_spend(&link->verifies, &link->limits->verifies, 1, now);
+        (void)bucket_spend(&link->shared->verifies, &verifies_in_all, 1, now);
 }
 
 /* Writing */
 
-static void link_flush_later(RelayLink *link) {
+void relay_link_flush_later(RelayLink *link) {
         /* Progress is expected from when something begins to wait. */
         if (!link->waiting) {
                 link->waiting = true;
-                link->progress_usec = mono();
+                link->progress_usec = relay_mono_usec();
         }
         ws_want_write(link->connection);
 }
 
-static void link_say(RelayLink *link, const Control *control, Address to) {
+void relay_link_say(RelayLink *link, const Control *control, Address to) {
         static const PacketId no_id;
         uint8_t *data;
 
         if (link->phase != PHASE_UP)
                 return;
         if (outbox_push_control(link->outbox, control_packet_size(control), &data) < 0) {
-                link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED, "out of memory");
+                relay_link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED, "out of memory");
                 return;
         }
         control_packet_encode(control, from_relay, to, &no_id, data);
-        link_flush_later(link);
+        relay_link_flush_later(link);
         if (outbox_control_bytes(link->outbox) > CONTROL_HIGH)
                 link_pause(link, PAUSE_CONTROL);
 }
@@ -254,7 +214,7 @@ static void on_link_writable(WsConnection *connection, void *userdata) {
         RelayLink *link = userdata;
         RelayShared *shared = link->shared;
         uint8_t *plain = shared->out + WS_HEADROOM;
-        uint64_t now = mono();
+        uint64_t now = relay_mono_usec();
         size_t n;
         int r;
 
@@ -268,12 +228,13 @@ static void on_link_writable(WsConnection *connection, void *userdata) {
         if (n > 0) {
                 r = link_encrypt(link->secure, plain, n, plain);
                 if (r == LINK_E_WORN_OUT) {
-                        link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED, "worn out");
+                        relay_link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED,
+                                         "worn out");
                         return;
                 }
                 if (r != 0 || ws_write(connection, shared->out, n + LINK_OVERHEAD) != 0) {
-                        link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED,
-                                   "cannot be written to");
+                        relay_link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED,
+                                         "cannot be written to");
                         return;
                 }
                 count(&shared->counters, COUNT_MESSAGES_OUT);
@@ -316,258 +277,7 @@ void relay_link_warn(RelayLink *link) {
                 link_send_goodbye(link, CODE_SHUTDOWN);
 }
 
-/* Control words of the bridge */
-
-/* ERROR to a word of the bridge itself. */
-static void link_answer_error(RelayLink *link, const PacketHeader *header, uint16_t code) {
-        Control answer = { .verb = CONTROL_ERROR, .code = code, .ref = header->id };
-
-        if (!bucket_take(&link->errors, &link->limits->errors, 1, mono())) {
-                count(&link->shared->counters, COUNT_ERRORS_SUPPRESSED);
-                return;
-        }
-        count(&link->shared->counters, COUNT_ERRORS_SENT);
-        link_say(link, &answer, to_bridge);
-}
-
-/* What a signature costs; the debt is looked at when the message was handled. */
-static void link_charge_verify(RelayLink *link, uint64_t now) {
-        (void)bucket_spend(&link->verifies, &link->limits->verifies, 1, now);
-        (void)bucket_spend(&link->shared->verifies, &verifies_in_all, 1, now);
-}
-
-static uint16_t put_code(int condition) {
-        switch (condition) {
-        case 0:
-                return CODE_OK;
-        case DIRECTORY_E_CLOCK:
-                return CODE_CLOCK;
-        case DIRECTORY_E_EXPIRED:
-                return CODE_EXPIRED;
-        case DIRECTORY_E_OLDER:
-                return CODE_REPLACED;
-        case DIRECTORY_E_OTHER_BRIDGE:
-        case DIRECTORY_E_REVOKED:
-                return CODE_DENIED;
-        case DIRECTORY_E_QUOTA:
-                return CODE_QUOTA;
-        case DIRECTORY_E_SIGNATURE:
-                return CODE_BAD_SIGNATURE;
-        default:
-                return CODE_VIOLATION;
-        }
-}
-
-static void on_lease(RelayLink *link, const Control *control) {
-        RelayShared *shared = link->shared;
-        Control answer = { .verb = CONTROL_LEASED };
-        uint64_t now = mono();
-        DirectoryPut put;
-        int r;
-
-        if (!directory_knows(shared->directory, control->body, control->n_body)) {
-                link_charge_verify(link, now);
-                count(&shared->counters, COUNT_LEASES_VERIFIED);
-        }
-        r = directory_put(shared->directory, &link->route, control->body, control->n_body, wall(),
-                          now, &put);
-        if (r < 0) {
-                link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LEASES_REFUSED, "out of memory");
-                return;
-        }
-        if (put.equivocal)
-                count(&shared->counters, COUNT_LEASES_EQUIVOCAL);
-        count(&shared->counters, r != 0          ? COUNT_LEASES_REFUSED
-                                 : put.withdrawn ? COUNT_LEASES_WITHDRAWN
-                                                 : COUNT_LEASES_TAKEN);
-        answer.code = put.withdrawn ? CODE_GONE : put_code(r);
-        answer.address = r == DIRECTORY_E_MALFORMED ? control->address : put.address;
-        link_say(link, &answer, to_bridge);
-}
-
-/*
- * A revocation is kept for ever, in memory and in a file, so a stranger with as many keys as he
- * likes must not be able to hand them in.
- */
-static void on_revoke(RelayLink *link, const PacketHeader *header, const Control *control) {
-        RelayShared *shared = link->shared;
-        uint64_t now = mono();
-        int r;
-
-        if (link->open) {
-                link_answer_error(link, header, CODE_DENIED);
-                return;
-        }
-        link_charge_verify(link, now);
-        r = directory_revoke(shared->directory, control->body, control->n_body, wall(), now);
-        if (r > 0 && r != DIRECTORY_E_OLDER)
-                link_answer_error(link, header, CODE_BAD_SIGNATURE);
-        if (r != 0)
-                return;
-        count(&shared->counters, COUNT_KEYS_REVOKED);
-        r = tombs_append(shared->tombs, control->body);
-        if (r < 0) /* it holds for this run, and whoever revoked the key will say so again */
-                log_write(shared->log, LOG_LEVEL_ERROR, NULL, "%s: %s; a revocation is not kept",
-                          shared->tombs, strerror(-r));
-}
-
-static void on_detached(RelayLink *link, const Control *control) {
-        RelayShared *shared = link->shared;
-
-        if (directory_detach(shared->directory, &link->route, control->address, mono()) == 0)
-                count(&shared->counters, COUNT_LEASES_WITHDRAWN);
-}
-
-static void on_resolve(RelayLink *link, const PacketHeader *header, const Control *control) {
-        RelayShared *shared = link->shared;
-        Control answer = {
-                .verb = CONTROL_RESOLVED,
-                .value = RESOLVED_REMOTE,
-                .ref = header->id,
-                .address = control->address,
-        };
-        DirectoryEntry *entry;
-        uint64_t now = mono();
-        Counter unused;
-        int r;
-
-        count(&shared->counters, COUNT_LOOKUPS);
-        if (!bucket_take(&link->lookups, &link->limits->lookups, 1, now)) {
-                count(&shared->counters, COUNT_LOOKUPS_REFUSED);
-                answer.code = CODE_RATE;
-                link_say(link, &answer, to_bridge);
-                return;
-        }
-        r = directory_find(shared->directory, control->address, wall(), now, &entry);
-        answer.code = forward_code(r, &unused);
-        if (r == 0) {
-                count(&shared->counters, COUNT_LOOKUPS_FOUND);
-                answer.address = entry->hash.address;
-                answer.body = entry->lease;
-                answer.n_body = sizeof(entry->lease);
-        }
-        link_say(link, &answer, to_bridge);
-}
-
-static void on_synced(RelayLink *link) {
-        Control answer = { .verb = CONTROL_SYNCED };
-
-        directory_route_synced(link->shared->directory, &link->route);
-        link_say(link, &answer, to_bridge);
-}
-
-static void on_unsupported(RelayLink *link, const PacketHeader *header) {
-        count(&link->shared->counters, COUNT_CONTROL_UNSUPPORTED);
-        link_answer_error(link, header, CODE_UNSUPPORTED);
-}
-
-/* Tells the source of @header, once in a while, that its packet got no further. */
-static void link_refuse(RelayLink *link, DirectoryEntry *source, const PacketHeader *header,
-                        uint16_t code) {
-        Control error = {
-                .verb = CONTROL_ERROR,
-                .code = code,
-                .ref = header->id,
-                .address = header->dst,
-        };
-
-        if (source->errors.refilled_usec == 0)
-                bucket_init(&source->errors, &link->limits->errors, mono());
-        if (!bucket_take(&source->errors, &link->limits->errors, 1, mono())) {
-                count(&link->shared->counters, COUNT_ERRORS_SUPPRESSED);
-                return;
-        }
-        count(&link->shared->counters, COUNT_ERRORS_SENT);
-        link_say(link, &error, header->src);
-}
-
-/*
- * A bridge's word that a packet got no further on its host goes on to the packet's source, in our
- * name. Only about an address that is leased on this very link: a bridge speaks for its own.
- */
-static void on_error(RelayLink *link, const PacketHeader *header, const Control *control) {
-        RelayShared *shared = link->shared;
-        PacketHeader refused = { .src = header->dst, .dst = control->address, .id = control->ref };
-        DirectoryEntry *subject, *source;
-        uint64_t now = mono();
-
-        if (pid_is_reserved(header->dst.pid) || control->code == CODE_OK ||
-            control->code >= _CODE_MAX ||
-            directory_find(shared->directory, control->address, wall(), now, &subject) != 0 ||
-            subject->route != &link->route ||
-            directory_find(shared->directory, header->dst, wall(), now, &source) != 0)
-                return; /* about one of our words, or nobody's business: never answered */
-        link_refuse(container_of(source->route, RelayLink, route), source, &refused, control->code);
-}
-
-static void on_control(RelayLink *link, const PacketHeader *header, const uint8_t *frame) {
-        Control answer = { .verb = CONTROL_PONG, .ref = header->id };
-        Control control;
-
-        if (header->src.pid != PID_BRIDGE) {
-                link_violated(link, "control word of somebody else");
-                return;
-        }
-        switch (control_decode(frame + PACKET_HEADER_SIZE, header->size - PACKET_HEADER_SIZE,
-                               &control)) {
-        case 0:
-                break;
-        case CONTROL_E_UNKNOWN:
-                on_unsupported(link, header);
-                return;
-        default:
-                link_violated(link, "malformed control word");
-                return;
-        }
-
-        if (header->dst.pid != PID_RELAY && control.verb != CONTROL_ERROR) {
-                link_violated(link, "control word for somebody else");
-                return;
-        }
-        switch (control.verb) {
-        case CONTROL_LEASE:
-                on_lease(link, &control);
-                break;
-        case CONTROL_DETACHED:
-                on_detached(link, &control);
-                break;
-        case CONTROL_REVOKE:
-                on_revoke(link, header, &control);
-                break;
-        case CONTROL_RESOLVE:
-                on_resolve(link, header, &control);
-                break;
-        case CONTROL_SYNCED:
-                on_synced(link);
-                break;
-        case CONTROL_PING:
-                link_say(link, &answer, to_bridge);
-                break;
-        case CONTROL_PONG:
-                break;
-        case CONTROL_ERROR:
-                on_error(link, header, &control);
-                break;
-        case CONTROL_GOODBYE:
-                link_close(link, WS_CLOSE_NORMAL, COUNT_LINKS_CLOSED, "the bridge left");
-                break;
-        default: /* words of the local plane */
-                on_unsupported(link, header);
-        }
-}
-
 /* Packets */
-
-static void link_refuse_unleased(RelayLink *link, const PacketHeader *header) {
-        Control word = { .verb = CONTROL_UNLEASED, .ref = header->id, .address = header->src };
-
-        if (!bucket_take(&link->errors, &link->limits->errors, 1, mono())) {
-                count(&link->shared->counters, COUNT_ERRORS_SUPPRESSED);
-                return;
-        }
-        count(&link->shared->counters, COUNT_ERRORS_SENT);
-        link_say(link, &word, to_bridge);
-}
 
 static void on_packet(RelayLink *link, const PacketHeader *header, const uint8_t *frame,
                       uint64_t now) {
@@ -576,19 +286,20 @@ static void on_packet(RelayLink *link, const PacketHeader *header, const uint8_t
         RelayLink *to;
         int r;
 
-        switch (forward_judge(shared->directory, &link->route, header, wall(), now, &forward)) {
+        switch (forward_judge(shared->directory, &link->route, header, relay_wall_usec(), now,
+                              &forward)) {
         case FORWARD_PASS:
                 break;
         case FORWARD_UNLEASED:
                 count(&shared->counters, forward.counter);
-                link_refuse_unleased(link, header);
+                words_refuse_unleased(link, header);
                 return;
         case FORWARD_REFUSE:
                 count(&shared->counters, forward.counter);
-                link_refuse(link, forward.source, header, forward.code);
+                words_refuse(link, forward.source, header, forward.code);
                 return;
         default:
-                link_violated(link, "packet that no bridge sends");
+                relay_link_violated(link, "packet that no bridge sends");
                 return;
         }
 
@@ -596,11 +307,11 @@ static void on_packet(RelayLink *link, const PacketHeader *header, const uint8_t
         r = outbox_push(to->outbox, link->id, header, frame, now);
         if (r != 0) {
                 count(&shared->counters, r < 0 ? COUNT_DROPPED_MEMORY : COUNT_DROPPED_OVERLOAD);
-                link_refuse(link, forward.source, header, CODE_OVERLOAD);
+                words_refuse(link, forward.source, header, CODE_OVERLOAD);
                 return;
         }
         count(&shared->counters, COUNT_PACKETS_FORWARDED);
-        link_flush_later(to);
+        relay_link_flush_later(to);
 }
 
 /* One frame: only packets pass, and nothing carries descriptors. */
@@ -608,11 +319,11 @@ static void on_frame(RelayLink *link, const StreamFrame *frame, uint64_t now) {
         PacketHeader header;
 
         if (packet_header_decode(frame->data, frame->size, &header) != 0 || header.n_fds != 0) {
-                link_violated(link, "malformed packet");
+                relay_link_violated(link, "malformed packet");
                 return;
         }
         if (header.kind == PACKET_CONTROL)
-                on_control(link, &header, frame->data);
+                words_handle(link, &header, frame->data);
         else
                 on_packet(link, &header, frame->data, now);
 }
@@ -634,7 +345,7 @@ static void link_pay(RelayLink *link, uint64_t n_bytes, uint64_t n_packets, uint
 
 static void link_receive(RelayLink *link, const uint8_t *message, size_t n_message) {
         RelayShared *shared = link->shared;
-        uint64_t now = mono(), n_packets = 0;
+        uint64_t now = relay_mono_usec(), n_packets = 0;
         StreamFrame frame;
         uint8_t *room;
         size_t n_room;
@@ -646,7 +357,7 @@ static void link_receive(RelayLink *link, const uint8_t *message, size_t n_messa
         if (stream_input(link->stream, &room, &n_room) < 0 || n_message < LINK_OVERHEAD ||
             n_message - LINK_OVERHEAD > n_room ||
             link_decrypt(link->secure, message, n_message, room) != 0) {
-                link_violated(link, "message that was not encrypted for this link");
+                relay_link_violated(link, "message that was not encrypted for this link");
                 return;
         }
         r = stream_fed(link->stream, n_message - LINK_OVERHEAD, NULL, 0);
@@ -660,11 +371,11 @@ static void link_receive(RelayLink *link, const uint8_t *message, size_t n_messa
                         return;
         }
         if (r == STREAM_E_VIOLATION) {
-                link_violated(link, "malformed frame");
+                relay_link_violated(link, "malformed frame");
                 return;
         }
         if (stream_settle(link->stream) < 0) {
-                link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED, "out of memory");
+                relay_link_close(link, WS_CLOSE_GOING_AWAY, COUNT_LINKS_STALLED, "out of memory");
                 return;
         }
         count_many(&shared->counters, COUNT_PACKETS_IN, n_packets);
@@ -673,124 +384,13 @@ static void link_receive(RelayLink *link, const uint8_t *message, size_t n_messa
         link_pay(link, n_message, n_packets, now);
 }
 
-/* Handshake */
-
-/* The same bridge again: its older link is most likely dead and does not know it yet. */
-static void link_replace_older(RelayLink *link, const PublicKey *bridge) {
-        RelayLink *older;
-
-        HASH_FIND(hh, link->shared->by_bridge, bridge, sizeof(*bridge), older);
-        if (older)
-                relay_link_goodbye(older, CODE_REPLACED, "replaced by a newer link");
-}
-
-static int link_go_up(RelayLink *link, const PublicKey *bridge) {
-        RelayShared *shared = link->shared;
-        const LinkLimits *limits = link->limits = link->open ? &limits_open : &limits_admitted;
-        uint64_t now = mono();
-        int r;
-
-        r = stream_new(&link->stream);
-        if (r < 0)
-                return err_trace(r);
-        r = outbox_new(&link->outbox, shared->parcels, limits->queue_bytes, limits->queue_packets);
-        if (r < 0)
-                return err_trace(r);
-        bucket_init(&link->packets, &limits->packets, now);
-        bucket_init(&link->bytes, &limits->bytes, now);
-        bucket_init(&link->lookups, &limits->lookups, now);
-        bucket_init(&link->verifies, &limits->verifies, now);
-        bucket_init(&link->errors, &limits->errors, now);
-        link->heard_usec = now;
-
-        link_replace_older(link, bridge);
-        directory_open_route(shared->directory, &link->route, bridge, limits->leases, now);
-        HASH_ADD(hh, shared->by_bridge, route.bridge, sizeof(*bridge), link);
-        link->phase = PHASE_UP;
-        shared->n_up++;
-        if (link->open)
-                shared->n_open++;
-        ws_set_message_max(link->connection, WS_MESSAGE_MAX);
-        return 0;
-}
-
-/* The bridge has proven its key; is it welcome? */
-static void link_judge(RelayLink *link) {
-        RelayShared *shared = link->shared;
-        const PublicKey bridge = link_peer(link->secure)->signer;
-        LogFields fields = { .link = link->peer };
-        char text[KEY_TEXT_SIZE], refusal[KEY_TEXT_SIZE + 64];
-        AllowedKey *allowed;
-        bool open;
-
-        HASH_FIND(hh, shared->allowed, &bridge, sizeof(bridge), allowed);
-        open = !allowed;
-        if (open && !shared->open) {
-                (void)snprintf(refusal, sizeof(refusal), "bridge %s is not allowed",
-                               key_format(&bridge, text));
-                link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_REFUSED, refusal);
-                return;
-        }
-        if (!address_table_prove(shared->addresses, ws_connection_peer(link->connection), open)) {
-                link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_REFUSED, "too many links");
-                return;
-        }
-        link->proven = true;
-        link->open = open;
-        if (link_accept(link->secure) != 0 || link_go_up(link, &bridge) < 0) {
-                link->route.bridge = bridge;
-                link_close(link, WS_CLOSE_GOING_AWAY, COUNT_HANDSHAKES_FAILED, "out of memory");
-                return;
-        }
-        count(&shared->counters, COUNT_LINKS_OPENED);
-        log_write(shared->log, LOG_LEVEL_INFO, &fields, "link up: %s from %s%s",
-                  key_format(&bridge, text), link->peer, open ? ", under the small limits" : "");
-}
-
-static const char *handshake_text(int condition) {
-        switch (condition) {
-        case LINK_E_RECORD:
-                return "its record does not certify its key";
-        case LINK_E_CLOCK:
-                return "its record is of the future: one of the clocks is wrong";
-        case LINK_E_EXPIRED:
-                return "its record has ended: one of the clocks is wrong";
-        default:
-                return "malformed handshake";
-        }
-}
-
-static void link_shake(RelayLink *link, const uint8_t *message, size_t n_message) {
-        uint8_t answer[LINK_HANDSHAKE_MAX];
-        size_t n_answer;
-        int r;
-
-        r = link_consume(link->secure, message, n_message, wall());
-        if (r != 0) {
-                link_close(link, WS_CLOSE_PROTOCOL_ERROR, COUNT_HANDSHAKES_FAILED,
-                           handshake_text(r));
-                return;
-        }
-        if (link_state(link->secure) == LINK_PROVEN) {
-                link_judge(link);
-                return;
-        }
-        r = link_create(link->secure, answer, sizeof(answer), &n_answer);
-        if (r != 0 || ws_send(link->connection, answer, n_answer) != 0) {
-                link_close(link, WS_CLOSE_PROTOCOL_ERROR, COUNT_HANDSHAKES_FAILED,
-                           handshake_text(LINK_E_VIOLATION));
-                return;
-        }
-        ws_set_message_max(link->connection, LINK_HANDSHAKE_MAX);
-}
-
 static void on_link_message(WsConnection *connection, uint8_t *data, size_t n, void *userdata) {
         RelayLink *link = userdata;
 
         (void)connection;
         switch (link->phase) {
         case PHASE_HANDSHAKE:
-                link_shake(link, data, n);
+                handshake_receive(link, data, n);
                 break;
         case PHASE_UP:
                 link_receive(link, data, n);
@@ -841,7 +441,7 @@ int relay_link_new(RelayShared *shared, WsConnection *connection) {
         shared->n_links++;
         ws_connection_take(connection, &link_handlers, link);
 
-        r = self_record(shared->self, wall(), &options.record);
+        r = self_record(shared->self, relay_wall_usec(), &options.record);
         if (r == 0)
                 r = link_new(&link->secure, &options);
         if (r != 0) {
@@ -858,19 +458,19 @@ void relay_link_tick(RelayLink *link, uint64_t now) {
         switch (link->phase) {
         case PHASE_HANDSHAKE:
                 if (now >= ws_connection_began_usec(link->connection) + RELAY_HANDSHAKE_USEC)
-                        link_close(link, WS_CLOSE_POLICY, COUNT_HANDSHAKES_LATE,
-                                   "handshake took too long");
+                        relay_link_close(link, WS_CLOSE_POLICY, COUNT_HANDSHAKES_LATE,
+                                         "handshake took too long");
                 break;
         case PHASE_UP:
                 if (link->waiting && now >= link->progress_usec + RELAY_STALL_USEC)
-                        link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_STALLED,
-                                   "it takes nothing any more");
+                        relay_link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_STALLED,
+                                         "it takes nothing any more");
                 else if (link->pauses == 0 && now >= link->heard_usec + RELAY_SILENCE_USEC)
-                        link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_SILENT,
-                                   "it says nothing any more");
+                        relay_link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_SILENT,
+                                         "it says nothing any more");
                 else if (!link->pinged && now >= link->heard_usec + RELAY_QUIET_USEC) {
                         link->pinged = true;
-                        link_say(link, &ping, to_bridge);
+                        relay_link_say(link, &ping, to_bridge);
                 }
                 break;
         case PHASE_CLOSING:

@@ -8,10 +8,12 @@ libp2pbus_relay_la_SOURCES = \
 	%D%/directory.h \
 	%D%/forward.c \
 	%D%/forward.h \
+	%D%/handshake.c \
 	%D%/http.c \
 	%D%/http.h \
 	%D%/limits.c \
 	%D%/limits.h \
+	%D%/link-private.h \
 	%D%/link.c \
 	%D%/link.h \
 	%D%/manager.c \
@@ -24,6 +26,7 @@ libp2pbus_relay_la_SOURCES = \
 	%D%/settings.h \
 	%D%/tombs.c \
 	%D%/tombs.h \
+	%D%/words.c \
 	$(NULL)
 libp2pbus_relay_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE \
 	-DSYSCONFDIR='"$(sysconfdir)"' -DLOCALSTATEDIR='"$(localstatedir)"'

@@ -8,7 +8,9 @@
  *      main.c                arguments, configuration, key; then the manager
  *      settings.c            relay.conf(5), where files are
  *      manager.c             the loop: listeners, signals, timer, service manager, stopping
- *      link.c                one bridge's connection: handshake, leases, questions, packets
+ *      link.c                one bridge's connection: reading, writing, packets, its end
+ *      handshake.c           how a connection becomes a link
+ *      words.c               control words of bridges, a handler each
  *      forward.c             what becomes of a packet
  *      directory.h           who can be reached through which link
  *      directory-embedded.c  that, in memory
