@@ -61,7 +61,11 @@ static const WsHandlers ws_handlers = {
 
 static int ws_transport_open(TransportDriver *driver, const WsUrl *url, bool pinned,
                              const TransportHandlers *handlers, void *userdata, Transport **ret) {
-        WsConnectOptions options = { .url = url, .pinned = pinned };
+        WsConnectOptions options = {
+                .url = url,
+                .pinned = pinned,
+                .pin_advice = "pin its key: add #FULL, as the relay prints it, to its URL",
+        };
         WsTransport *t;
         int r;
 

@@ -11,7 +11,7 @@
 
 #define WORDS_MAX (16 * 1024 * 1024) /* bytes of control words that a relay may leave unread */
 #define LOSSY_WORDS_MAX (64 * 1024)
-#define REASON_SIZE 256
+#define REASON_SIZE 1024
 
 static const BatchHandlers batch_handlers;
 static const Address to_relay = { .pid = PID_RELAY };

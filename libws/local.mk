@@ -1,4 +1,4 @@
-# The only folder that knows libwebsockets and libuv.
+# The only folder that knows libwebsockets and libuv, and why OpenSSL refuses a certificate.
 
 noinst_LTLIBRARIES += libp2pbus-ws.la
 libp2pbus_ws_la_SOURCES = \

@@ -12,6 +12,7 @@
 
 #include <net/if.h>
 #include <netdb.h>
+#include <openssl/x509_vfy.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,8 @@
 struct WsClient {
         WsUrl url;
         bool pinned;
+        const char *pin_advice;
+        int certificate_error; /* X509_V_ERR_X, of the last attempt; 0: none */
         struct lws_vhost *vhost;
         ResolveQuery *query;
         ResolveResult addresses;
@@ -55,9 +58,64 @@ void ws_client_give_up(WsConnection *c) {
         client_step_later(c->client);
 }
 
+int ws_client_certificate(WsConnection *c, const void *x509_store_context, bool is_good) {
+        if (c && c->client && !is_good && x509_store_context)
+                c->client->certificate_error =
+                        X509_STORE_CTX_get_error((X509_STORE_CTX *)x509_store_context);
+        return 0; /* its judgement stands */
+}
+
+/* What is wrong with the certificate, and what its owner, or we, can do about it. */
+static void explain_certificate(WsConnection *c) {
+        const WsClient *client = c->client;
+        const char *what, *advice;
+        char for_host[WS_URL_HOST_MAX + 32];
+
+        switch (client->certificate_error) {
+        case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+        case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+                what = "is self-signed, and not one that this host trusts";
+                advice = "install its authority on this host";
+                break;
+        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+        case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+                what = "is of an authority that this host does not trust";
+                advice = "install that authority on this host";
+                break;
+        case X509_V_ERR_CERT_HAS_EXPIRED:
+                what = "has expired";
+                advice = "renew it there, or set this host's clock";
+                break;
+        case X509_V_ERR_CERT_NOT_YET_VALID:
+                what = "is not valid yet";
+                advice = "set the clocks";
+                break;
+        case X509_V_ERR_HOSTNAME_MISMATCH:
+        case X509_V_ERR_IP_ADDRESS_MISMATCH:
+                (void)snprintf(for_host, sizeof(for_host), "is not for host %s", client->url.host);
+                what = for_host;
+                advice = "write the host that it is for";
+                break;
+        default:
+                what = X509_verify_cert_error_string(client->certificate_error);
+                advice = "replace it there";
+        }
+        ws_connection_explain(c, "its certificate %s; %s%s%s", what, advice,
+                              client->pin_advice ? ", or " : "",
+                              client->pin_advice ? client->pin_advice : "");
+}
+
+void ws_client_explain(WsConnection *c, const char *text, size_t n_text) {
+        if (c->client->certificate_error != 0)
+                explain_certificate(c);
+        else if (text)
+                ws_connection_explain(c, "%.*s", (int)n_text, text);
+}
+
 /* The Host header is the URL's own host; the connection goes to the address. */
 static void client_connect_to(WsConnection *c, const struct sockaddr *address) {
-        const WsClient *client = c->client;
+        WsClient *client = c->client;
         char text[INET6_ADDRSTRLEN + IF_NAMESIZE], host[WS_URL_HOST_MAX + 16];
         struct lws_client_connect_info info = {
                 .context = ws_loop_context(c->loop),
@@ -96,6 +154,7 @@ static void client_connect_to(WsConnection *c, const struct sockaddr *address) {
                                        LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
 
         ws_connection_set_peer(c, address);
+        client->certificate_error = 0;
         c->wsi = NULL;
         if (!lws_client_connect_via_info(&info)) {
                 c->wsi = NULL;
@@ -181,6 +240,7 @@ static int client_new(WsConnection *c, const WsConnectOptions *options) {
                 return err_origin(-ENOMEM);
         client->url = *options->url;
         client->pinned = options->pinned;
+        client->pin_advice = options->pin_advice;
 
         r = client_find_vhost(c->loop, options->ca_file, &client->vhost);
         if (r != 0)

@@ -281,6 +281,8 @@ int ws_on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, vo
         switch ((int)reason) {
         case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
                 return -1; /* an upgrade without our subprotocol falls to protocols[0] */
+        case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION: /* the first vhost's is asked */
+                return ws_client_certificate(c, user, n != 0);
         case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
                 return http_upgrade(wsi, c);
         case LWS_CALLBACK_HTTP:

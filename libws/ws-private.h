@@ -98,6 +98,10 @@ int ws_connection_leave(WsConnection *connection);
 void ws_client_free(WsClient *client);
 /* This attempt to connect failed: from the loop, the next address is tried, or the owner told. */
 void ws_client_failed(WsConnection *connection);
+/* OpenSSL has looked at a certificate and may not like it: remembers why. */
+int ws_client_certificate(WsConnection *connection, const void *x509_store_context, bool is_good);
+/* The attempt failed, libwebsockets says with @text: explains it, better than that if it can. */
+void ws_client_explain(WsConnection *connection, const char *text, size_t n_text);
 /* No further attempt; the owner is told from the loop. */
 void ws_client_give_up(WsConnection *connection);
 

@@ -436,7 +436,6 @@ static int on_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user, 
                  size_t n) {
         WsConnection *c = wsi ? lws_get_opaque_user_data(wsi) : NULL;
 
-        (void)user;
         switch ((int)reason) {
         case LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH:
                 return connection_check_answer(wsi);
@@ -455,9 +454,11 @@ static int on_ws(struct lws *wsi, enum lws_callback_reasons reason, void *user, 
         case LWS_CALLBACK_WS_CLIENT_DROP_PROTOCOL:
                 return connection_dropped(wsi, c);
         case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: /* not for every failure */
-                if (c && c->client && in)
-                        ws_connection_explain(c, "%.*s", (int)n, (const char *)in);
+                if (c && c->client)
+                        ws_client_explain(c, in, n);
                 return connection_over(wsi, c);
+        case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION: /* @n: it is good so far */
+                return ws_client_certificate(c, user, n != 0);
         case LWS_CALLBACK_CLOSED:
         case LWS_CALLBACK_CLIENT_CLOSED:
         case LWS_CALLBACK_WSI_DESTROY:

@@ -81,9 +81,10 @@ typedef struct WsListenerHandlers {
 
 typedef struct WsConnectOptions {
         const WsUrl *url;
-        bool pinned;           /* the peer proves its key inside: any certificate will do */
-        const char *ca_file;   /* instead of the system's authorities; NULL: those */
-        uint64_t timeout_usec; /* for everything up to on_open; 0: 10 seconds */
+        bool pinned;            /* the peer proves its key inside: any certificate will do */
+        const char *pin_advice; /* how a user pins it, for "certificate ...; ADVICE"; NULL: not */
+        const char *ca_file;    /* instead of the system's authorities; NULL: those */
+        uint64_t timeout_usec;  /* for everything up to on_open; 0: 10 seconds */
 } WsConnectOptions;
 
 typedef struct WsListenOptions {

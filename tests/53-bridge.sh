@@ -112,6 +112,18 @@ printf '[Bridge]\nRelay=%s\n' "$url_other" >"$work/b/bridge.conf"
 kill -HUP "$pid_bridge_b"
 check 'a relay that is no longer there is left' wait_line "$work/relay.err" 'link down'
 
+# TLS: without a pinned key the certificate decides.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=relay \
+        -keyout "$work/tls.key" -out "$work/tls.pem" 2>"$work/openssl.err"
+start_relay tls --listen 127.0.0.1:0 --tls-cert "$work/tls.pem" --tls-key "$work/tls.key"
+start unpinned p2pbus-bridge --config "$conf" --key "$work/second.key" --relay "${url_tls%%#*}"
+check 'a certificate of nobody: what, and what to do' wait_line "$work/unpinned.err" \
+        "relay ${url_tls%%#*}: its certificate is self-signed, .*; install .*, or pin its key: add #FULL, as the relay prints it, to its URL; trying again"
+stop unpinned
+start pinned p2pbus-bridge --config "$conf" --key "$work/a/bridge.key" --relay "$url_tls"
+check 'with its key it will do' wait_line "$work/pinned.err" "link up ${url_tls%%#*}"
+stop pinned
+
 # Nobody to ask: a sender waits for as long as it said.
 stop bridge_a
 is 'a bridge ends with 0' 0 "$status"

@@ -67,7 +67,7 @@ only_in '<ini\.h' 'libcore/conf\.c'
 only_in '<sqlite3' 'daemon/store\.c'
 only_in '<nats' 'relay/directory-nats\.c|bench/'
 only_in '<check\.h' 'tests/'
-only_in '<openssl' 'tests/|bench/'
+only_in '<openssl' 'libws/ws-client\.c|tests/|bench/'
 only_in '<(hiredis|zmq|dbus)' 'bench/'
 
 result 'project headers are named from the top, with quotes' "$(printf '%s\n' "$includes" |

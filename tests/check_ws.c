@@ -531,32 +531,58 @@ static void make_certificate(const char *names) {
             names, tls_dir, tls_dir, tls_dir, tls_dir);
 }
 
+/* The same key and names, but it has ended: only a certification authority can say so. */
+static void expire_certificate(const char *names) {
+        run("printf '%%s\\n' '[ca]' default_ca=x '[x]' database=%s/index new_certs_dir=%s "
+            "default_md=sha256 policy=p copy_extensions=copy rand_serial=yes '[p]' "
+            "commonName=supplied >%s/ca.conf; : >%s/index",
+            tls_dir, tls_dir, tls_dir, tls_dir);
+        run("openssl req -new -key %s/key.pem -subj /CN=check_ws -addext subjectAltName=%s "
+            "-addext basicConstraints=CA:TRUE -out %s/request.pem 2>%s/log",
+            tls_dir, names, tls_dir, tls_dir);
+        run("openssl ca -batch -notext -selfsign -config %s/ca.conf -keyfile %s/key.pem "
+            "-startdate 20200101000000Z -enddate 20200102000000Z -in %s/request.pem "
+            "-out %s/cert.pem 2>%s/log",
+            tls_dir, tls_dir, tls_dir, tls_dir, tls_dir);
+}
+
+#define ANOTHER_HOST                                                                               \
+        "its certificate is not for host 127.0.0.1; write the host that it is for, or pin it"
+
 static const struct {
         const char *what;
         const char *names; /* in the certificate */
-        bool pinned, ca;
-        bool opens;
+        bool expired, pinned, ca;
+        const char *why; /* it does not open; NULL: it does */
 } tls_cases[] = {
-        { "an authority we trust, the right address", "IP:127.0.0.1", false, true, true },
-        { "an unknown authority", "IP:127.0.0.1", false, false, false },
-        { "another address", "IP:127.0.0.2", false, true, false },
-        { "a name only", "DNS:localhost", false, true, false },
-        { "an unknown authority, but pinned", "IP:127.0.0.1", true, false, true },
-        { "another host, but pinned", "DNS:other.example", true, false, true },
+        { "an authority we trust, the right address", "IP:127.0.0.1", false, false, true, NULL },
+        { "an unknown authority", "IP:127.0.0.1", false, false, false,
+          "its certificate is self-signed, and not one that this host trusts; install its "
+          "authority on this host, or pin it" },
+        { "another address", "IP:127.0.0.2", false, false, true, ANOTHER_HOST },
+        { "a name only", "DNS:localhost", false, false, true, ANOTHER_HOST },
+        { "one that has ended", "IP:127.0.0.1", true, false, true,
+          "its certificate has expired; renew it there, or set this host's clock, or pin it" },
+        { "an unknown authority, but pinned", "IP:127.0.0.1", false, true, false, NULL },
+        { "another host, but pinned", "DNS:other.example", false, true, false, NULL },
+        { "one that has ended, but pinned", "IP:127.0.0.1", true, true, false, NULL },
 };
 
 START_TEST(certificate_decides_unless_pinned) {
         char cert[64], key[64];
 
         make_certificate(tls_cases[_i].names);
+        if (tls_cases[_i].expired)
+                expire_certificate(tls_cases[_i].names);
         snprintf(cert, sizeof(cert), "%s/cert.pem", tls_dir);
         snprintf(key, sizeof(key), "%s/key.pem", tls_dir);
         start_listening(
                 &(WsListenOptions){ .address = "127.0.0.1:0", .cert_file = cert, .key_file = key });
         ck_assert_int_eq(strncmp(w.url, "wss://", 6), 0);
         connect_with(w.url, (WsConnectOptions){ .pinned = tls_cases[_i].pinned,
+                                                .pin_advice = "pin it",
                                                 .ca_file = tls_cases[_i].ca ? cert : NULL });
-        if (tls_cases[_i].opens) {
+        if (!tls_cases[_i].why) {
                 WAIT_UNTIL(both_open);
                 w.server.echo = true;
                 for (unsigned i = 0; i < 50; i++)
@@ -569,6 +595,7 @@ START_TEST(certificate_decides_unless_pinned) {
         } else {
                 WAIT_UNTIL(client_closed);
                 ck_assert_msg(w.client.n_opened == 0, "opened: %s", tls_cases[_i].what);
+                ck_assert_str_eq(w.client.reason, tls_cases[_i].why);
                 ck_assert_uint_eq(w.server.n_opened, 0);
                 WAIT_UNTIL(nothing_left);
         }
