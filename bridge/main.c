@@ -141,9 +141,10 @@ static int load_config(Settings *settings) {
 
         r = settings_load(settings, arg_config, &error);
         if (r < 0)
-                return fail(EXIT_FAILURE, "configuration: %s", strerror(-r));
+                return fail(EXIT_FAILURE, "configuration: %s; try again", strerror(-r));
         if (r != 0)
-                return fail(settings->no_key ? USAGE : EXIT_FAILURE, "%s", error.text);
+                return program_fail_config(&program, settings->no_key ? USAGE : EXIT_FAILURE,
+                                           error.text);
 
         if (arg_n_relays > 0) {
                 const char *reason;
@@ -152,9 +153,12 @@ static int load_config(Settings *settings) {
         }
         for (unsigned i = 0; i < arg_n_relays; i++)
                 if (settings_add_relay(settings, arg_relays[i]) < 0)
-                        return fail(EXIT_FAILURE, "%s", strerror(ENOMEM));
+                        return fail(EXIT_FAILURE, "relays: %s; try again", strerror(ENOMEM));
         if (settings_n_relays(settings) == 0)
-                return fail(USAGE, "no relay: give --relay URL, or Relay= in bridge.conf");
+                return fail(
+                        USAGE,
+                        "--relay: there is no relay to connect to; give --relay URL, or Relay= in "
+                        "bridge.conf");
         return PROGRAM_GO_ON;
 }
 
@@ -222,7 +226,8 @@ static int load_known(KnownRelays **ret, const Log *log) {
                 return fail(EXIT_FAILURE,
                             "%s:%u: not a line of URL and full key; mend or remove it", path, line);
         if (r != 0)
-                return fail(EXIT_FAILURE, "%s: %s", kept ? kept : "known relays", strerror(-r));
+                return fail(EXIT_FAILURE, "%s: %s; see who may read and write it",
+                            kept ? kept : "known relays", strerror(-r));
         return PROGRAM_GO_ON;
 }
 
@@ -242,7 +247,8 @@ static int run(const Settings *settings, const Log *log) {
 
         r = crypto_init();
         if (r < 0)
-                return fail(EXIT_FAILURE, "libsodium cannot work here: %s", strerror(-r));
+                return fail(EXIT_FAILURE, "libsodium: cannot work here: %s; install it again",
+                            strerror(-r));
         status = load_key(&identity, settings, log);
         if (status < 0)
                 status = load_known(&known, log);
@@ -255,11 +261,12 @@ static int run(const Settings *settings, const Log *log) {
         options.known = known;
         r = manager_new(&manager, &options);
         if (r == MANAGER_E_PLUGIN)
-                return fail(EXIT_FAILURE, "libwebsockets has no libuv plugin; install "
+                return fail(EXIT_FAILURE, "libwebsockets: it has no libuv plugin; install "
                                           "libwebsockets-evlib-uv");
         if (r == 0)
                 r = manager_run(manager);
-        return r < 0 ? fail(EXIT_FAILURE, "%s", strerror(-r)) : EXIT_SUCCESS;
+        return r < 0 ? fail(EXIT_FAILURE, "event loop: %s; start it again", strerror(-r))
+                     : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv) {

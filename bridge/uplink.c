@@ -25,13 +25,13 @@ const char *uplink_check_url(const char *url, bool *ret_no_key) {
 
         *ret_no_key = false;
         if (ws_url_parse(url, &parsed) != 0)
-                return "not of the form ws[s]://HOST[:PORT][/PATH][#FULL]";
+                return "not a URL of a relay; write ws[s]://HOST[:PORT][/PATH][#FULL]";
         if (parsed.fragment[0] != '\0') {
                 if (key_text_parse(parsed.fragment, &key) != 0 || key.form != KEY_FORM_FULL)
-                        return "behind # stands no full key (PID:KEY)";
+                        return "behind # stands no full key; write PID:KEY, as the relay prints it";
         } else if (!parsed.tls) {
                 *ret_no_key = true;
-                return "ws:// does not prove who answers: add #FULL, as the relay prints it";
+                return "ws:// does not prove who answers; add #FULL, as the relay prints it";
         }
         return NULL;
 }

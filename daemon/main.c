@@ -130,7 +130,7 @@ static int parse_argv(int argc, char *argv[]) {
         if (status >= 0)
                 return status;
         if (r < 0)
-                return fail(EXIT_FAILURE, "%s", strerror(-r));
+                return fail(EXIT_FAILURE, "options: %s; try again", strerror(-r));
         if (optind < argc)
                 return fail(USAGE, "%s: takes no operands; %s", argv[optind], program.hint);
         return PROGRAM_GO_ON;
@@ -200,15 +200,17 @@ static int run(const Log *log, bool user_bus, Config *config) {
                 return EXIT_FAILURE;
         }
         if (r < 0) {
-                log_write(log, LOG_LEVEL_ERROR, NULL, "%s: cannot listen: %s", arg_paths.socket,
-                          strerror(-r));
+                log_write(log, LOG_LEVEL_ERROR, NULL,
+                          "%s: cannot listen: %s; choose another path with --socket",
+                          arg_paths.socket, strerror(-r));
                 return EXIT_FAILURE;
         }
         if (options.listen_fd < 0)
                 fprintf(stderr, "Listening on %s\n", arg_paths.socket);
         r = manager_run(manager);
         if (r < 0) {
-                log_write(log, LOG_LEVEL_ERROR, NULL, "event loop: %s", strerror(-r));
+                log_write(log, LOG_LEVEL_ERROR, NULL, "event loop: %s; start it again",
+                          strerror(-r));
                 return EXIT_FAILURE;
         }
         return EXIT_SUCCESS;
@@ -232,12 +234,13 @@ static int start(void) {
                 r = config_load(&config, arg_paths.config,
                                 arg_config_named ? CONF_MISSING_BAD : CONF_MISSING_FINE, &error);
                 if (r != 0)
-                        return fail(EXIT_FAILURE, "%s", r > 0 ? error.text : strerror(-r));
+                        return program_fail_config(&program, EXIT_FAILURE,
+                                                   r > 0 ? error.text : strerror(-r));
         }
         if (program.check_config)
                 status = EXIT_SUCCESS;
         else if (crypto_init() < 0)
-                status = fail(EXIT_FAILURE, "libsodium does not work here");
+                status = fail(EXIT_FAILURE, "libsodium: does not work here; install it again");
         else
                 status = run(&log, user_bus, &config);
         config_done(&config);

@@ -23,6 +23,11 @@ int program_fail(const Program *program, int status, const char *format, ...) {
         return status;
 }
 
+int program_fail_config(const Program *program, int status, const char *text) {
+        return program_fail(program, status, "%s%s", text,
+                            strchr(text, ';') ? "" : "; mend it, or name another with --config");
+}
+
 /* Of a bundle of letters the one that is wrong, else the word: getopt may not be past it yet. */
 static int wrong_option(const Program *program, char *const *argv) {
         const char *word = argv[optind - 1];

@@ -57,6 +57,12 @@ typedef struct Program {
 _printf_(3, 4) int program_fail(const Program *program, int status, const char *format, ...);
 
 /*
+ * The same for a configuration file, or a part of it, that is missing or bad: @text, a ConfError's,
+ * says where and why, and perhaps what to do about it behind a semicolon.
+ */
+int program_fail_config(const Program *program, int status, const char *text);
+
+/*
  * Takes option @c as getopt_long() returned it, with `opterr` 0 or a ":" before the letters. What
  * is in none of the tables is a wrong option.
  * Return: PROGRAM_GO_ON, or the exit status.

@@ -80,7 +80,8 @@ static int add_to_list(List *list, const char *option, char *value,
         const char *why = check(value);
 
         if (why)
-                return fail(USAGE, "%s %s: %s", option, value, why);
+                return fail(USAGE, "%s %s: %s%s", option, value, why,
+                            strchr(why, ';') ? "" : "; see --help");
         if (list->n == LIST_MAX)
                 return fail(USAGE, "%s %s: more than %d; put them into relay.conf", option, value,
                             LIST_MAX);
@@ -171,7 +172,7 @@ static int load_config(Settings *settings) {
 
         r = settings_load(settings, arg_config, &error);
         if (r > 0)
-                return fail(EXIT_FAILURE, "%s", error.text);
+                return program_fail_config(&program, EXIT_FAILURE, error.text);
         if (r == 0 && arg_listen.n > 0)
                 r = settings_replace_list(&settings->listen, arg_listen.values, arg_listen.n);
         if (r == 0 && arg_allow.n > 0)
@@ -185,14 +186,17 @@ static int load_config(Settings *settings) {
         if (r == 0)
                 r = replace_text(&settings->tls_key, arg_tls_key);
         if (r < 0)
-                return fail(EXIT_FAILURE, "configuration: %s", strerror(-r));
+                return fail(EXIT_FAILURE, "configuration: %s; try again", strerror(-r));
         settings->open = settings->open || arg_open;
 
         if (!settings->open && !(settings->allow && settings->allow[0]))
-                return fail(USAGE, "nobody may connect: admit bridges with --allow FULL (Allow=), "
-                                   "or any with --open (Open=yes)");
+                return fail(
+                        USAGE,
+                        "bridges: nobody may connect; admit some with --allow FULL (Allow=), or "
+                        "any with --open (Open=yes)");
         if (!settings->tls_cert != !settings->tls_key)
-                return fail(USAGE, "TLS needs both: give --tls-cert FILE and --tls-key FILE");
+                return fail(USAGE,
+                            "--tls-cert and --tls-key: TLS needs both; give the other one, too");
         return PROGRAM_GO_ON;
 }
 
@@ -257,16 +261,19 @@ static int run(const Settings *settings, const Log *log) {
                             strerror(-r));
         r = crypto_init();
         if (r < 0)
-                return fail(EXIT_FAILURE, "libsodium cannot work here: %s", strerror(-r));
+                return fail(EXIT_FAILURE, "libsodium: cannot work here: %s; install it again",
+                            strerror(-r));
         status = load_key(&identity, settings, state_dir, log);
         if (status >= 0)
                 return status;
 
         r = manager_new(&manager, &options, TAKE_PTR(identity), &error);
         if (r != 0)
-                return fail(EXIT_FAILURE, "%s", error.text[0] ? error.text : strerror(-r));
+                return error.text[0] ? fail(EXIT_FAILURE, "%s", error.text)
+                                     : fail(EXIT_FAILURE, "start: %s; try again", strerror(-r));
         r = manager_run(manager);
-        return r < 0 ? fail(EXIT_FAILURE, "%s", strerror(-r)) : EXIT_SUCCESS;
+        return r < 0 ? fail(EXIT_FAILURE, "event loop: %s; start it again", strerror(-r))
+                     : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv) {

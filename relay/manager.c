@@ -149,7 +149,9 @@ static int manager_listen(Manager *m, WsListenOptions options, const Settings *s
         m->listeners = grown;
         r = ws_listen(&listener, m->loop, &options, &listener_handlers, m);
         if (r == WS_E_TLS)
-                return explain(error, "%s: not a PEM certificate with its key in %s",
+                return explain(error,
+                               "%s: not a PEM certificate with its key in %s; name others with "
+                               "--tls-cert and --tls-key",
                                settings->tls_cert, settings->tls_key);
         if (r != 0)
                 return explain(error, "cannot listen on %s: %s; name another with --listen", name,
@@ -354,12 +356,12 @@ static int manager_setup(Manager *m, const ManagerOptions *options, IdentityKey 
                 return err_trace(r);
         r = tombs_load(m->tombs, s->directory, now_usec(CLOCK_REALTIME), now);
         if (r != 0)
-                return explain(error, "%s: %s", m->tombs,
-                               r < 0 ? strerror(-r) : "holds what is no revocation; restore it");
+                return explain(error, "%s: %s; restore it, or name another folder with --state-dir",
+                               m->tombs, r < 0 ? strerror(-r) : "holds what is no revocation");
 
         r = ws_loop_new(&m->loop, s->event);
         if (r == WS_LOOP_E_PLUGIN)
-                return explain(error, "libwebsockets has no libuv plugin; install "
+                return explain(error, "libwebsockets: it has no libuv plugin; install "
                                       "libwebsockets-evlib-uv");
         if (r < 0)
                 return err_trace(r);

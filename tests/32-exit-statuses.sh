@@ -37,6 +37,18 @@ for program in p2pbusd p2pbus-bridge p2pbus-relay; do
         fails 2 '-Z: no such option' "$program" -vZq
         fails 2 'needs a value' "$program" --config
 done
+set -- --socket "$work/none" --state-dir "$work/none.state"
+fails 1 'nothing.conf: No such file' p2pbusd --user "$@" --config "$work/nothing.conf"
+fails 2 'a socket path has' p2pbusd --user --socket "$long"
+fails 2 'no operands' p2pbusd operand
+fails 1 'nothing.conf: No such file' p2pbus-bridge --relay wss://127.0.0.1 --config "$work/nothing.conf"
+fails 2 'no operand' p2pbus-bridge operand
+fails 1 'nothing.conf: No such file' p2pbus-relay --open --config "$work/nothing.conf"
+fails 2 'nobody may connect' p2pbus-relay
+fails 2 'not ADDR:PORT' p2pbus-relay --open --listen 127.0.0.1
+fails 2 'not a key' p2pbus-relay --allow nobody
+fails 2 'TLS needs both' p2pbus-relay --open --tls-cert "$work/cert"
+fails 2 'no operand' p2pbus-relay operand
 fails 2 'DEST: missing' p2pbus-send
 fails 2 'neither a PID nor a name' p2pbus-send nodot x
 fails 2 'neither a PID nor a name' p2pbus-send 0123 x

@@ -21,14 +21,15 @@ refused() {
         run p2pbus-bridge --config "$conf" --socket "$work/none" "$@"
         is "$what: status" "$expected" "$status"
         check "$what: reason" said "^p2pbus-bridge: .*$pattern"
+        check "$what: what to do" said '^p2pbus-bridge: .*: .*; '
         is "$what: one line" 1 "$(lines "$work/err")"
 }
 
 # Usage and configuration.
 refused 2 'add #FULL' 'ws without a key' --relay ws://127.0.0.1:1
-refused 2 'not of the form' 'no URL' --relay 127.0.0.1:1
+refused 2 'not a URL of a relay' 'no URL' --relay 127.0.0.1:1
 refused 2 'no full key' 'a short key' --relay ws://127.0.0.1:1#e85004f63798e2c0
-refused 2 'no relay' 'no relay at all'
+refused 2 'no relay to connect to' 'no relay at all'
 refused 2 'no operand' 'an operand' --relay "ws://127.0.0.1:1#$full" operand
 printf '[Bridge]\nRelay=ws://127.0.0.1:1\n' >"$conf"
 refused 2 "$conf:2: .*add #FULL" 'ws without a key in the file' --check-config
