@@ -31,10 +31,6 @@ enum {
         AT_KIND = 64, /* and eflags, fragment, last_fragment, which are zero */
 };
 
-static uint32_t load_be32(const uint8_t *p) {
-        return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 static Address packet_src(const uint8_t *packet) {
         return (Address){ load_be64(packet + AT_SRC_PID), load_be32(packet + AT_SRC_TAG) };
 }

@@ -104,7 +104,7 @@ static inline uint64_t buf_get_be64(BufReader *r) {
 static inline uint32_t buf_get_be32(BufReader *r) {
         const uint8_t *p = buf_get(r, 4);
 
-        return p ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
+        return p ? load_be32(p) : 0;
 }
 
 /* Fails unless the next @n bytes are all zero: reserved fields. */
@@ -175,7 +175,8 @@ static inline void buf_put_be64(BufWriter *w, uint64_t v) {
 }
 
 static inline void buf_put_be32(BufWriter *w, uint32_t v) {
-        uint8_t bytes[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v };
+        uint8_t *p = buf_put(w, 4);
 
-        buf_put_bytes(w, bytes, sizeof(bytes));
+        if (p)
+                store_be32(p, v);
 }

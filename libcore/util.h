@@ -77,42 +77,32 @@ static inline uint64_t now_usec(clockid_t clock) {
         return (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static inline uint16_t load_le16(const uint8_t *p) {
-        return (uint16_t)(p[0] | p[1] << 8);
-}
+/*
+ * Numbers in bytes, which need not be aligned: one load or store each, turned round where the
+ * machine has the other order.
+ */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define UTIL_LE(bits, v) (v)
+#define UTIL_BE(bits, v) __builtin_bswap##bits(v)
+#else
+#define UTIL_LE(bits, v) __builtin_bswap##bits(v)
+#define UTIL_BE(bits, v) (v)
+#endif
 
-static inline uint32_t load_le32(const uint8_t *p) {
-        return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
+#define UTIL_DEFINE_BYTES(order, bits, turn)                                                       \
+        static inline uint##bits##_t load_##order##bits(const uint8_t *p) {                        \
+                uint##bits##_t v;                                                                  \
+                                                                                                   \
+                memcpy(&v, p, sizeof(v));                                                          \
+                return turn(bits, v);                                                              \
+        }                                                                                          \
+        static inline void store_##order##bits(uint8_t *p, uint##bits##_t v) {                     \
+                v = turn(bits, v);                                                                 \
+                memcpy(p, &v, sizeof(v));                                                          \
+        }
 
-static inline uint64_t load_le64(const uint8_t *p) {
-        return (uint64_t)load_le32(p) | (uint64_t)load_le32(p + 4) << 32;
-}
-
-static inline uint64_t load_be64(const uint8_t *p) {
-        uint64_t v = 0;
-
-        for (unsigned i = 0; i < 8; i++)
-                v = v << 8 | p[i];
-        return v;
-}
-
-static inline void store_le16(uint8_t *p, uint16_t v) {
-        p[0] = (uint8_t)v;
-        p[1] = (uint8_t)(v >> 8);
-}
-
-static inline void store_le32(uint8_t *p, uint32_t v) {
-        for (unsigned i = 0; i < 4; i++)
-                p[i] = (uint8_t)(v >> 8 * i);
-}
-
-static inline void store_le64(uint8_t *p, uint64_t v) {
-        for (unsigned i = 0; i < 8; i++)
-                p[i] = (uint8_t)(v >> 8 * i);
-}
-
-static inline void store_be64(uint8_t *p, uint64_t v) {
-        for (unsigned i = 0; i < 8; i++)
-                p[i] = (uint8_t)(v >> (56 - 8 * i));
-}
+UTIL_DEFINE_BYTES(le, 16, UTIL_LE)
+UTIL_DEFINE_BYTES(le, 32, UTIL_LE)
+UTIL_DEFINE_BYTES(le, 64, UTIL_LE)
+UTIL_DEFINE_BYTES(be, 32, UTIL_BE)
+UTIL_DEFINE_BYTES(be, 64, UTIL_BE)
