@@ -28,21 +28,25 @@ static bool extensions_fit(const uint8_t *extensions, size_t n_extensions, bool 
 }
 
 static int message_decode(BufReader *r, RecordMessage *m) {
-        bool supported;
+        const uint8_t *head = buf_get(r, RECORD_MESSAGE_HEAD_SIZE);
+        bool supported = true;
 
-        m->kind = buf_get_u8(r);
-        m->flags = buf_get_u8(r);
-        m->n_extensions = buf_get_le16(r);
-        m->lifetime_msec = buf_get_le32(r);
-        buf_get_bytes(r, m->id.bytes, sizeof(m->id.bytes));
-        buf_get_bytes(r, m->reply_to.bytes, sizeof(m->reply_to.bytes));
-        m->total = buf_get_le64(r);
+        if (!head)
+                return RECORD_E_VIOLATION;
+        m->kind = head[0];
+        m->flags = head[1];
+        m->n_extensions = load_le16(head + 2);
+        m->lifetime_msec = load_le32(head + 4);
+        memcpy(m->id.bytes, head + 8, sizeof(m->id.bytes));
+        memcpy(m->reply_to.bytes, head + 24, sizeof(m->reply_to.bytes));
+        m->total = load_le64(head + 40);
         m->extensions = buf_get(r, m->n_extensions);
         m->n_data = buf_left(r);
         m->data = buf_get(r, m->n_data);
 
         if (r->failed || m->kind == 0 || m->n_data > m->total ||
-            !extensions_fit(m->extensions, m->n_extensions, &supported))
+            (m->n_extensions > 0 &&
+             !extensions_fit(m->extensions, m->n_extensions, &supported)))
                 return RECORD_E_VIOLATION;
         if (!supported || m->kind >= _MESSAGE_KIND_MAX || (m->flags & ~_MESSAGE_FLAGS_KNOWN))
                 return RECORD_E_UNSUPPORTED;
@@ -129,32 +133,80 @@ static int body_decode(BufReader *r, Record *record) {
 
 int record_decode(const uint8_t *data, size_t n_data, size_t *at, Record *ret) {
         BufReader r, body;
-        Record record;
-        uint16_t n_body;
-        const uint8_t *bytes;
+        const uint8_t *head, *bytes;
+        size_t n_body;
         int c;
 
         if (*at >= n_data)
                 return RECORD_E_END;
 
         r = buf_reader(data + *at, n_data - *at);
-        record.type = buf_get_u8(&r);
-        record.flags = buf_get_u8(&r);
-        n_body = buf_get_le16(&r);
-        buf_get_zero(&r, 4);
-        record.session = buf_get_le64(&r);
-        record.seq = buf_get_le64(&r);
-        bytes = buf_get(&r, n_body);
-        if (r.failed || record.type == 0 || n_body > RECORD_BODY_MAX)
+        head = buf_get(&r, RECORD_HEADER_SIZE);
+        if (!head)
                 return RECORD_E_VIOLATION;
-        record.size = RECORD_HEADER_SIZE + (size_t)n_body;
+        n_body = load_le16(head + 2);
+        bytes = buf_get(&r, n_body);
+        if (!bytes || head[0] == 0 || n_body > RECORD_BODY_MAX || load_le32(head + 4) != 0)
+                return RECORD_E_VIOLATION;
+        ret->type = head[0];
+        ret->flags = head[1];
+        ret->session = load_le64(head + 8);
+        ret->seq = load_le64(head + 16);
+        ret->size = RECORD_HEADER_SIZE + n_body;
 
         body = buf_reader(bytes, n_body);
-        c = body_decode(&body, &record);
+        c = body_decode(&body, ret);
         if (c == RECORD_E_VIOLATION || (c == 0 && !buf_reader_done(&body)))
                 return RECORD_E_VIOLATION;
-        *at += record.size;
-        *ret = record;
+        *at += ret->size;
+        return c;
+}
+
+/* How much of a body with @n_body bytes is parsed; @body has what is copied so far. */
+static size_t parsed_size(uint8_t type, const uint8_t *body, size_t n_copied, size_t n_body) {
+        size_t n;
+
+        switch (type) {
+        case RECORD_PART:
+                return 0;
+        case RECORD_MSG:
+                n = MIN(n_body, (size_t)RECORD_MESSAGE_HEAD_SIZE);
+                if (n_copied == RECORD_MESSAGE_HEAD_SIZE)
+                        n += load_le16(body + 2); /* the extensions */
+                return MIN(n, n_body);
+        default:
+                return n_body;
+        }
+}
+
+int record_decode_shared(const uint8_t *shared, size_t n_shared, size_t *at, uint8_t *copy,
+                         Record *ret) {
+        const uint8_t *from = shared + *at;
+        size_t left = n_shared - *at, at_copy = 0, n_copied = 0, n_body, n;
+        uint8_t *body = copy + RECORD_HEADER_SIZE;
+        int c;
+
+        if (left == 0)
+                return RECORD_E_END;
+        if (left < RECORD_HEADER_SIZE)
+                return RECORD_E_VIOLATION;
+        memcpy(copy, from, RECORD_HEADER_SIZE);
+        n_body = load_le16(copy + 2);
+        if (n_body > left - RECORD_HEADER_SIZE || n_body > RECORD_BODY_MAX)
+                return RECORD_E_VIOLATION;
+        while ((n = parsed_size(copy[0], body, n_copied, n_body)) > n_copied) {
+                memcpy(body + n_copied, from + RECORD_HEADER_SIZE + n_copied, n - n_copied);
+                n_copied = n;
+        }
+
+        c = record_decode(copy, RECORD_HEADER_SIZE + n_body, &at_copy, ret);
+        if (c == RECORD_E_VIOLATION)
+                return c;
+        *at += at_copy;
+        if (ret->type == RECORD_MSG)
+                ret->message.data = from + (ret->message.data - copy);
+        else if (ret->type == RECORD_PART)
+                ret->part.data = from + (ret->part.data - copy);
         return c;
 }
 
@@ -192,13 +244,15 @@ size_t record_size(const Record *record) {
 }
 
 static void message_encode(BufWriter *w, const RecordMessage *m) {
-        buf_put_u8(w, m->kind);
-        buf_put_u8(w, m->flags);
-        buf_put_le16(w, m->n_extensions);
-        buf_put_le32(w, m->lifetime_msec);
-        buf_put_bytes(w, m->id.bytes, sizeof(m->id.bytes));
-        buf_put_bytes(w, m->reply_to.bytes, sizeof(m->reply_to.bytes));
-        buf_put_le64(w, m->total);
+        uint8_t *head = buf_put(w, RECORD_MESSAGE_HEAD_SIZE);
+
+        head[0] = m->kind;
+        head[1] = m->flags;
+        store_le16(head + 2, m->n_extensions);
+        store_le32(head + 4, m->lifetime_msec);
+        memcpy(head + 8, m->id.bytes, sizeof(m->id.bytes));
+        memcpy(head + 24, m->reply_to.bytes, sizeof(m->reply_to.bytes));
+        store_le64(head + 40, m->total);
         buf_put_bytes(w, m->extensions, m->n_extensions);
         buf_put_bytes(w, m->data, m->n_data);
 }
@@ -218,14 +272,15 @@ static void ack_encode(BufWriter *w, const Record *record) {
 void record_encode(const Record *record, uint8_t *out) {
         size_t n_body = body_size(record);
         BufWriter w = buf_writer(out, RECORD_HEADER_SIZE + n_body);
+        uint8_t *head = buf_put(&w, RECORD_HEADER_SIZE);
 
         assert(n_body <= RECORD_BODY_MAX);
-        buf_put_u8(&w, record->type);
-        buf_put_u8(&w, record->flags);
-        buf_put_le16(&w, (uint16_t)n_body);
-        buf_put_zero(&w, 4);
-        buf_put_le64(&w, record->session);
-        buf_put_le64(&w, record->seq);
+        head[0] = record->type;
+        head[1] = record->flags;
+        store_le16(head + 2, (uint16_t)n_body);
+        store_le32(head + 4, 0);
+        store_le64(head + 8, record->session);
+        store_le64(head + 16, record->seq);
 
         switch (record->type) {
         case RECORD_START:

@@ -148,10 +148,18 @@ enum {
 /*
  * Reads the record at @data[*at] and moves *@at behind it; pointers in @ret point into @data.
  *
- * Return: 0; RECORD_E_END at the end; RECORD_E_VIOLATION; RECORD_E_UNSUPPORTED, with *@at behind
+ * Return: 0; RECORD_E_END at the end; RECORD_E_VIOLATION, with *@at where it was and nothing of use
+ * in @ret; RECORD_E_UNSUPPORTED, with *@at behind
  * the record and type, session, seq and, for a message, id filled in, so that it can be refused.
  */
 int record_decode(const uint8_t *data, size_t n_data, size_t *at, Record *ret);
+/*
+ * The same, of memory that another process may change meanwhile: what is parsed is first copied to
+ * @copy, each byte once, and points there; a payload is looked into by nobody and stays in @shared.
+ * @copy has RECORD_HEADER_SIZE + RECORD_BODY_MAX bytes and is the record's until the next call.
+ */
+int record_decode_shared(const uint8_t *shared, size_t n_shared, size_t *at, uint8_t *copy,
+                         Record *ret);
 
 /* Bytes that record_encode() will write. */
 size_t record_size(const Record *record);

@@ -181,17 +181,60 @@ START_TEST(records_follow_each_other) {
 }
 END_TEST
 
-/* Refused in whichever way, nothing of a record is told. */
+/* Refused in whichever way, the reader stays where it was. */
 static void refuses(const uint8_t *data, size_t n, const char *what) {
-        Record r, untouched;
         size_t at = 0;
+        Record r;
 
-        memset(&r, 0xaa, sizeof(r));
-        untouched = r;
         ck_assert_msg(record_decode(data, n, &at, &r) == RECORD_E_VIOLATION, "accepted: %s", what);
         ck_assert_uint_eq(at, 0);
-        ck_assert_mem_eq(&r, &untouched, sizeof(r));
 }
+
+/* Each file of records, with its payloads where they are and all else copied. */
+START_TEST(shared_memory_is_parsed_in_a_copy) {
+        static uint8_t copy[RECORD_HEADER_SIZE + RECORD_BODY_MAX];
+        const char *const *names;
+        size_t n_names = wire_list("record-", &names);
+        unsigned n_payloads = 0;
+
+        for (size_t i = 0; i < n_names; i++) {
+                size_t n, at = 0, at_shared = 0;
+                uint8_t *original = wire_read(names[i], &n);
+                Record r, shared;
+                int c = record_decode(original, n, &at, &r);
+
+                memset(copy, 0xaa, sizeof(copy));
+                ck_assert_int_eq(record_decode_shared(original, n, &at_shared, copy, &shared), c);
+                ck_assert_uint_eq(at_shared, at);
+                ck_assert_uint_eq(shared.type, r.type);
+                ck_assert_uint_eq(shared.seq, r.seq);
+                ck_assert_uint_eq(shared.size, r.size);
+                if (r.type == RECORD_MSG) {
+                        ck_assert_ptr_eq(shared.message.data, r.message.data);
+                        ck_assert_uint_eq(shared.message.n_data, r.message.n_data);
+                        ck_assert_ptr_eq(shared.message.extensions,
+                                         copy + RECORD_HEADER_SIZE + RECORD_MESSAGE_HEAD_SIZE);
+                        ck_assert_mem_eq(shared.message.extensions, r.message.extensions,
+                                         r.message.n_extensions);
+                        n_payloads++;
+                } else if (r.type == RECORD_PART) {
+                        ck_assert_ptr_eq(shared.part.data, r.part.data);
+                        ck_assert_uint_eq(shared.part.n_data, r.part.n_data);
+                        ck_assert_uint_eq(copy[RECORD_HEADER_SIZE], 0xaa);
+                        n_payloads++;
+                }
+                /* One byte less is a violation, as everywhere. */
+                for (size_t k = 1; k < r.size; k++) {
+                        at_shared = 0;
+                        ck_assert_int_eq(
+                                record_decode_shared(original, r.size - k, &at_shared, copy, &shared),
+                                RECORD_E_VIOLATION);
+                }
+                free(original);
+        }
+        ck_assert_uint_gt(n_payloads, 1);
+}
+END_TEST
 
 START_TEST(short_input_is_a_violation_at_each_length) {
         const char *const *names;
@@ -362,6 +405,7 @@ Suite *check_suite(void) {
         suite_add_tcase(suite, fields);
 
         tcase_add_checked_fixture(refuse, NULL, nothing_left);
+        tcase_add_test(refuse, shared_memory_is_parsed_in_a_copy);
         tcase_add_test(refuse, short_input_is_a_violation_at_each_length);
         tcase_add_test(refuse, nothing_is_the_end);
         tcase_add_loop_test(refuse, what_no_version_sends_is_a_violation, 0, ELEMENTSOF(bad));
