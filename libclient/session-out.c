@@ -45,7 +45,7 @@ static uint64_t count_records(const SessionOut *out, const Message *m) {
 static size_t bytes_before(const SessionOut *out, const Message *m, uint64_t k) {
         if (k == 0)
                 return 0;
-        if (k >= m->n_records)
+        if (k >= m->n_records) /* which takes no look at how it is cut */
                 return (size_t)m->n_records * RECORD_HEADER_SIZE + RECORD_MESSAGE_HEAD_SIZE +
                        m->n_extensions + m->n_data;
         return (size_t)k * RECORD_HEADER_SIZE + RECORD_MESSAGE_HEAD_SIZE + m->n_extensions +
@@ -53,6 +53,8 @@ static size_t bytes_before(const SessionOut *out, const Message *m, uint64_t k) 
 }
 
 static size_t bytes_of(const SessionOut *out, const Message *m, uint64_t k) {
+        if (m->n_records == 1) /* nearly all of them */
+                return RECORD_HEADER_SIZE + RECORD_MESSAGE_HEAD_SIZE + m->n_extensions + m->n_data;
         return bytes_before(out, m, k + 1) - bytes_before(out, m, k);
 }
 
@@ -286,8 +288,11 @@ static void begin_message(SessionOut *out) {
                 out->unreceived = m;
 }
 
-int session_out_next(SessionOut *out, size_t n_max, uint64_t now_usec, Record *ret,
-                     Message **ret_message) {
+/*
+ * The message whose record comes next, if it takes no more than @n_max bytes and credit and flight
+ * allow it; or NULL.
+ */
+static Message *find_next(SessionOut *out, size_t n_max, uint64_t now_usec) {
         Message *m;
         size_t size;
         bool is_new;
@@ -297,19 +302,29 @@ int session_out_next(SessionOut *out, size_t n_max, uint64_t now_usec, Record *r
 
         m = out->cursor ? out->cursor : out->queued;
         if (!m)
-                return SESSION_E_IDLE;
+                return NULL;
         is_new = !out->cursor || out->cursor_at == m->n_records_sent;
         size = bytes_of(out, m, out->cursor ? out->cursor_at : 0);
         if (is_new && out->position + size > out->limit) {
                 if (out->blocked_since == USEC_NEVER)
                         out->blocked_since = now_usec;
-                return SESSION_E_IDLE;
+                return NULL;
         }
         if (is_new && out->position + size > out->received_position + SESSION_FLIGHT_MAX)
-                return SESSION_E_IDLE;
-        if (size > n_max)
-                return SESSION_E_IDLE;
+                return NULL;
+        return size <= n_max ? m : NULL;
+}
 
+bool session_out_has_next(SessionOut *out, uint64_t now_usec) {
+        return find_next(out, SIZE_MAX, now_usec);
+}
+
+int session_out_next(SessionOut *out, size_t n_max, uint64_t now_usec, Record *ret,
+                     Message **ret_message) {
+        Message *m = find_next(out, n_max, now_usec);
+
+        if (!m)
+                return SESSION_E_IDLE;
         if (!out->cursor)
                 m->first_seq = out->next_seq; /* if it is begun now */
         fill_record(out, m, out->cursor ? out->cursor_at : 0, now_usec, ret);

@@ -70,6 +70,8 @@ void session_out_go_back(SessionOut *out);
  */
 int session_out_next(SessionOut *out, size_t n_max, uint64_t now_usec,
                      Record *ret, Message **ret_message);
+/* Whether there is one, of whatever size. */
+bool session_out_has_next(SessionOut *out, uint64_t now_usec);
 /* The first record that the peer does not have; the cursor stays. Return: the same. */
 int session_out_missing(SessionOut *out, size_t n_max, uint64_t now_usec,
                         Record *ret, Message **ret_message);

@@ -56,7 +56,7 @@ struct Session {
 
         SessionPath path;
         uint64_t generation;
-        bool was_off_host;     /* old records may come late, in this session */
+        bool may_be_late;      /* old records may come behind newer ones, in this session */
         uint64_t paused_until; /* 0: not paused */
         uint64_t hinted_since; /* USEC_NEVER: the peer is where it was */
         uint16_t hint_code;
@@ -186,7 +186,7 @@ static void renew(Session *s, uint64_t id, int result, uint64_t now_usec) {
         s->hinted_since = USEC_NEVER;
         s->hint_wait = HINT_PROBE_USEC;
         s->is_probing = s->maybe_lost = false;
-        s->was_off_host = s->path == SESSION_PATH_OFF_HOST;
+        s->may_be_late = s->path == SESSION_PATH_OFF_HOST;
         calm_probe(s, now_usec);
 }
 
@@ -291,12 +291,12 @@ static void consume_reset(Session *s, uint64_t now_usec) {
 }
 
 static int consume_close(Session *s, uint64_t now_usec) {
-        bool was_off_host = s->was_off_host;
+        bool may_be_late = s->may_be_late;
 
         renew_ourselves(s, RESULT_UNKNOWN, now_usec);
         s->peer_closed = true;
         /* What is late would begin the session once more if nobody remembered it. */
-        if (was_off_host)
+        if (may_be_late)
                 s->linger_until = now_usec + SESSION_PROBE_MAX_USEC;
         return session_is_closed(s) ? SESSION_E_CLOSED : 0;
 }
@@ -305,7 +305,7 @@ static int consume_ack(Session *s, const Record *r, uint64_t now_usec) {
         bool progress;
         int c;
 
-        c = session_out_ack(&s->out, r, !s->was_off_host, &progress);
+        c = session_out_ack(&s->out, r, !s->may_be_late, &progress);
         if (c != 0)
                 return c;
         if (r->flags & RECORD_ACK_NOW)
@@ -508,7 +508,7 @@ static bool has_message(Session *s, uint64_t now_usec) {
         if (!may_send_messages(s))
                 return false;
         return (s->resend_one && session_out_missing(&s->out, SIZE_MAX, now_usec, &r, &m) == 0) ||
-               session_out_next(&s->out, SIZE_MAX, now_usec, &r, &m) == 0;
+               session_out_has_next(&s->out, now_usec);
 }
 
 int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *out, size_t n_out,
@@ -587,8 +587,11 @@ Message *session_pop(Session *session) {
         return m;
 }
 
-void session_taken(Session *session, Message *message, uint64_t now_usec) {
+bool session_taken(Session *session, Message *message, uint64_t now_usec) {
+        uint64_t ack_at = session->in.ack_at;
+
         session_in_taken(&session->in, message, now_usec);
+        return session->in.ack_due || session->in.ack_at != ack_at;
 }
 
 Message *session_pop_finished(Session *session) {
@@ -607,10 +610,11 @@ void session_set_path(Session *session, SessionPath path, uint64_t generation, u
 
         if (path == s->path && generation == s->generation)
                 return;
+        /* What is on its way on a local path still comes when the next one is in use. */
+        if (path == SESSION_PATH_OFF_HOST || s->path == SESSION_PATH_LOCAL)
+                s->may_be_late = true;
         s->path = path;
         s->generation = generation;
-        if (path == SESSION_PATH_OFF_HOST)
-                s->was_off_host = true;
         if (path == SESSION_PATH_NONE) {
                 s->probe_at = USEC_NEVER;
                 return;
@@ -754,6 +758,10 @@ const SessionCounters *session_counters(const Session *session) {
 
 size_t session_memory(const Session *session) {
         return session->out.memory + session->in.memory + reorder_memory(session->in.reorder);
+}
+
+size_t session_waiting_bytes(const Session *session) {
+        return session->out.waiting;
 }
 
 uint64_t session_waiting_since(const Session *session) {

@@ -146,8 +146,9 @@ int session_refuse(Session *session, const Record *record, uint16_t code, uint64
  * sent; of these one a second is let through (session_due()), lest two wait for each other. @from and @peer are the owner's to fill in.
  */
 Message *session_pop(Session *session);
-/* The application is done with a popped message: its bytes become credit. In any order. */
-void session_taken(Session *session, Message *message, uint64_t now_usec);
+/* The application is done with a popped message: its bytes become credit. In any order. Return:
+ * whether that is to be said now, or session_due() is another. */
+bool session_taken(Session *session, Message *message, uint64_t now_usec);
 /* A sent message whose ->result is known, with the session's reference; NULL if there is none.
  * A message is not handed to a session twice. */
 Message *session_pop_finished(Session *session);
@@ -192,5 +193,7 @@ uint64_t session_id(const Session *session);
 const SessionCounters *session_counters(const Session *session);
 /* Bytes held: retained, queued, reassembled, not yet taken. */
 size_t session_memory(const Session *session);
+/* Bytes of records that were never produced. */
+size_t session_waiting_bytes(const Session *session);
 /* Since when the session waits for credit of its peer; USEC_NEVER if it does not. */
 uint64_t session_waiting_since(const Session *session);
