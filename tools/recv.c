@@ -32,6 +32,7 @@
 #define REACHABLE_USEC (3 * USEC_PER_SEC) /* how long others may take to learn of us */
 #define ANSWER_USEC (5 * USEC_PER_SEC)    /* for the daemon to answer */
 #define TERMINATE_USEC (2 * USEC_PER_SEC) /* for commands to end after SIGTERM */
+#define TURN_MESSAGES 256                 /* before signals and the bus have their turn */
 #define SETTLE_USEC (5 * USEC_PER_SEC)    /* for the last replies and confirmations */
 
 static const char help[] =
@@ -72,6 +73,7 @@ typedef struct Receiver {
 
         uint64_t deadline_usec;
         uint64_t n_started; /* messages taken from the bus */
+        bool has_more;      /* there may be some, but others had to have their turn */
         uint64_t n_done;    /* confirmed */
         bool told_unanswered;
         p2pbus_message *unwritten; /* what stdout did not take */
@@ -273,15 +275,22 @@ static bool is_late(const Receiver *receiver) {
                now_usec(CLOCK_MONOTONIC) >= receiver->deadline_usec;
 }
 
-/* Takes messages as long as there are some, and room for them. Return: 0, CONNECTION_E_X,
- * OUTPUT_E_X, -errno. */
+/*
+ * Takes messages as long as there are some, and room for them; but a stream without end does not keep
+ * signals and the bus from being looked after. Return: 0, CONNECTION_E_X, OUTPUT_E_X, -errno.
+ */
 static int take_messages(Receiver *receiver) {
         int r = 0;
 
-        while (r == 0 && !is_complete(receiver) &&
-               (!receiver->command || receiver->n_working < receiver->n_jobs)) {
+        receiver->has_more = false;
+        for (unsigned i = 0; r == 0 && !is_complete(receiver) &&
+               (!receiver->command || receiver->n_working < receiver->n_jobs); i++) {
                 p2pbus_message *message;
 
+                if (i == TURN_MESSAGES) {
+                        receiver->has_more = true;
+                        return 0;
+                }
                 r = p2pbus_receive(receiver->connection.bus, 0, &message);
                 if (r < 0)
                         return r == -EAGAIN || r == -ENOTCONN ? 0 : r;
@@ -334,6 +343,8 @@ static int receive(Receiver *receiver) {
                 if ((late || is_complete(receiver)) && receiver->n_working == 0)
                         return 0;
                 deadline = late || is_complete(receiver) ? USEC_NEVER : receiver->deadline_usec;
+                if (receiver->has_more)
+                        deadline = 0;
                 n_fds = collect_fds(receiver);
                 r = connection_wait(&receiver->connection, receiver->fds, n_fds, deadline);
                 if (r != 0 && r != CONNECTION_E_TIMEOUT)
