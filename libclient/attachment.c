@@ -11,6 +11,7 @@
 #include "libclient/attachment.h"
 
 #include "libclient/daemon.h"
+#include "libclient/introduction.h"
 #include "libclient/loop.h"
 #include "libclient/monitor.h"
 #include "libclient/name.h"
@@ -115,6 +116,7 @@ static void on_welcome(p2pbus *bus) {
         name_claim_again(bus);
         monitor_ask_again(bus);
         daemon_ask_again(bus);
+        introduction_keep_all(bus);
         bus->generation++;
         peer_update_all_paths(bus, false);
         bus_happened(bus);
@@ -139,6 +141,7 @@ void attachment_lost(p2pbus *bus, int reason) {
         bus->away_reason = reason;
         bus->hello_flags = 0;
         bus->n_reachable = 0;
+        introduction_forget_offers(bus);
         bus_happened(bus);
 
         if (is_final(bus, reason)) {

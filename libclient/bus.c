@@ -151,6 +151,7 @@ void bus_end(p2pbus *bus, int reason) {
         timer_clear(&bus->timers, &bus->connect_timer);
         send_fail_all(bus, reason);
         request_forget_all(bus);
+        peer_leave_rings(bus);
         if (bus->connection) {
                 loop_unwatch(bus, connection_fd(bus->connection));
                 bus->connection = connection_free(bus->connection);
@@ -245,6 +246,7 @@ static int bus_new(p2pbus **ret, const p2pbus_options *options) {
         bus->epoll_fd = bus->outside_fd = bus->leader_fd = -EBADF;
         bus->flags = options->flags;
         bus->buffer_bytes = options->buffer_bytes ? options->buffer_bytes : BUS_BUFFER_DEFAULT;
+        bus->rings.spin_usec = BUS_SPIN_USEC;
         bus->quota = (SessionQuota){ .size = bus->buffer_bytes, .left = bus->buffer_bytes };
         pthread_mutex_init(&bus->lock, NULL);
         pthread_condattr_init(&attributes);
@@ -334,6 +336,16 @@ _public_ int p2pbus_default_socket(char *path, size_t n_path) {
                 return reason_fail(P2PBUS_REASON_PATH_TOO_LONG);
         strcpy(path, found);
         return 0;
+}
+
+_public_ int p2pbus_set_spin(p2pbus *bus, uint64_t spin_usec) {
+        int r;
+
+        r = bus_enter(bus);
+        if (r < 0)
+                return r;
+        bus->rings.spin_usec = MIN(spin_usec, USEC_PER_SEC);
+        return bus_leave(bus, 0);
 }
 
 _public_ const char *p2pbus_get_socket(p2pbus *bus) {

@@ -21,7 +21,12 @@
  *      daemon.c      control words: questions to the daemon, its answers and hints
  *      peer.c        one remote process: its session and the path to it
  *      loopback.c    messages to oneself
+ *      whereabouts.c where a peer is, as those say who know
+ *      records.c     records that came, on their way to a session
  *      path.c        records into packets, in the clear or sealed
+ *      path-ring.c   records through shared memory
+ *      introduction.c  when two processes get such a ring
+ *      bell.c        what wakes the other side of a ring
  *      sealed.c      sealed packets that came, and their refusals
  *      name.c        service names, as destinations and as our own
  *      send.c        messages out, and what became of them
@@ -53,9 +58,12 @@
 #define BUS_GATHER_BYTES 32768     /* queued bytes that are written without waiting for more */
 #define BUS_GATHER_USEC 200        /* after a write, the next small ones gather this long */
 #define BUS_GATHER_SEALED_USEC 2000 /* the same for what is sealed, which costs 100 times more */
+#define BUS_GATHER_RING_USEC 10    /* the same for what goes into a ring, which costs a fence */
+#define BUS_GATHER_RING_BYTES 8192 /* and no more than that gathers */
 #define BUS_OUTPUT_MAX 262144      /* queued bytes beyond which sessions wait for the socket */
 #define BUS_BUFFER_DEFAULT (UINT64_C(64) << 20)
 #define BUS_RESULTS_MAX 65536      /* results that may wait for p2pbus_next_result() */
+#define BUS_SPIN_USEC 50           /* a wake-up of another CPU costs about that */
 #define BUS_CONNECT_USEC (5 * USEC_PER_SEC)
 
 typedef struct Ask Ask;
@@ -64,7 +72,22 @@ typedef struct Name Name;
 typedef struct OwnName OwnName;
 typedef struct Ping Ping;
 typedef struct Request Request;
+typedef struct RingPath RingPath;
 typedef struct Watch Watch;
+
+/* All rings of a handle: path-ring.h. */
+typedef struct Rings {
+        RingPath *awake, *asleep;
+        RingPath *dead; /* to be freed when nobody leads */
+        unsigned n;     /* awake and asleep */
+
+        /* Looking for a while before sleeping: loop.c */
+        uint64_t spin_usec;      /* 0: never */
+        uint64_t cpus_read_usec; /* when it was last asked on how many CPUs we may run */
+        bool has_cpus;           /* more than one */
+        unsigned n_vain;         /* in a row, that ended without anything */
+        unsigned n_skipped;      /* times of not looking, since the last that did */
+} Rings;
 
 /* Tokens that come back with time: so many now, so many a second. */
 typedef struct Budget {
@@ -118,6 +141,7 @@ struct p2pbus {
         uint32_t hello_flags; /* HELLO_X now */
         uint32_t n_reachable; /* links that know us */
         uint64_t written_usec;
+        uint64_t socket_read_usec;
         Sealer *sealer; /* NULL without P2PBUS_OFF_HOST */
         bool has_lease;
         uint8_t lease[SIGNED_RECORD_LEASE_SIZE];
@@ -131,6 +155,7 @@ struct p2pbus {
         Peer *gathering;   /* list: dirty, but wait for more to seal in one packet */
         Peer *ready;       /* list: have messages for the application */
         Peer *untold;      /* list: took messages that their peers may not know of */
+        Rings rings;
         SessionQuota quota;
         uint64_t buffer_bytes;
         uint64_t memory;   /* of all sessions, as of their last look */

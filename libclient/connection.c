@@ -45,6 +45,7 @@ struct Connection {
         uint16_t flags;
         const IdentityKey *identity;
         Stream *stream;
+        StreamFrame frame; /* popped last; n_fds: those that nobody took */
         ConnectionWelcome welcome;
 };
 
@@ -152,9 +153,16 @@ int connection_new(Connection **ret, const ConnectionOptions *options) {
         return 0;
 }
 
+static void frame_close(StreamFrame *frame) {
+        for (unsigned i = 0; i < frame->prefix.n_fds; i++)
+                (void)fd_close(frame->fds[i]);
+        frame->prefix.n_fds = 0;
+}
+
 Connection *connection_free(Connection *c) {
         if (!c)
                 return NULL;
+        frame_close(&c->frame);
         stream_free(c->stream);
         (void)fd_close(c->fd);
         free(c);
@@ -191,11 +199,6 @@ static int connection_down(Connection *c, int error) {
         if (c->error == 0)
                 c->error = error;
         return CONNECTION_E_DOWN;
-}
-
-static void frame_close(StreamFrame *frame) {
-        for (unsigned i = 0; i < frame->prefix.n_fds; i++)
-                (void)fd_close(frame->fds[i]);
 }
 
 static int consume_hello(Connection *c, const StreamFrame *frame) {
@@ -318,24 +321,31 @@ bool connection_has_more(const Connection *c) {
 }
 
 int connection_pop(Connection *c, PacketHeader *ret_header, const uint8_t **ret_data) {
-        StreamFrame frame;
         int r;
 
+        frame_close(&c->frame);
         /* What came before the end of the connection is as good as before. */
         if (c->state != CONNECTION_UP && (c->state != CONNECTION_DOWN || !c->welcome.message_max))
                 return c->state == CONNECTION_DOWN ? CONNECTION_E_DOWN : CONNECTION_E_EMPTY;
 
-        r = stream_pop(c->stream, &frame);
+        r = stream_pop(c->stream, &c->frame);
         if (r == STREAM_E_EMPTY)
                 return c->state == CONNECTION_DOWN ? CONNECTION_E_DOWN : CONNECTION_E_EMPTY;
         if (r != 0)
                 return connection_down(c, CONNECTION_E_LOST);
-        frame_close(&frame);
-        if (frame.prefix.type != FRAME_PACKET ||
-            packet_header_decode(frame.data, frame.size, ret_header) != 0)
+        if (c->frame.prefix.type != FRAME_PACKET ||
+            packet_header_decode(c->frame.data, c->frame.size, ret_header) != 0)
                 return connection_down(c, CONNECTION_E_LOST);
-        *ret_data = frame.data;
+        *ret_data = c->frame.data;
         return 0;
+}
+
+unsigned connection_take_fds(Connection *c, int out[static FRAME_FDS_MAX]) {
+        unsigned n = c->frame.prefix.n_fds;
+
+        memcpy(out, c->frame.fds, n * sizeof(*out));
+        c->frame.prefix.n_fds = 0;
+        return n;
 }
 
 int connection_queue(Connection *c, size_t size, uint8_t **ret_data) {
@@ -343,15 +353,21 @@ int connection_queue(Connection *c, size_t size, uint8_t **ret_data) {
 }
 
 int connection_queue_control(Connection *c, const Control *control, const PacketId *id) {
+        return err_trace(connection_queue_control_fds(c, control, id, NULL, 0));
+}
+
+int connection_queue_control_fds(Connection *c, const Control *control, const PacketId *id,
+                                 const int *fds, size_t n_fds) {
         static const PacketId none;
         uint8_t *out;
         int r;
 
-        r = connection_queue(c, control_packet_size(control), &out);
+        r = stream_queue(c->stream, control_packet_size(control), fds, n_fds, &out);
         if (r < 0)
                 return err_trace(r);
         control_packet_encode(control, identity_hash(c->identity)->address,
                               (Address){ .pid = PID_DAEMON }, id ? id : &none, out);
+        packet_set_n_fds(out, n_fds);
         return 0;
 }
 

@@ -104,10 +104,12 @@ bool connection_has_more(const Connection *connection);
 
 /*
  * The next packet of the daemon; @ret_data (prefix included) is valid until the next call of read
- * or pop. Descriptors are closed. WELCOME is not among them.
- * Return: 0, CONNECTION_E_EMPTY, CONNECTION_E_DOWN.
+ * or pop. WELCOME is not among them. Return: 0, CONNECTION_E_EMPTY, CONNECTION_E_DOWN.
  */
 int connection_pop(Connection *connection, PacketHeader *ret_header, const uint8_t **ret_data);
+/* The descriptors of the packet that was popped last, how many there are; they are the caller's.
+ * Those that nobody takes are closed by the next pop. */
+unsigned connection_take_fds(Connection *connection, int out[static FRAME_FDS_MAX]);
 
 /*
  * Room for one packet of @size bytes at the end of the queue, which the caller fills at once,
@@ -116,6 +118,9 @@ int connection_pop(Connection *connection, PacketHeader *ret_header, const uint8
 int connection_queue(Connection *connection, size_t size, uint8_t **ret_data);
 /* The same for a control word to the daemon; @id may be NULL. */
 int connection_queue_control(Connection *connection, const Control *control, const PacketId *id);
+/* The same with descriptors, which are the connection's on success. */
+int connection_queue_control_fds(Connection *connection, const Control *control,
+                                 const PacketId *id, const int *fds, size_t n_fds);
 /* Bytes queued and not written. */
 size_t connection_queued(const Connection *connection);
 /*

@@ -13,6 +13,7 @@
 #include <utlist.h>
 
 #include "libclient/attachment.h"
+#include "libclient/introduction.h"
 #include "libclient/loop.h"
 #include "libclient/monitor.h"
 #include "libclient/peer.h"
@@ -152,7 +153,7 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 ask = ask_find(bus, &control.ref);
                 if (ask)
                         ask_answer(bus, ask, &control);
-                else
+                else if (!introduction_on_error(bus, &control.ref, control.code))
                         peer_on_refused(bus, control.address, control.code);
                 break;
         case CONTROL_GOODBYE:
@@ -180,6 +181,12 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
         case CONTROL_REACHABLE:
                 bus->n_reachable = control.value;
                 bus_happened(bus);
+                break;
+        case CONTROL_RING_BELLS:
+        case CONTROL_RING_OFFERED:
+        case CONTROL_RING_ANSWERED:
+        case CONTROL_RING_END:
+                introduction_consume(bus, &control);
                 break;
         case CONTROL_MONITORED:
                 monitor_consume(bus, &control);

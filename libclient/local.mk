@@ -6,12 +6,16 @@ libp2pbus_client_la_SOURCES = \
 	%D%/admin.h \
 	%D%/attachment.c \
 	%D%/attachment.h \
+	%D%/bell.c \
+	%D%/bell.h \
 	%D%/bus.c \
 	%D%/bus.h \
 	%D%/connection.c \
 	%D%/connection.h \
 	%D%/daemon.c \
 	%D%/daemon.h \
+	%D%/introduction.c \
+	%D%/introduction.h \
 	%D%/key-file.c \
 	%D%/key-file.h \
 	%D%/loop.c \
@@ -23,6 +27,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/monitor.h \
 	%D%/name.c \
 	%D%/name.h \
+	%D%/path-ring.c \
+	%D%/path-ring.h \
 	%D%/path.c \
 	%D%/path.h \
 	%D%/peer.c \
@@ -32,6 +38,7 @@ libp2pbus_client_la_SOURCES = \
 	%D%/reason.h \
 	%D%/receive.c \
 	%D%/receive.h \
+	%D%/records.c \
 	%D%/reorder.c \
 	%D%/reorder.h \
 	%D%/request.c \
@@ -47,6 +54,7 @@ libp2pbus_client_la_SOURCES = \
 	%D%/session-out.h \
 	%D%/timer.c \
 	%D%/timer.h \
+	%D%/whereabouts.c \
 	$(NULL)
 
 lib_LTLIBRARIES += libp2pbus.la

@@ -12,12 +12,14 @@
 #include "libclient/loop.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <utlist.h>
 
 #include "libclient/attachment.h"
 #include "libclient/daemon.h"
+#include "libclient/path-ring.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/request.h"
@@ -25,6 +27,12 @@
 
 #define READS_MAX 16   /* of 64 KiB, before somebody else has a turn */
 #define WALL_READ_USEC (100 * USEC_PER_MSEC)
+#define BELLS_AT_ONCE 64
+#define SPIN_RINGS 8        /* that are looked at before sleeping */
+#define SPIN_LOOKS 64       /* between two looks at the clock */
+#define SPIN_SKIP_MAX 64    /* times of not looking, after looking in vain again and again */
+#define CPUS_READ_USEC USEC_PER_SEC
+#define SOCKET_READ_USEC USEC_PER_MSEC /* no longer unread while rings keep us busy */
 
 int loop_init(p2pbus *bus) {
         struct epoll_event event = { .events = EPOLLIN };
@@ -41,6 +49,7 @@ int loop_init(p2pbus *bus) {
 
 void loop_done(p2pbus *bus) {
         timers_done(&bus->timers);
+        rings_bury(bus);
         bus->epoll_fd = fd_close(bus->epoll_fd);
         bus->outside_fd = fd_close(bus->outside_fd);
         bus->leader_fd = fd_close(bus->leader_fd);
@@ -59,6 +68,18 @@ void loop_unwatch(p2pbus *bus, int fd) {
         /* Not left to close(): a forked child may hold the socket open for longer. */
         (void)epoll_ctl(bus->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
         bus->epoll_events = 0;
+}
+
+int loop_watch_bell(p2pbus *bus, int fd, RingPath *ring) {
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = ring };
+
+        if (epoll_ctl(bus->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+                return err_origin(-errno);
+        return 0;
+}
+
+void loop_unwatch_bell(p2pbus *bus, int fd) {
+        (void)epoll_ctl(bus->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 void loop_update(p2pbus *bus) {
@@ -152,6 +173,7 @@ static bool is_for_us(const p2pbus *bus, Address dst) {
 }
 
 static void read_in(p2pbus *bus) {
+        bus->socket_read_usec = bus->now_usec;
         for (unsigned i = 0; i < READS_MAX && bus->connection; i++) {
                 Connection *c = bus->connection;
                 PacketHeader header;
@@ -182,13 +204,31 @@ static void read_in(p2pbus *bus) {
         }
 }
 
-void loop_work(p2pbus *bus) {
+static void run_timers(p2pbus *bus) {
         Timer *timer;
 
-        (void)write_out(bus);
-        read_in(bus);
         while ((timer = timers_pop(&bus->timers, bus->now_usec)))
                 timer->on_due(timer, bus->now_usec);
+}
+
+/* Whose bell is heard, of those that sleep; whoever leads hears it from its own poll(). */
+static void hear_bells(p2pbus *bus) {
+        struct epoll_event events[BELLS_AT_ONCE];
+        int n = epoll_wait(bus->epoll_fd, events, BELLS_AT_ONCE, 0);
+
+        for (int i = 0; i < n; i++)
+                if (events[i].data.ptr)
+                        rings_on_bell(events[i].data.ptr);
+}
+
+void loop_work(p2pbus *bus) {
+        (void)write_out(bus);
+        if (bus->rings.n > 0) {
+                hear_bells(bus);
+                (void)rings_read(bus);
+        }
+        read_in(bus);
+        run_timers(bus);
         loop_send(bus, true);
         loop_update(bus);
 }
@@ -247,29 +287,150 @@ static struct timespec timespec_of(uint64_t usec) {
                                   .tv_nsec = (long)(usec % USEC_PER_SEC * 1000) };
 }
 
-static void lead(p2pbus *bus, uint64_t until) {
-        struct pollfd fds[2] = { { .fd = bus->leader_fd, .events = POLLIN } };
-        struct timespec timeout;
-        nfds_t n_fds = 1;
+/*
+ * Looking for a while
+ *
+ * Waking a sleeper costs tens of microseconds, most of them in the kernel and on another CPU. So
+ * before it sleeps, whoever leads looks at the rings that were busy lately for as long as a wake-up
+ * would cost. On a single CPU that would only keep the other side from running. Where it was in
+ * vain it is left out for a growing number of times.
+ */
 
-        if (bus->connection) {
-                fds[1].fd = connection_fd(bus->connection);
-                fds[1].events = (short)(POLLIN | (output_is_blocked(bus) ? POLLOUT : 0));
-                n_fds = 2;
+static bool has_cpus(p2pbus *bus) {
+        Rings *rings = &bus->rings;
+        cpu_set_t cpus;
+
+        if (rings->cpus_read_usec == 0 ||
+            bus->now_usec - rings->cpus_read_usec >= CPUS_READ_USEC) {
+                rings->cpus_read_usec = bus->now_usec;
+                rings->has_cpus = sched_getaffinity(0, sizeof(cpus), &cpus) < 0 ||
+                        CPU_COUNT(&cpus) > 1;
         }
-        until = MIN(until, loop_due(bus));
-        timeout = timespec_of(until > bus->now_usec ? until - bus->now_usec : 0);
+        return rings->has_cpus;
+}
 
+static bool should_spin(p2pbus *bus) {
+        Rings *rings = &bus->rings;
+        unsigned skip;
+
+        if (!rings->awake || rings->spin_usec == 0 || !has_cpus(bus))
+                return false;
+        skip = rings->n_vain == 0 ? 0 : MIN(1U << MIN(rings->n_vain, 16U), SPIN_SKIP_MAX);
+        if (rings->n_skipped < skip) {
+                rings->n_skipped++;
+                return false;
+        }
+        rings->n_skipped = 0;
+        return true;
+}
+
+static void cpu_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
+#endif
+}
+
+/* Without the lock: @consumers stay where they are as long as somebody leads. */
+static bool look_until(p2pbus *bus, const RingConsumer *const *consumers, unsigned n,
+                       uint64_t until) {
+        for (;;) {
+                for (unsigned looks = 0; looks < SPIN_LOOKS; looks++) {
+                        for (unsigned i = 0; i < n; i++)
+                                if (ring_has_entry(consumers[i]))
+                                        return true;
+                        cpu_relax();
+                }
+                if (__atomic_load_n(&bus->leader_woken, __ATOMIC_RELAXED) ||
+                    now_usec(CLOCK_BOOTTIME) >= until)
+                        return false;
+        }
+}
+
+/* Return: whether a ring has something. */
+static bool spin(p2pbus *bus, uint64_t until) {
+        const RingConsumer *consumers[SPIN_RINGS];
+        const RingPath *ring;
+        unsigned n = 0;
+        bool found;
+
+        DL_FOREACH(bus->rings.awake, ring)
+                if (n < SPIN_RINGS)
+                        consumers[n++] = &ring->in;
+        until = MIN(until, bus->now_usec + bus->rings.spin_usec);
+
+        pthread_mutex_unlock(&bus->lock);
+        found = look_until(bus, consumers, n, until);
+        pthread_mutex_lock(&bus->lock);
+        bus->rings.n_vain = found ? 0 : bus->rings.n_vain + 1;
+        return found;
+}
+
+/* What @fds of poll() may be about: the RingPath of a bell, or NULL. */
+typedef struct Polled {
+        struct pollfd fds[2 + RING_PATH_MAX];
+        RingPath *rings[2 + RING_PATH_MAX];
+        nfds_t n;
+} Polled;
+
+static void poll_add(Polled *p, int fd, short events, RingPath *ring) {
+        p->fds[p->n] = (struct pollfd){ .fd = fd, .events = events };
+        p->rings[p->n++] = ring;
+}
+
+/* Sleeps. Return: whether the daemon's socket has something. */
+static bool poll_all(p2pbus *bus, uint64_t until) {
+        struct timespec timeout = timespec_of(until > bus->now_usec ? until - bus->now_usec : 0);
+        RingPath *ring;
+        Polled p;
+        int n;
+
+        p.n = 0;
+        poll_add(&p, bus->leader_fd, POLLIN, NULL);
+        if (bus->connection)
+                poll_add(&p, connection_fd(bus->connection),
+                         (short)(POLLIN | (output_is_blocked(bus) ? POLLOUT : 0)), NULL);
+        DL_FOREACH(bus->rings.asleep, ring)
+                if (ring->bell_in >= 0)
+                        poll_add(&p, ring->bell_in, POLLIN, ring);
+
+        pthread_mutex_unlock(&bus->lock);
+        n = ppoll(p.fds, p.n, until == USEC_NEVER ? NULL : &timeout, NULL); /* a signal: look */
+        pthread_mutex_lock(&bus->lock);
+        loop_read_clock(bus);
+        for (nfds_t i = 0; n > 0 && i < p.n; i++)
+                if (p.fds[i].revents != 0 && p.rings[i] && !p.rings[i]->is_dead)
+                        rings_on_bell(p.rings[i]);
+        return n <= 0 || p.fds[0].revents != 0 || p.fds[1].revents != 0;
+}
+
+/*
+ * The socket is read when it has something, or was left alone for a while: as long as rings keep us
+ * busy it would be a system call for nothing each time.
+ */
+static void lead(p2pbus *bus, uint64_t until) {
+        bool read_socket = false;
+
+        until = MIN(until, loop_due(bus));
         bus->is_led = true;
         bus->leader_until_usec = until;
-        pthread_mutex_unlock(&bus->lock);
-        (void)ppoll(fds, n_fds, until == USEC_NEVER ? NULL : &timeout, NULL); /* a signal: look */
-        pthread_mutex_lock(&bus->lock);
+        if (!should_spin(bus) || !spin(bus, until))
+                if (rings_sleep(bus))
+                        read_socket = poll_all(bus, until);
         bus->is_led = false;
+        rings_bury(bus);
         loop_read_clock(bus);
         eventfd_clear(bus->leader_fd, &bus->leader_woken);
 
-        loop_work(bus);
+        if (read_socket || bus->now_usec - bus->socket_read_usec >= SOCKET_READ_USEC) {
+                (void)write_out(bus);
+                read_in(bus);
+        }
+        (void)rings_read(bus);
+        run_timers(bus);
+        loop_send(bus, true);
+        loop_update(bus);
         if (bus->n_followers > 0)
                 pthread_cond_broadcast(&bus->changed); /* somebody may have to lead now */
 }
@@ -328,7 +489,9 @@ _public_ int p2pbus_get_timeout(p2pbus *bus, uint64_t *ret_usec) {
         if (r < 0)
                 return r;
         loop_send(bus, true);
-        due = bus->n_events != bus->n_events_seen || bus->is_closed ? 0 : loop_due(bus);
+        due = bus->n_events != bus->n_events_seen || bus->is_closed || !rings_sleep(bus) ?
+                      0 :
+                      loop_due(bus);
         bus->outside_until_usec = MAX(due, 1U);
         if (due == USEC_NEVER)
                 *ret_usec = P2PBUS_FOREVER;

@@ -15,6 +15,9 @@ void loop_done(p2pbus *bus);
 int loop_watch(p2pbus *bus, int fd);
 void loop_unwatch(p2pbus *bus, int fd);
 void loop_update(p2pbus *bus);
+/* The bell of a ring, whose RingPath is @ring. Return: 0, -errno. */
+int loop_watch_bell(p2pbus *bus, int fd, RingPath *ring);
+void loop_unwatch_bell(p2pbus *bus, int fd);
 
 void loop_read_clock(p2pbus *bus);
 /* When the handle wants to be moved again. */

@@ -544,6 +544,44 @@ enum p2pbus_path {
         P2PBUS_PATH_RING = 3      /* shared memory */
 };
 
+/* What p2pbus_set_ring() may say. */
+enum p2pbus_ring {
+        P2PBUS_RING_AUTO = 0,   /* with whom 64 packets pass within a second; back after 30 idle */
+        P2PBUS_RING_ALWAYS = 1, /* as soon as there is a conversation, and for as long */
+        P2PBUS_RING_NEVER = 2
+};
+
+/**
+ * p2pbus_set_ring() - whether to share memory with one process
+ * @dest: a process, in any text form; no name
+ * @rule: enum p2pbus_ring
+ *
+ * Messages between two processes of one host that talk much go through shared memory, past the
+ * daemon, which introduces the two if policy allows both directions. The messages are the same, in
+ * the same order; only faster. With P2PBUS_RING_NEVER a ring that is there is given back. Where
+ * none can be had (another host, a daemon with Rings=no, over the limits) the daemon's way is used,
+ * and the ring is asked for again later. p2pbus_get_peer() says which path is in use.
+ *
+ * Return: 0; -EINVAL: malformed @dest, a name, or no such rule; -EAGAIN: no memory for one more
+ * conversation; -ENOMEM; -ECHILD.
+ *
+ * Bytes: PROTOCOL.md, "Rings".
+ */
+int p2pbus_set_ring(p2pbus *bus, const char *dest, int rule);
+
+/**
+ * p2pbus_set_spin() - how long to look before sleeping
+ * @spin_usec: microseconds, at most one second; 0: never. The default is 50
+ *
+ * A call that waits looks that long at the rings that were busy lately before it sleeps: an answer
+ * that comes within that time is had without waking anybody. It costs a CPU for that time: at most
+ * 50 us for each wait, less often where it is in vain. Nothing is looked at on a single CPU, nor by
+ * programs with a loop of their own. For machines on battery: 0.
+ *
+ * Return: 0, -ECHILD.
+ */
+int p2pbus_set_spin(p2pbus *bus, uint64_t spin_usec);
+
 /* Set struct_size before the call; later versions append fields. */
 typedef struct p2pbus_peer_info {
         size_t struct_size;

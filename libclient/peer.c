@@ -6,8 +6,7 @@
 
 #include <utlist.h>
 
-#include "libclient/admin.h"
-#include "libclient/attachment.h"
+#include "libclient/path-ring.h"
 #include "libclient/path.h"
 #include "libclient/receive.h"
 #include "libclient/request.h"
@@ -17,8 +16,6 @@
 #define PEER_MEMORY (sizeof(Peer) + 2048) /* what one costs beyond its messages, about */
 #define PUMP_BYTES 65536                  /* queued for one peer before another has a turn */
 #define FULL_WAIT_USEC (20 * USEC_PER_MSEC)
-#define FULL_WAIT_MAX_USEC USEC_PER_SEC
-#define RESOLVE_AGAIN_USEC (2 * USEC_PER_SEC)
 
 /* The table */
 
@@ -92,8 +89,13 @@ void peer_unmark(Peer *peer) {
 }
 
 bool peer_is_gathering(const Peer *peer) {
+        const p2pbus *bus = peer->bus;
+
+        if (peer_is_on_ring(peer))
+                return bus->now_usec - peer->ring->published_usec < BUS_GATHER_RING_USEC &&
+                        session_waiting_bytes(peer->session) < BUS_GATHER_RING_BYTES;
         return peer->path == SESSION_PATH_OFF_HOST &&
-                peer->bus->now_usec - peer->sealed_usec < BUS_GATHER_SEALED_USEC;
+                bus->now_usec - peer->sealed_usec < BUS_GATHER_SEALED_USEC;
 }
 
 static void on_peer_timer(Timer *timer, uint64_t now) {
@@ -102,6 +104,7 @@ static void on_peer_timer(Timer *timer, uint64_t now) {
         session_tick(peer->session, now);
         if (peer->mirror)
                 session_tick(peer->mirror, now);
+        introduction_tire(peer);
         peer_mark(peer);
 }
 
@@ -207,6 +210,7 @@ Peer *peer_free(Peer *peer) {
         }
         peer_unmark(peer);
         receive_forget(peer);
+        introduction_leave(peer);
         timer_clear(&bus->timers, &peer->timer);
         if (bus->last_peer == peer)
                 bus->last_peer = NULL;
@@ -222,6 +226,12 @@ Peer *peer_free(Peer *peer) {
 void peer_free_all(p2pbus *bus) {
         while (bus->peers)
                 peer_free(bus->peers);
+}
+
+void peer_leave_rings(p2pbus *bus) {
+        for (Peer *first = bus->peers; first; first = first->hh.next)
+                for (Peer *peer = first; peer; peer = peer->same_pid)
+                        introduction_leave(peer);
 }
 
 bool peer_settle(Peer *peer, Address address, const PublicKey *key) {
@@ -264,12 +274,12 @@ int peer_send(Peer *peer, Message *message) {
 void peer_taken(Peer *peer, Message *message) {
         p2pbus *bus = peer->bus;
 
-        session_taken(peer_inbound(peer), message, bus->now_usec);
+        if (session_taken(peer_inbound(peer), message, bus->now_usec))
+                peer_mark(peer);
         if (!peer->is_untold) {
                 peer->is_untold = true;
                 DL_APPEND2(bus->untold, peer, untold_prev, untold_next);
         }
-        peer_mark(peer);
 }
 
 static void on_message(Peer *peer, Message *message) {
@@ -316,7 +326,7 @@ static void produced(Peer *peer, size_t n, const PacketId *id, uint64_t deadline
 }
 
 /* Return: whether there may be more to produce. */
-static bool produce(Peer *peer) {
+static bool produce_packets(Peer *peer) {
         p2pbus *bus = peer->bus;
         bool local = peer->path == SESSION_PATH_LOCAL;
         size_t n, n_all = 0;
@@ -330,10 +340,44 @@ static bool produce(Peer *peer) {
                                     &deadline) != 0)
                         return false;
                 produced(peer, n, &id, deadline);
+                if (local)
+                        introduction_count(peer);
                 local = peer->path == SESSION_PATH_LOCAL;
                 n_all += n + PACKET_HEADER_SIZE;
         }
         return true;
+}
+
+/* The same, into the ring: the records stay where the session puts them. */
+static bool produce_entries(Peer *peer) {
+        p2pbus *bus = peer->bus;
+        size_t n, n_all = 0;
+        bool more = true;
+
+        while (more && n_all < PUMP_BYTES) {
+                uint64_t deadline;
+                PacketId id;
+                uint8_t *out;
+                int r;
+
+                r = ring_path_reserve(peer->ring, &out);
+                if (r == RING_E_VIOLATION) {
+                        introduction_end(peer, CODE_VIOLATION);
+                        return true;
+                }
+                more = r == 0 && session_produce(peer->session, false, bus->now_usec, out,
+                                                 RING_PATH_ROOM, &n, &id, &deadline) == 0;
+                if (more) {
+                        ring_path_commit(peer->ring, n);
+                        n_all += n;
+                }
+        }
+        ring_path_publish(peer->ring);
+        return more;
+}
+
+static bool produce(Peer *peer) {
+        return peer_is_on_ring(peer) ? produce_entries(peer) : produce_packets(peer);
 }
 
 static void look_at_memory(Peer *peer) {
@@ -386,7 +430,11 @@ bool peer_pump(Peer *peer) {
         }
         if (due == USEC_NEVER)
                 due = bus->now_usec + SESSION_IDLE_USEC;
-        (void)timer_set(&bus->timers, &peer->timer, due);
+        if (peer_is_on_ring(peer))
+                due = MIN(due, introduction_due(peer));
+        /* One that is set earlier does no harm: it finds nothing to do, and comes back here. */
+        if (peer->timer.at == 0 || due < peer->timer.due_usec)
+                (void)timer_set(&bus->timers, &peer->timer, due);
         return false;
 }
 
@@ -394,310 +442,12 @@ void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records) {
         static const PacketId fresh;
         PacketId id;
 
+        if (peer_is_on_ring(peer) && ring_path_send(peer->ring, records, n_records))
+                return;
         if (peer->path == SESSION_PATH_LOCAL)
                 (void)path_send_local(peer->bus, peer->address, &fresh, USEC_NEVER, records,
                                       n_records);
         else
                 (void)path_send_sealed(peer->bus, peer->address, &peer->lease,
                                        peer->clock_offset_usec, records, n_records, &id);
-}
-
-/* Records that came */
-
-/* To a stranger, or to a peer about a session that is not ours. */
-static void answer(p2pbus *bus, const PeerSource *source, const Record *record) {
-        uint8_t bytes[RECORD_HEADER_SIZE + 64];
-        static const PacketId fresh;
-        PacketId id;
-
-        if (!budget_take(&bus->answer_budget, bus->now_usec, 1000, 1000))
-                return;
-        record_encode(record, bytes);
-        if (source->sealed && source->is_remote)
-                (void)path_send_sealed(bus, source->address, &source->sealed->lease, 0, bytes,
-                                       record_size(record), &id);
-        else
-                (void)path_send_local(bus, source->address, &fresh, USEC_NEVER, bytes,
-                                      record_size(record));
-}
-
-static void answer_reset(p2pbus *bus, const PeerSource *source, uint64_t session) {
-        answer(bus, source, &(Record){ .type = RECORD_RESET, .session = session });
-}
-
-/* The speaker says its key: is it the source's, and who is that here? NULL: nobody to talk with. */
-static Peer *consume_start(p2pbus *bus, const PeerSource *source, const Record *record,
-                           Peer *peer) {
-        PublicKey key;
-        Address address;
-
-        memcpy(key.bytes, record->start.key, sizeof(key.bytes));
-        if (source->sealed && !key_equal(&source->sealed->key, &key))
-                return NULL;
-        if (peer && peer->has_key && key_equal(&peer->key, &key))
-                return peer;
-        address = key_hash(&key).address;
-        if (!address_equal(address, source->address))
-                return NULL;
-        if (!peer && peer_get(bus, address, &key, &peer) < 0)
-                return NULL;
-        return peer_settle(peer, address, &key) ? peer : NULL;
-}
-
-/* A sealed packet says where its sender is, and brings its lease. */
-static void learn_path(Peer *peer, const PeerSource *source) {
-        if (!source->sealed || !source->is_remote)
-                return;
-        peer->is_known = true;
-        if (peer->path != SESSION_PATH_OFF_HOST || !peer->has_lease ||
-            source->sealed->lease.issued_usec > peer->lease.issued_usec) {
-                bool moved = peer->path != SESSION_PATH_OFF_HOST;
-
-                peer->lease = source->sealed->lease;
-                peer->has_lease = true;
-                if (moved)
-                        peer_go_off_host(peer, &source->sealed->lease);
-        }
-}
-
-/* Return: the peer, which may be new now, or NULL: the rest of the packet is of no use. */
-static Peer *consume_record(p2pbus *bus, const PeerSource *source, const Record *record,
-                            Peer *peer) {
-        int r;
-
-        switch (record->type) {
-        case RECORD_START:
-                peer = consume_start(bus, source, record, peer);
-                if (!peer) {
-                        bus->counters.bad_packets++;
-                        return NULL;
-                }
-                learn_path(peer, source);
-                break;
-        case RECORD_RESET:
-        case RECORD_CLOSE:
-                if (!peer)
-                        return NULL;
-                break;
-        default:
-                if (!peer) {
-                        answer_reset(bus, source, record->session);
-                        return NULL;
-                }
-                if (!peer->has_key)
-                        return NULL; /* who it is has not been settled: its START will come */
-        }
-
-        r = session_consume(peer->session, record, bus->now_usec);
-        switch (r) {
-        case SESSION_E_VIOLATION:
-                bus->counters.bad_packets++;
-                answer_reset(bus, source, record->session);
-                session_fail(peer->session, CODE_VIOLATION, bus->now_usec);
-                peer_mark(peer);
-                return NULL;
-        case SESSION_E_UNKNOWN:
-                answer_reset(bus, source, record->session);
-                return NULL;
-        default: /* CLOSED is found by peer_pump(); without memory it is as if it were lost */
-                return peer;
-        }
-}
-
-void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records, size_t n) {
-        Peer *peer = peer_find(bus, source->address, source->sealed ? &source->sealed->key : NULL);
-        size_t at = 0;
-        Record record;
-        int r;
-
-        if (peer) {
-                learn_path(peer, source);
-                peer->full_wait_usec = 0;
-                peer_mark(peer);
-        }
-        while ((r = record_decode(records, n, &at, &record)) != RECORD_E_END) {
-                if (r == RECORD_E_VIOLATION) {
-                        bus->counters.bad_packets++;
-                        return;
-                }
-                switch (record.type) {
-                case RECORD_PING:
-                        record.type = RECORD_PONG;
-                        answer(bus, source, &record);
-                        continue;
-                case RECORD_PONG:
-                        admin_on_pong(bus, source, record.ping);
-                        continue;
-                case RECORD_CANCEL:
-                        if (peer)
-                                receive_cancel(peer, &record.id);
-                        continue;
-                default:
-                        break;
-                }
-                if (peer && peer->mirror)
-                        return; /* nobody but ourselves can say this, and we never do */
-                if (r == RECORD_E_UNSUPPORTED) {
-                        if (peer)
-                                (void)session_refuse(peer->session, &record, CODE_UNSUPPORTED,
-                                                     bus->now_usec);
-                        continue;
-                }
-                peer = consume_record(bus, source, &record, peer);
-                if (!peer)
-                        return;
-                peer_mark(peer);
-        }
-}
-
-void peer_on_records(p2pbus *bus, const PacketHeader *header, const uint8_t *packet) {
-        const PeerSource source = { .address = header->src };
-
-        /* No daemon of ours lets them in from outside. */
-        if (header->hflags & PACKET_REMOTE) {
-                bus->counters.bad_packets++;
-                return;
-        }
-        peer_consume(bus, &source, packet + PACKET_HEADER_SIZE,
-                     header->size - PACKET_HEADER_SIZE);
-}
-
-/* Where it is */
-
-void peer_update_path(Peer *peer) {
-        p2pbus *bus = peer->bus;
-        SessionPath path = peer->path;
-
-        if (peer->mirror) {
-                session_set_path(peer->session, SESSION_PATH_LOCAL, 0, bus->now_usec);
-                session_set_path(peer->mirror, SESSION_PATH_LOCAL, 0, bus->now_usec);
-                return;
-        }
-        if (!bus->is_up ||
-            (path == SESSION_PATH_OFF_HOST && (!bus->sealer || !bus->has_lease)))
-                path = SESSION_PATH_NONE;
-        session_set_path(peer->session, path, bus->generation + peer->generation, bus->now_usec);
-        peer_mark(peer);
-}
-
-void peer_update_all_paths(p2pbus *bus, bool off_host_only) {
-        for (Peer *first = bus->peers; first; first = first->hh.next)
-                for (Peer *peer = first; peer; peer = peer->same_pid)
-                        if (!off_host_only || peer->path == SESSION_PATH_OFF_HOST)
-                                peer_update_path(peer);
-}
-
-void peer_go_local(Peer *peer) {
-        peer->path = SESSION_PATH_LOCAL;
-        peer->generation++;
-        peer->changed_usec = peer->bus->now_usec;
-        peer_update_path(peer);
-}
-
-void peer_go_off_host(Peer *peer, const SignedRecord *lease) {
-        if (!peer->sealed_ids)
-                peer->sealed_ids = calloc(PEER_SEALED_IDS, sizeof(*peer->sealed_ids));
-        peer->lease = *lease;
-        peer->has_lease = true;
-        peer->path = SESSION_PATH_OFF_HOST;
-        peer->generation++;
-        peer->changed_usec = peer->bus->now_usec;
-        peer_update_path(peer);
-}
-
-static void back_off(Peer *peer) {
-        p2pbus *bus = peer->bus;
-
-        peer->full_wait_usec = peer->full_wait_usec == 0 ?
-                                       FULL_WAIT_USEC :
-                                       MIN(2 * peer->full_wait_usec, FULL_WAIT_MAX_USEC);
-        session_pause(peer->session, bus->now_usec + peer->full_wait_usec, bus->now_usec);
-}
-
-/* A packet of ours went nowhere. */
-static void refused(Peer *peer, uint16_t code) {
-        p2pbus *bus = peer->bus;
-
-        switch (code) {
-        case CODE_NOT_HERE:
-        case CODE_GONE:
-        case CODE_SETTLING:
-        case CODE_NO_ROUTE:
-        case CODE_AMBIGUOUS:
-        case CODE_WRONG_KEY:
-        case CODE_NOT_LEASED:
-                /* It may have moved, and the daemon know where to; but do not run in circles. */
-                if (peer->path == SESSION_PATH_OFF_HOST &&
-                    session_is_established(peer->session) &&
-                    bus->now_usec - peer->changed_usec > RESOLVE_AGAIN_USEC)
-                        peer_go_local(peer);
-                session_hint(peer->session, code, bus->now_usec);
-                break;
-        case CODE_QUEUE_FULL:
-        case CODE_QUOTA:
-        case CODE_OVERLOAD:
-        case CODE_RATE:
-        case CODE_EXPIRED:
-        case CODE_SHUTDOWN:
-        case CODE_BUSY:
-                back_off(peer);
-                break;
-        default:
-                session_fail(peer->session, code, bus->now_usec);
-        }
-        peer_mark(peer);
-}
-
-void peer_on_refused(p2pbus *bus, Address address, uint16_t code) {
-        Peer *peer = peer_find(bus, address, NULL);
-
-        if (peer)
-                refused(peer, code);
-}
-
-void peer_on_queue_space(p2pbus *bus, Address address) {
-        Peer *peer = peer_find(bus, address, NULL);
-
-        if (!peer)
-                return;
-        session_resume(peer->session, bus->now_usec);
-        peer_mark(peer);
-}
-
-void peer_on_now_local(p2pbus *bus, Address address) {
-        Peer *peer = peer_find(bus, address, NULL);
-
-        if (peer && peer->path != SESSION_PATH_LOCAL)
-                peer_go_local(peer);
-}
-
-void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_t *lease,
-                       size_t n_lease) {
-        const SignedRecordCheck check = {
-                .type = SIGNED_RECORD_LEASE,
-                .now_usec = bus_wall(bus),
-        };
-        Peer *peer = peer_find(bus, address, NULL);
-        SignedRecord record;
-
-        if (!peer || peer->path != SESSION_PATH_LOCAL)
-                return; /* it was settled by somebody else meanwhile */
-        if (code != CODE_OK) {
-                if (code == CODE_NOT_HERE && attachment_is_settling(bus))
-                        code = CODE_SETTLING;
-                refused(peer, code);
-                return;
-        }
-        if (!bus->sealer || signed_record_verify(lease, n_lease, &check, &record) != 0 ||
-            record.lease.enc_until_usec <= check.now_usec ||
-            key_hash(&record.signer).address.pid != peer->address.pid) {
-                bus->counters.bad_packets++;
-                refused(peer, bus->sealer ? CODE_NOT_HERE : CODE_NO_ROUTE);
-                return;
-        }
-        if (!peer_settle(peer, key_hash(&record.signer).address, &record.signer)) {
-                refused(peer, CODE_WRONG_KEY);
-                return;
-        }
-        peer_go_off_host(peer, &record);
 }

@@ -11,11 +11,16 @@
  * daemon again, which is a packet on the local path). The session is told and sends again what
  * may be lost.
  *
+ * A local peer may have a ring (introduction.h); then that is the path, and stays it when the daemon
+ * is away.
+ *
  * Peers stand in a table by PID. As long as only the PID of a peer is known (tag 0), the first
  * answer of a process with that PID settles who it is.
  */
 
 #include "libclient/bus.h"
+#include "libclient/introduction.h"
+#include "libclient/path-ring.h"
 
 #define PEER_SEALED_IDS 32 /* sealed packets of which a NACK is believed */
 
@@ -31,6 +36,8 @@ struct Peer {
 
         SessionPath path; /* LOCAL or OFF_HOST; the session's is NONE while the bus is away */
         uint64_t generation;
+        RingPath *ring;      /* path LOCAL: shared memory, once it is open; or NULL */
+        Introduction introduction;
         SignedRecord lease; /* path OFF_HOST: to seal for */
         bool has_lease;
         int64_t clock_offset_usec; /* what its NACK STALE taught us to add to our clock */
@@ -68,6 +75,13 @@ int peer_get(p2pbus *bus, Address address, const PublicKey *key, Peer **ret);
 /* Closes its session without waiting and frees it; messages it has are settled as unknown. */
 Peer *peer_free(Peer *peer);
 void peer_free_all(p2pbus *bus);
+/* The handle ends: all rings do. */
+void peer_leave_rings(p2pbus *bus);
+
+/* Its records go through shared memory now. */
+static inline bool peer_is_on_ring(const Peer *peer) {
+        return peer->ring && peer->ring->is_open;
+}
 
 /* Hands @message to its session. Return: 0, SESSION_E_FULL, SESSION_E_TOO_BIG, -errno. */
 int peer_send(Peer *peer, Message *message);
@@ -96,6 +110,7 @@ typedef struct PeerSource {
         Address address;
         const SealedSender *sealed; /* NULL: in the clear */
         bool is_remote;
+        Peer *peer; /* not NULL: they stand in a ring with this one, who may change them */
 } PeerSource;
 
 /* A packet of records in the clear, from a process of this host. */

@@ -149,8 +149,11 @@ _public_ p2pbus_message *p2pbus_message_unref(p2pbus_message *message) {
         bus = m->from.pid != PID_NONE ? m->bus : NULL;
         if (bus && bus_enter_timeless(bus) == 0) {
                 receive_done(bus, m);
-                if (m->is_lent)
+                if (m->is_lent) {
                         DL_DELETE2(m->peer->lent, m, bus_prev, bus_next);
+                        if (!m->peer->lent && session_is_closed(m->peer->session))
+                                peer_mark(m->peer); /* it was waited for */
+                }
                 message_unref(m);
                 (void)bus_leave(bus, 0);
                 bus_release(bus);

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "libclient/path-ring.h"
+
+#include <utlist.h>
+
+#include "libclient/bell.h"
+#include "libclient/introduction.h"
+#include "libclient/loop.h"
+#include "libclient/peer.h"
+#include "libcore/err.h"
+
+#define READ_BYTES 16384 /* of one ring before another, or the application, has a turn */
+
+static void move_to(RingPath *ring, bool awake) {
+        Rings *rings = &ring->peer->bus->rings;
+
+        if (ring->is_awake == awake)
+                return;
+        if (awake) {
+                DL_DELETE(rings->asleep, ring);
+                DL_APPEND(rings->awake, ring);
+        } else {
+                DL_DELETE(rings->awake, ring);
+                DL_APPEND(rings->asleep, ring);
+        }
+        ring->is_awake = awake;
+}
+
+int ring_path_new(Peer *peer, RingPath **ret, int *ret_fd) {
+        Rings *rings = &peer->bus->rings;
+        RingPath *ring;
+        int r;
+
+        if (rings->n >= RING_PATH_MAX)
+                return -ENOBUFS;
+        ring = calloc(1, sizeof(*ring));
+        if (!ring)
+                return err_origin(-ENOMEM);
+        ring->peer = peer;
+        ring->bell_in = ring->bell_out = -EBADF;
+        r = ring_file_make(&ring->file, RING_PATH_SIZE, ret_fd);
+        if (r < 0) {
+                free(ring);
+                return err_trace(r);
+        }
+        DL_APPEND(rings->asleep, ring);
+        rings->n++;
+        *ret = ring;
+        return 0;
+}
+
+static void destroy(RingPath *ring) {
+        ring_view_done(&ring->view);
+        ring_file_done(&ring->file);
+        free(ring);
+}
+
+RingPath *ring_path_free(RingPath *ring) {
+        p2pbus *bus;
+
+        if (!ring)
+                return NULL;
+        bus = ring->peer->bus;
+        if (ring->is_awake)
+                DL_DELETE(bus->rings.awake, ring);
+        else
+                DL_DELETE(bus->rings.asleep, ring);
+        bus->rings.n--;
+        ring->is_dead = true;
+        daemon_drop(bus, &ring->keep);
+        if (ring->bell_in >= 0)
+                loop_unwatch_bell(bus, ring->bell_in);
+        ring->bell_in = fd_close(ring->bell_in);
+        ring->bell_out = fd_close(ring->bell_out);
+        if (bus->is_led) /* whoever leads may be looking at it, without the lock */
+                LL_PREPEND(bus->rings.dead, ring);
+        else
+                destroy(ring);
+        return NULL;
+}
+
+void rings_bury(p2pbus *bus) {
+        while (bus->rings.dead) {
+                RingPath *ring = bus->rings.dead;
+
+                LL_DELETE(bus->rings.dead, ring);
+                destroy(ring);
+        }
+}
+
+int ring_path_set_bells(RingPath *ring, int bell_in, int bell_out) {
+        int r;
+
+        r = loop_watch_bell(ring->peer->bus, bell_in, ring);
+        if (r < 0)
+                return err_trace(r);
+        ring->bell_in = bell_in;
+        ring->bell_out = bell_out;
+        return 0;
+}
+
+int ring_path_open(RingPath *ring, int fd, uint32_t size) {
+        int r;
+
+        r = ring_view_open(&ring->view, fd, size, RING_SIZE_MAX);
+        if (r != 0)
+                return r;
+        ring_file_connect(&ring->file, &ring->view, &ring->out, &ring->in);
+        ring->is_open = true;
+        ring->used_usec = ring->peer->bus->now_usec;
+        move_to(ring, true);
+        return 0;
+}
+
+static void stroke(RingPath *ring) {
+        if (bell_ring(ring->bell_out) == BELL_E_GONE) {
+                ring->is_gone = true;
+                rings_wake(ring); /* what it said before is read, and then it is over */
+        }
+}
+
+int ring_path_reserve(RingPath *ring, uint8_t **ret) {
+        int r;
+
+        r = ring_reserve(&ring->out, RING_PATH_ROOM, ret);
+        if (r != RING_E_FULL)
+                return r;
+        ring_path_publish(ring);
+        if (!ring_wait_for_room(&ring->out, RING_PATH_ROOM)) {
+                ring->waits_for_room = true;
+                return RING_E_FULL;
+        }
+        return ring_reserve(&ring->out, RING_PATH_ROOM, ret);
+}
+
+void ring_path_commit(RingPath *ring, size_t n) {
+        ring_commit(&ring->out, n);
+        ring->used_usec = ring->peer->bus->now_usec;
+}
+
+void ring_path_publish(RingPath *ring) {
+        ring->published_usec = ring->peer->bus->now_usec;
+        if (ring_publish(&ring->out))
+                stroke(ring);
+}
+
+bool ring_path_send(RingPath *ring, const uint8_t *records, size_t n_records) {
+        uint8_t *out;
+
+        if (ring_reserve(&ring->out, n_records, &out) != 0)
+                return false;
+        memcpy(out, records, n_records);
+        ring_path_commit(ring, n_records);
+        ring_path_publish(ring);
+        return true;
+}
+
+int ring_path_read(RingPath *ring) {
+        Peer *peer = ring->peer;
+        const PeerSource source = { .address = peer->address, .peer = peer };
+        const uint8_t *entry;
+        size_t n, n_all = 0;
+        int r;
+
+        while (n_all < READ_BYTES && (r = ring_peek(&ring->in, &entry, &n)) == 0) {
+                peer_consume(peer->bus, &source, entry, n);
+                ring_advance(&ring->in);
+                n_all += n;
+        }
+        if (n_all == 0)
+                return r;
+        ring->used_usec = peer->bus->now_usec;
+        if (ring_release(&ring->in, ring_position(&ring->in)))
+                stroke(ring);
+        return r == RING_E_VIOLATION ? r : 0;
+}
+
+/* Return: whether there is some, and somebody waited for it. */
+static bool look_for_room(RingPath *ring) {
+        uint8_t *out;
+
+        if (!ring->waits_for_room || ring_reserve(&ring->out, RING_PATH_ROOM, &out) != 0)
+                return false;
+        ring->waits_for_room = false;
+        peer_mark(ring->peer);
+        return true;
+}
+
+/* Return: whether anything came. Careful: @ring may be gone from here. */
+static bool look(RingPath *ring) {
+        Peer *peer = ring->peer;
+        int r;
+
+        r = ring_path_read(ring);
+        (void)look_for_room(ring);
+        if (r == RING_E_VIOLATION)
+                introduction_end(peer, CODE_VIOLATION);
+        else if (r == RING_E_EMPTY && ring->is_gone)
+                introduction_end(peer, CODE_GONE);
+        return r == 0;
+}
+
+bool rings_read(p2pbus *bus) {
+        RingPath *ring, *next;
+        bool any = false;
+
+        DL_FOREACH_SAFE (bus->rings.awake, ring, next)
+                any = look(ring) || any;
+        return any;
+}
+
+bool rings_sleep(p2pbus *bus) {
+        RingPath *ring, *next;
+
+        DL_FOREACH_SAFE (bus->rings.awake, ring, next) {
+                if (ring->is_gone || !ring_sleep(&ring->in))
+                        return false;
+                move_to(ring, false);
+        }
+        return true;
+}
+
+void rings_wake(RingPath *ring) {
+        if (ring->is_open)
+                move_to(ring, true);
+}
+
+void rings_on_bell(RingPath *ring) {
+        p2pbus *bus = ring->peer->bus;
+
+        if (bell_hush(ring->bell_in) == BELL_E_GONE)
+                ring->is_gone = true;
+        if (!ring->is_open) {
+                if (ring->is_gone)
+                        introduction_end(ring->peer, CODE_GONE);
+                return; /* it has something already: its answer will come */
+        }
+        if (!look_for_room(ring) && !ring->is_gone && !ring_has_entry(&ring->in) &&
+            ring_woken_in_vain(&ring->in, &ring->out, bus->now_usec)) {
+                introduction_end(ring->peer, CODE_VIOLATION);
+                return;
+        }
+        rings_wake(ring);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Records that came, from whichever path, on their way to the session that they are for. */
+
+#include "config.h"
+
+#include "libclient/peer.h"
+
+#include "libclient/admin.h"
+#include "libclient/introduction.h"
+#include "libclient/path-ring.h"
+#include "libclient/path.h"
+#include "libclient/receive.h"
+#include "libcore/err.h"
+
+/* To a stranger, or to a peer about a session that is not ours. */
+static void answer(p2pbus *bus, const PeerSource *source, const Record *record) {
+        const Peer *peer = peer_find(bus, source->address, NULL);
+        uint8_t bytes[RECORD_HEADER_SIZE + 64];
+        static const PacketId fresh;
+        PacketId id;
+
+        if (!budget_take(&bus->answer_budget, bus->now_usec, 1000, 1000))
+                return;
+        record_encode(record, bytes);
+        if (source->sealed && source->is_remote)
+                (void)path_send_sealed(bus, source->address, &source->sealed->lease, 0, bytes,
+                                       record_size(record), &id);
+        else if (!peer || !peer_is_on_ring(peer) ||
+                 !ring_path_send(peer->ring, bytes, record_size(record)))
+                (void)path_send_local(bus, source->address, &fresh, USEC_NEVER, bytes,
+                                      record_size(record));
+}
+
+static void answer_reset(p2pbus *bus, const PeerSource *source, uint64_t session) {
+        answer(bus, source, &(Record){ .type = RECORD_RESET, .session = session });
+}
+
+/* The speaker says its key: is it the source's, and who is that here? NULL: nobody to talk with. */
+static Peer *consume_start(p2pbus *bus, const PeerSource *source, const Record *record,
+                           Peer *peer) {
+        PublicKey key;
+        Address address;
+
+        memcpy(key.bytes, record->start.key, sizeof(key.bytes));
+        if (source->sealed && !key_equal(&source->sealed->key, &key))
+                return NULL;
+        if (peer && peer->has_key && key_equal(&peer->key, &key))
+                return peer;
+        address = key_hash(&key).address;
+        if (!address_equal(address, source->address))
+                return NULL;
+        if (!peer && peer_get(bus, address, &key, &peer) < 0)
+                return NULL;
+        return peer_settle(peer, address, &key) ? peer : NULL;
+}
+
+/* A sealed packet says where its sender is, and brings its lease. */
+static void learn_path(Peer *peer, const PeerSource *source) {
+        if (!source->sealed || !source->is_remote || peer_is_on_ring(peer))
+                return;
+        peer->is_known = true;
+        if (peer->path != SESSION_PATH_OFF_HOST || !peer->has_lease ||
+            source->sealed->lease.issued_usec > peer->lease.issued_usec) {
+                bool moved = peer->path != SESSION_PATH_OFF_HOST;
+
+                peer->lease = source->sealed->lease;
+                peer->has_lease = true;
+                if (moved)
+                        peer_go_off_host(peer, &source->sealed->lease);
+        }
+}
+
+/* Return: the peer, which may be new now, or NULL: the rest of the packet is of no use. */
+static Peer *consume_record(p2pbus *bus, const PeerSource *source, const Record *record,
+                            Peer *peer) {
+        int r;
+
+        switch (record->type) {
+        case RECORD_START:
+                peer = consume_start(bus, source, record, peer);
+                if (!peer) {
+                        bus->counters.bad_packets++;
+                        return NULL;
+                }
+                learn_path(peer, source);
+                break;
+        case RECORD_RESET:
+        case RECORD_CLOSE:
+                if (!peer)
+                        return NULL;
+                break;
+        default:
+                if (!peer) {
+                        answer_reset(bus, source, record->session);
+                        return NULL;
+                }
+                if (!peer->has_key)
+                        return NULL; /* who it is has not been settled: its START will come */
+        }
+
+        r = session_consume(peer->session, record, bus->now_usec);
+        switch (r) {
+        case SESSION_E_VIOLATION:
+                bus->counters.bad_packets++;
+                answer_reset(bus, source, record->session);
+                session_fail(peer->session, CODE_VIOLATION, bus->now_usec);
+                peer_mark(peer);
+                return NULL;
+        case SESSION_E_UNKNOWN:
+                answer_reset(bus, source, record->session);
+                return NULL;
+        default: /* CLOSED is found by peer_pump(); without memory it is as if it were lost */
+                return peer;
+        }
+}
+
+/* @peer may be new afterwards. Return: whether the rest of the packet is of use. */
+static bool consume_one(p2pbus *bus, const PeerSource *source, Record *record, bool unsupported,
+                        Peer **peer) {
+        switch (record->type) {
+        case RECORD_PING:
+                record->type = RECORD_PONG;
+                answer(bus, source, record);
+                return true;
+        case RECORD_PONG:
+                admin_on_pong(bus, source, record->ping);
+                return true;
+        case RECORD_CANCEL:
+                if (*peer)
+                        receive_cancel(*peer, &record->id);
+                return true;
+        default:
+                break;
+        }
+        if (*peer && (*peer)->mirror)
+                return false; /* nobody but ourselves can say this, and we never do */
+        if (unsupported) {
+                if (*peer)
+                        (void)session_refuse((*peer)->session, record, CODE_UNSUPPORTED,
+                                             bus->now_usec);
+                return true;
+        }
+        *peer = consume_record(bus, source, record, *peer);
+        if (!*peer)
+                return false;
+        peer_mark(*peer);
+        return true;
+}
+
+void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records, size_t n) {
+        Peer *peer = source->peer;
+        size_t at = 0;
+        Record record;
+        int r;
+
+        if (!peer)
+                peer = peer_find(bus, source->address,
+                                 source->sealed ? &source->sealed->key : NULL);
+        if (peer) {
+                learn_path(peer, source);
+                peer->full_wait_usec = 0;
+                peer_mark(peer);
+        }
+        for (;;) {
+                r = source->peer ? record_decode_shared(records, n, &at, bus->scratch, &record)
+                                 : record_decode(records, n, &at, &record);
+                if (r == RECORD_E_END)
+                        return;
+                if (r == RECORD_E_VIOLATION) {
+                        bus->counters.bad_packets++;
+                        return;
+                }
+                if (!consume_one(bus, source, &record, r == RECORD_E_UNSUPPORTED, &peer))
+                        return;
+        }
+}
+
+void peer_on_records(p2pbus *bus, const PacketHeader *header, const uint8_t *packet) {
+        const PeerSource source = { .address = header->src };
+        Peer *peer;
+
+        /* No daemon of ours lets them in from outside. */
+        if (header->hflags & PACKET_REMOTE) {
+                bus->counters.bad_packets++;
+                return;
+        }
+        peer_consume(bus, &source, packet + PACKET_HEADER_SIZE, header->size - PACKET_HEADER_SIZE);
+        peer = peer_find(bus, source.address, NULL);
+        if (peer)
+                introduction_count(peer);
+}

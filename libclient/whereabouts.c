@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Where a peer is, and what those say who know: the daemon, bridges, the peer itself. */
+
+#include "config.h"
+
+#include "libclient/peer.h"
+
+#include "libclient/attachment.h"
+#include "libclient/path-ring.h"
+
+#define FULL_WAIT_USEC (20 * USEC_PER_MSEC)
+#define FULL_WAIT_MAX_USEC USEC_PER_SEC
+#define RESOLVE_AGAIN_USEC (2 * USEC_PER_SEC)
+#define RING_GENERATIONS (UINT64_C(1) << 63) /* apart from those of the daemon's path */
+
+void peer_update_path(Peer *peer) {
+        p2pbus *bus = peer->bus;
+        SessionPath path = peer->path;
+
+        if (peer->mirror) {
+                session_set_path(peer->session, SESSION_PATH_LOCAL, 0, bus->now_usec);
+                session_set_path(peer->mirror, SESSION_PATH_LOCAL, 0, bus->now_usec);
+                return;
+        }
+        if (peer_is_on_ring(peer)) { /* whether the daemon is there or not */
+                session_set_path(peer->session, path, RING_GENERATIONS | peer->generation,
+                                 bus->now_usec);
+                peer_mark(peer);
+                return;
+        }
+        if (!bus->is_up || (path == SESSION_PATH_OFF_HOST && (!bus->sealer || !bus->has_lease)))
+                path = SESSION_PATH_NONE;
+        session_set_path(peer->session, path, bus->generation + peer->generation, bus->now_usec);
+        peer_mark(peer);
+}
+
+void peer_update_all_paths(p2pbus *bus, bool off_host_only) {
+        for (Peer *first = bus->peers; first; first = first->hh.next)
+                for (Peer *peer = first; peer; peer = peer->same_pid)
+                        if (!off_host_only || peer->path == SESSION_PATH_OFF_HOST)
+                                peer_update_path(peer);
+}
+
+void peer_go_local(Peer *peer) {
+        peer->path = SESSION_PATH_LOCAL;
+        peer->generation++;
+        peer->changed_usec = peer->bus->now_usec;
+        peer_update_path(peer);
+}
+
+void peer_go_off_host(Peer *peer, const SignedRecord *lease) {
+        if (!peer->sealed_ids)
+                peer->sealed_ids = calloc(PEER_SEALED_IDS, sizeof(*peer->sealed_ids));
+        peer->lease = *lease;
+        peer->has_lease = true;
+        peer->path = SESSION_PATH_OFF_HOST;
+        peer->generation++;
+        peer->changed_usec = peer->bus->now_usec;
+        peer_update_path(peer);
+}
+
+static void back_off(Peer *peer) {
+        p2pbus *bus = peer->bus;
+
+        peer->full_wait_usec = peer->full_wait_usec == 0
+                                       ? FULL_WAIT_USEC
+                                       : MIN(2 * peer->full_wait_usec, FULL_WAIT_MAX_USEC);
+        session_pause(peer->session, bus->now_usec + peer->full_wait_usec, bus->now_usec);
+}
+
+/* A packet of ours went nowhere. */
+static void refused(Peer *peer, uint16_t code) {
+        p2pbus *bus = peer->bus;
+
+        switch (code) {
+        case CODE_NOT_HERE:
+        case CODE_GONE:
+        case CODE_SETTLING:
+        case CODE_NO_ROUTE:
+        case CODE_AMBIGUOUS:
+        case CODE_WRONG_KEY:
+        case CODE_NOT_LEASED:
+                /* It may have moved, and the daemon know where to; but do not run in circles. */
+                if (peer->path == SESSION_PATH_OFF_HOST && session_is_established(peer->session) &&
+                    bus->now_usec - peer->changed_usec > RESOLVE_AGAIN_USEC)
+                        peer_go_local(peer);
+                session_hint(peer->session, code, bus->now_usec);
+                break;
+        case CODE_QUEUE_FULL:
+        case CODE_QUOTA:
+        case CODE_OVERLOAD:
+        case CODE_RATE:
+        case CODE_EXPIRED:
+        case CODE_SHUTDOWN:
+        case CODE_BUSY:
+                back_off(peer);
+                break;
+        default:
+                session_fail(peer->session, code, bus->now_usec);
+        }
+        peer_mark(peer);
+}
+
+void peer_on_refused(p2pbus *bus, Address address, uint16_t code) {
+        Peer *peer = peer_find(bus, address, NULL);
+
+        if (peer && !peer_is_on_ring(peer)) /* else it was said of what went before */
+                refused(peer, code);
+}
+
+void peer_on_queue_space(p2pbus *bus, Address address) {
+        Peer *peer = peer_find(bus, address, NULL);
+
+        if (!peer)
+                return;
+        session_resume(peer->session, bus->now_usec);
+        peer_mark(peer);
+}
+
+void peer_on_now_local(p2pbus *bus, Address address) {
+        Peer *peer = peer_find(bus, address, NULL);
+
+        if (peer && peer->path != SESSION_PATH_LOCAL)
+                peer_go_local(peer);
+}
+
+void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_t *lease,
+                       size_t n_lease) {
+        const SignedRecordCheck check = {
+                .type = SIGNED_RECORD_LEASE,
+                .now_usec = bus_wall(bus),
+        };
+        Peer *peer = peer_find(bus, address, NULL);
+        SignedRecord record;
+
+        if (!peer || peer->path != SESSION_PATH_LOCAL || peer_is_on_ring(peer))
+                return; /* it was settled by somebody else meanwhile */
+        if (code != CODE_OK) {
+                if (code == CODE_NOT_HERE && attachment_is_settling(bus))
+                        code = CODE_SETTLING;
+                refused(peer, code);
+                return;
+        }
+        if (!bus->sealer || signed_record_verify(lease, n_lease, &check, &record) != 0 ||
+            record.lease.enc_until_usec <= check.now_usec ||
+            key_hash(&record.signer).address.pid != peer->address.pid) {
+                bus->counters.bad_packets++;
+                refused(peer, bus->sealer ? CODE_NOT_HERE : CODE_NO_ROUTE);
+                return;
+        }
+        if (!peer_settle(peer, key_hash(&record.signer).address, &record.signer)) {
+                refused(peer, CODE_WRONG_KEY);
+                return;
+        }
+        peer_go_off_host(peer, &record);
+}
