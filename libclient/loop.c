@@ -32,6 +32,7 @@
 #define SPIN_LOOKS 64       /* between two looks at the clock */
 #define SPIN_SKIP_MAX 64    /* times of not looking, after looking in vain again and again */
 #define CPUS_READ_USEC USEC_PER_SEC
+#define POLL_SOCKET_USEC 50 /* no longer unread by who asks without waiting, while a ring is awake */
 #define SOCKET_READ_USEC USEC_PER_MSEC /* no longer unread while rings keep us busy */
 
 int loop_init(p2pbus *bus) {
@@ -449,6 +450,17 @@ static void follow(p2pbus *bus, uint64_t until) {
         loop_read_clock(bus);
 }
 
+/*
+ * Who does not want to wait still wants what is there already; who asks again and again finds it in
+ * a ring without a system call.
+ */
+static void glance(p2pbus *bus) {
+        if (!bus->rings.awake || bus->now_usec - bus->socket_read_usec >= POLL_SOCKET_USEC)
+                loop_work(bus);
+        else if (rings_read(bus))
+                loop_send(bus, true);
+}
+
 int loop_wait(p2pbus *bus, uint64_t until_usec) {
         uint64_t n_events = bus->n_events;
 
@@ -458,8 +470,7 @@ int loop_wait(p2pbus *bus, uint64_t until_usec) {
         if (run_callbacks(bus) || bus->n_events != n_events)
                 return 0;
         if (until_usec <= bus->now_usec) {
-                /* Who does not want to wait still wants what is there already. */
-                loop_work(bus);
+                glance(bus);
                 return bus->n_events != n_events ? 0 : -ETIMEDOUT;
         }
         loop_tell(bus);
