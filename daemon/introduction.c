@@ -12,43 +12,21 @@
 #include "daemon/introduction.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include "daemon/peer.h"
+#include "libcore/ring-file.h"
 #include "libsecure/crypto.h"
-
-/* The file of a side: PROTOCOL.md, "Introduction". */
-#define FILE_HEAD_SIZE 4096
-#define FILE_DATA_MIN (UINT32_C(64) << 10)
-#define FILE_DATA_MAX (UINT32_C(16) << 20)
-#define FILE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 /* What wakes one side, a pipe: when a side dies, the other reads its end or cannot write. */
 typedef struct Bell {
         int read_fd, write_fd;
 } Bell;
 
-static bool size_is_valid(uint32_t size) {
-        return size >= FILE_DATA_MIN && size <= FILE_DATA_MAX && (size & (size - 1)) == 0;
-}
-
-/*
- * Nobody can change its size any more, and nobody but who has mapped it already its content. The
- * seals are asked for first: only a file in memory has any, and fstat() of one waits for nobody.
- */
-static bool file_is_sealed(int fd, uint32_t size) {
-        int seals = fcntl(fd, F_GET_SEALS);
-        struct stat st;
-
-        return seals >= 0 && (seals & FILE_SEALS) == FILE_SEALS && fstat(fd, &st) == 0 &&
-               S_ISREG(st.st_mode) && st.st_size == FILE_HEAD_SIZE + (off_t)size;
-}
-
 /* Return: CODE_OK; CODE_VIOLATION; CODE_DENIED, said in the log. */
 static ControlCode check_file(Peer *from, int fd, uint32_t size) {
-        if (fd < 0 || !size_is_valid(size))
+        if (fd < 0 || !ring_size_is_legal(size))
                 return CODE_VIOLATION;
-        if (file_is_sealed(fd, size))
+        if (ring_file_check(fd, size, RING_SIZE_MAX) == 0)
                 return CODE_OK;
         peer_log(from, LOG_LEVEL_WARNING, NULL, "ring_file",
                  "file for a ring is not sealed, or not of the size that was announced");
@@ -280,7 +258,7 @@ ControlCode introduction_keep(Peer *from, const Control *word, const PacketId *i
 
         if (!from->manager->config.rings)
                 return CODE_UNSUPPORTED;
-        if (!size_is_valid(word->value) || address_equal(word->address, from->entry.address))
+        if (!ring_size_is_legal(word->value) || address_equal(word->address, from->entry.address))
                 return CODE_VIOLATION;
         if (!ring)
                 return keep_first(from, word, id);
