@@ -17,7 +17,7 @@ for program in systemd-nspawn nsenter; do
 done
 # Where they are installed is built into the units, and make distcheck, for one, installs elsewhere.
 # shellcheck disable=SC2016 # it is make's
-units=$(make -s --no-print-directory -C "$top_builddir" --eval 'where: ; @echo $(systemdsystemunitdir)' where)
+units=$(MAKEFLAGS='' make -s --no-print-directory -C "$top_builddir" --eval 'where: ; @echo $(systemdsystemunitdir)' where)
 case $units in
 /etc/systemd/system | /usr/local/lib/systemd/system | /usr/lib/systemd/system | /lib/systemd/system) ;;
 *) skip "a prefix below which systemd finds units (/usr, /usr/local)" ;;
