@@ -377,6 +377,8 @@ static bool produce_entries(Peer *peer) {
 }
 
 static bool produce(Peer *peer) {
+        if (!session_may_produce(peer->session))
+                return false;
         return peer_is_on_ring(peer) ? produce_entries(peer) : produce_packets(peer);
 }
 

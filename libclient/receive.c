@@ -71,8 +71,8 @@ void receive_tell(p2pbus *bus) {
                 Peer *peer = bus->untold;
 
                 unmark_untold(peer);
-                session_flush(peer_inbound(peer), bus->now_usec);
-                peer_mark(peer);
+                if (session_flush(peer_inbound(peer), bus->now_usec))
+                        peer_mark(peer);
         }
 }
 

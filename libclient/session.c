@@ -511,6 +511,13 @@ static bool has_message(Session *s, uint64_t now_usec) {
                session_out_has_next(&s->out, now_usec);
 }
 
+bool session_may_produce(const Session *session) {
+        const Session *s = session;
+
+        return s->in.ack_due || s->out.queued || s->out.cursor || s->probe_due || s->resend_one ||
+               s->close_due || session_in_has_answers(&s->in) || session_out_has_skips(&s->out);
+}
+
 int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *out, size_t n_out,
                     size_t *ret_n, PacketId *ret_id, uint64_t *ret_deadline_usec) {
         Session *s = session;
@@ -598,9 +605,10 @@ Message *session_pop_finished(Session *session) {
         return session_out_pop_finished(&session->out);
 }
 
-void session_flush(Session *session, uint64_t now_usec) {
+bool session_flush(Session *session, uint64_t now_usec) {
         (void)now_usec;
         session_in_flush(&session->in);
+        return session->in.ack_due;
 }
 
 /* The way and those on it */

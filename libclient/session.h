@@ -153,8 +153,11 @@ bool session_taken(Session *session, Message *message, uint64_t now_usec);
  * A message is not handed to a session twice. */
 Message *session_pop_finished(Session *session);
 
-/* The application asked for a message and there is none: say what was taken, now. */
-void session_flush(Session *session, uint64_t now_usec);
+/* The application asked for a message and there is none: say what was taken, now. Return: whether
+ * there is anything to say. */
+bool session_flush(Session *session, uint64_t now_usec);
+/* session_produce() may have something; if not, it has nothing. */
+bool session_may_produce(const Session *session);
 
 /*
  * The path is @path from now on. A change, or the same path with another @generation, means that
