@@ -48,7 +48,8 @@ typedef struct Client {
 } Client;
 
 /* Starts a daemon in a folder of its own and waits for READY. @kind: "--user" or "--system";
- * @config: text of its configuration file, or NULL. */
+ * @config: text of its configuration file, or NULL. $daemon_wrapper, if set, is what runs it, with
+ * its options: valgrind. */
 void daemon_start(Daemon *d, const char *kind, const char *config);
 /* SIGTERM: it must end with 0. Removes its folder. */
 void daemon_stop(Daemon *d);

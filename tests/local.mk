@@ -77,20 +77,20 @@ shell_tests += %D%/check-layers.sh
 dist_check_SCRIPTS += $(shell_tests)
 TESTS += $(shell_tests)
 
-# `make valgrind` runs valgrind_tests, and every daemon and tool that they start, under memcheck;
-# what it finds fails the test whose process it was, or, in a process started by a test, the
-# target. The list is of tests that start a daemon: the sanitizers see the others, many times
-# faster.
+# `make valgrind` runs valgrind_tests with the daemon that each of them starts under memcheck, which
+# takes many times as long: hence only those that are about the daemon, and not the tests
+# themselves. What it finds makes the daemon end with 99, which fails the test, or the target.
 valgrind_tests = %D%/check_daemon %D%/check_introduction
 valgrind_log = $(abs_builddir)/valgrind
+valgrind = valgrind -q --vgdb=no --leak-check=full --errors-for-leak-kinds=definite \
+	--error-exitcode=99 --suppressions=$(abs_top_srcdir)/%D%/valgrind.supp \
+	--log-file=$(valgrind_log)/%p.log
 EXTRA_DIST += %D%/valgrind.supp
 valgrind: all $(check_needed)
 	rm -rf $(valgrind_log) && $(MKDIR_P) $(valgrind_log)
-	status=0; CK_TIMEOUT_MULTIPLIER=10 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(valgrind_tests)' \
-	  LOG_COMPILER='$(LIBTOOL) --silent --mode=execute valgrind -q --vgdb=no --trace-children=yes \
-	    --trace-children-skip=/bin/*,/usr/bin/* --leak-check=full --errors-for-leak-kinds=definite \
-	    --error-exitcode=99 --suppressions=$(abs_top_srcdir)/%D%/valgrind.supp \
-	    --log-file=$(valgrind_log)/%p.log' || status=1; \
+	daemon_wrapper='$(valgrind)'; export daemon_wrapper; status=0; \
+	CK_TIMEOUT_MULTIPLIER=10 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(valgrind_tests)' || status=1; \
+	find $(valgrind_log) -type f | grep -q . || { echo 'valgrind: looked at nothing'; status=1; }; \
 	find $(valgrind_log) -size 0 -exec rm -f {} +; \
 	cat $(valgrind_log)/*.log 2>/dev/null && status=1; \
 	exit $$status
