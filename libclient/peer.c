@@ -14,6 +14,7 @@
 #include "libcore/err.h"
 
 #define PEER_MEMORY (sizeof(Peer) + 2048) /* what one costs beyond its messages, about */
+#define PUBLISH_BYTES 16384               /* in one entry: the receiver copies while we do */
 #define PUMP_BYTES 65536                  /* queued for one peer before another has a turn */
 #define FULL_WAIT_USEC (20 * USEC_PER_MSEC)
 
@@ -370,6 +371,8 @@ static bool produce_entries(Peer *peer) {
                 if (more) {
                         ring_path_commit(peer->ring, n);
                         n_all += n;
+                        if (n >= PUBLISH_BYTES)
+                                ring_path_publish(peer->ring);
                 }
         }
         ring_path_publish(peer->ring);
