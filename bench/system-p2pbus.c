@@ -64,9 +64,9 @@ static int bus_send(Endpoint *e, const char *address, const void *data, size_t n
 }
 
 static int bus_flush(Endpoint *e) {
-        int r = p2pbus_wait(e->bus, 0);
+        int r = p2pbus_process(e->bus);
 
-        return r < 0 && r != -ETIMEDOUT ? err_trace(r) : 0;
+        return r < 0 ? err_trace(r) : 0;
 }
 
 static int take(p2pbus_message *m, void *data, size_t n_max, size_t *ret_n) {
