@@ -141,6 +141,7 @@ int connection_new(Connection **ret, const ConnectionOptions *options) {
         r = stream_new(&c->stream);
         if (r < 0)
                 return err_trace(r);
+        stream_let_lose_fds(c->stream); /* what the program has left is its own business */
 
         if (connect(c->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return connect_errno(errno);

@@ -65,7 +65,11 @@ int stream_socket_read(Stream *stream, int fd, size_t *ret_n) {
                 memcpy(fds, CMSG_DATA(c), n_fds * sizeof(int));
         }
         r = stream_fed(stream, (size_t)n, fds, n_fds);
-        if (r != 0 || (message.msg_flags & MSG_CTRUNC))
+        if (r != 0)
+                return STREAM_SOCKET_E_VIOLATION;
+        /* Either the peer sent too many, or we had no room in our table of descriptors. */
+        if ((message.msg_flags & MSG_CTRUNC) &&
+            (n_fds >= FRAME_FDS_MAX || !stream_lost_fds(stream)))
                 return STREAM_SOCKET_E_VIOLATION;
         if (n == 0)
                 return STREAM_SOCKET_E_CLOSED;

@@ -55,6 +55,9 @@ struct Stream {
         bool lent;
         uint8_t n_in_fds;
         int in_fds[STREAM_FDS_MAX];
+        bool may_lose_fds;
+        bool has_lost_fds;     /* of one frame, the last that has some: what is left of it are */
+        uint8_t n_before_lost; /* the last of these descriptors */
 
         StreamPool *pool;
         Chunk *out_first, *out_last;
@@ -231,6 +234,36 @@ int stream_fed(Stream *stream, size_t n, const int *fds, size_t n_fds) {
         return 0;
 }
 
+void stream_let_lose_fds(Stream *stream) {
+        stream->may_lose_fds = true;
+}
+
+bool stream_lost_fds(Stream *stream) {
+        if (!stream->may_lose_fds || stream->has_lost_fds)
+                return false;
+        stream->has_lost_fds = true;
+        stream->n_before_lost = stream->n_in_fds;
+        return true;
+}
+
+/* Descriptors for a frame that has @n of them. Return: false: they are not there. */
+static bool stream_take_fds(Stream *stream, size_t n, int *out) {
+        size_t n_there = n;
+
+        if (stream->has_lost_fds && n > stream->n_before_lost) {
+                n_there = stream->n_before_lost;
+                stream->has_lost_fds = false;
+        }
+        if (n_there > stream->n_in_fds)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                out[i] = i < n_there ? stream->in_fds[i] : -EBADF;
+        stream->n_in_fds -= n_there;
+        stream->n_before_lost -= MIN(n_there, (size_t)stream->n_before_lost);
+        memmove(stream->in_fds, stream->in_fds + n_there, stream->n_in_fds * sizeof(int));
+        return true;
+}
+
 /*
  * No whole frame is left. Descriptors come with the first byte of their frame, so those that wait
  * now are exactly those of the frame that has begun.
@@ -245,7 +278,8 @@ static int stream_ran_empty(Stream *stream, const FramePrefix *begun) {
                 }
                 return stream->n_in_fds == 0 ? STREAM_E_EMPTY : STREAM_E_VIOLATION;
         }
-        if (begun ? stream->n_in_fds != begun->n_fds : stream->n_in_fds > FRAME_FDS_MAX)
+        if (stream->n_in_fds > FRAME_FDS_MAX ||
+            (begun && !stream->has_lost_fds && stream->n_in_fds != begun->n_fds))
                 return STREAM_E_VIOLATION;
         return STREAM_E_EMPTY;
 }
@@ -267,19 +301,13 @@ int stream_pop(Stream *stream, StreamFrame *ret) {
         if (n < prefix.size)
                 return stream_ran_empty(stream, &prefix);
         /* Too few; or too many, and no later frame has begun that they could belong to. */
-        if (prefix.n_fds > stream->n_in_fds ||
-            (n == prefix.size && prefix.n_fds < stream->n_in_fds))
+        if ((n == prefix.size && prefix.n_fds < stream->n_in_fds) ||
+            !stream_take_fds(stream, prefix.n_fds, ret->fds))
                 return STREAM_E_VIOLATION;
 
         ret->prefix = prefix;
         ret->data = data;
         ret->size = prefix.size;
-        if (prefix.n_fds > 0) {
-                memcpy(ret->fds, stream->in_fds, prefix.n_fds * sizeof(int));
-                stream->n_in_fds -= prefix.n_fds;
-                memmove(stream->in_fds, stream->in_fds + prefix.n_fds,
-                        stream->n_in_fds * sizeof(int));
-        }
         stream->in_begin += prefix.size;
         return 0;
 }

@@ -44,7 +44,7 @@ typedef struct StreamFrame {
         FramePrefix prefix;
         const uint8_t *data; /* the whole frame, prefix included; valid until the next call */
         size_t size;
-        int fds[FRAME_FDS_MAX]; /* owned by whoever popped the frame */
+        int fds[FRAME_FDS_MAX]; /* owned by whoever popped the frame; -EBADF: lost */
 } StreamFrame;
 
 enum {
@@ -85,6 +85,14 @@ int stream_input(Stream *stream, uint8_t **ret_data, size_t *ret_size);
  * the stream's. Return: 0; STREAM_E_VIOLATION if more than STREAM_FDS_MAX wait (@fds are closed).
  */
 int stream_fed(Stream *stream, size_t n, const int *fds, size_t n_fds);
+
+/*
+ * A process that has no descriptor left gets a frame without those that did not fit. A stream takes
+ * that for a fault of the peer's, unless it was told that it may happen.
+ */
+void stream_let_lose_fds(Stream *stream);
+/* The frame whose bytes were fed last lacks some. Return: whether the stream can go on. */
+bool stream_lost_fds(Stream *stream);
 
 /*
  * The next whole frame. Whether the descriptors that came fit their frames is judged here; what is

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -476,6 +477,60 @@ START_TEST(too_many_descriptors_in_one_message_are_a_violation_and_leak_nothing)
 }
 END_TEST
 
+/* Only if it was told that this may happen: else a peer would have us wait for ever. */
+START_TEST(what_finds_no_room_in_our_table_is_missing_in_its_frame_alone) {
+        unsigned n_before = count_fds(), spare = (unsigned)_i / 2;
+        bool may_lose = _i % 2;
+        _cleanup_(stream_freep) Stream *out = NULL, *in = NULL;
+        struct rlimit limit, low;
+        int sockets[2], next, c;
+        StreamFrame frame;
+        size_t n;
+
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets), 0);
+        ck_assert_int_eq(stream_new(&out), 0);
+        ck_assert_int_eq(stream_new(&in), 0);
+        if (may_lose)
+                stream_let_lose_fds(in);
+        queue(out, 100, 0, (int[]){ some_fd(), some_fd(), some_fd() }, 3);
+        queue(out, 200, 1, (int[]){ some_fd(), some_fd() }, 2);
+        while ((c = stream_socket_write(out, sockets[0], &n)) == 0 && n > 0)
+                ;
+        ck_assert_int_eq(c, 0);
+
+        next = some_fd(); /* the lowest that is free */
+        close(next);
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        low = limit;
+        low.rlim_cur = (rlim_t)next + spare;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+        c = stream_socket_read(in, sockets[1], &n);
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        if (!may_lose) {
+                ck_assert_int_eq(c, STREAM_SOCKET_E_VIOLATION);
+        } else {
+                ck_assert_int_eq(c, 0);
+                ck_assert_int_eq(stream_pop(in, &frame), 0);
+                frame_check(&frame, 100, 0);
+                for (unsigned i = 0; i < 3; i++)
+                        if (i < spare)
+                                close(frame.fds[i]);
+                        else
+                                ck_assert_int_eq(frame.fds[i], -EBADF);
+                while ((c = stream_pop(in, &frame)) == STREAM_E_EMPTY)
+                        ck_assert_int_eq(stream_socket_read(in, sockets[1], &n), 0);
+                ck_assert_int_eq(c, 0);
+                frame_check(&frame, 200, 1);
+                ck_assert_int_eq(close(frame.fds[0]), 0);
+                ck_assert_int_eq(close(frame.fds[1]), 0);
+        }
+        in = stream_free(in);
+        close(sockets[0]);
+        close(sockets[1]);
+        ck_assert_uint_eq(count_fds(), n_before);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("stream");
         TCase *in = tcase_create("input"), *out = tcase_create("output"),
@@ -494,6 +549,8 @@ Suite *check_suite(void) {
         tcase_add_test(out, a_write_never_runs_over_into_descriptors_of_a_later_frame);
         tcase_add_test(out, free_closes_what_was_not_written);
         tcase_add_loop_test(sockets, descriptors_survive_a_socket_with_tiny_reads_and_short_writes,
+                            0, 6);
+        tcase_add_loop_test(sockets, what_finds_no_room_in_our_table_is_missing_in_its_frame_alone,
                             0, 6);
         tcase_add_loop_test(sockets,
                             too_many_descriptors_in_one_message_are_a_violation_and_leak_nothing, 5,
