@@ -110,6 +110,7 @@ struct p2pbus {
         int epoll_fd, outside_fd, leader_fd;
         uint32_t epoll_events; /* registered for the connection */
         bool is_led;
+        bool is_asleep; /* whoever leads is in poll() */
         bool leader_woken, outside_woken;
         uint64_t leader_until_usec, outside_until_usec; /* 0: does not wait */
         unsigned n_followers;

@@ -80,6 +80,9 @@ int loop_watch_bell(p2pbus *bus, int fd, RingPath *ring) {
 }
 
 void loop_unwatch_bell(p2pbus *bus, int fd) {
+        /* A child's epoll descriptor is its parent's set. */
+        if (bus_is_forked(bus))
+                return;
         (void)epoll_ctl(bus->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
@@ -241,7 +244,7 @@ static void eventfd_raise(int fd, bool *is_raised) {
 
         if (*is_raised)
                 return;
-        *is_raised = true;
+        __atomic_store_n(is_raised, true, __ATOMIC_RELAXED); /* look_until() has no lock */
         (void)!write(fd, &one, sizeof(one)); /* it cannot be full: it is raised once */
 }
 
@@ -250,7 +253,7 @@ static void eventfd_clear(int fd, bool *is_raised) {
 
         if (!*is_raised)
                 return;
-        *is_raised = false;
+        __atomic_store_n(is_raised, false, __ATOMIC_RELAXED);
         (void)!read(fd, &n, sizeof(n));
 }
 
@@ -258,6 +261,13 @@ void loop_tell(p2pbus *bus) {
         bool news = bus->n_events != bus->n_events_told;
         uint64_t due = loop_due(bus);
 
+        /*
+         * Whoever sleeps, here or outside, was sure of a bell from each ring. One that this thread has
+         * heard in its place, and then found nothing that would wake it, has to be asked for again.
+         */
+        if (bus->rings.awake && (bus->is_asleep || bus->outside_until_usec > 0) &&
+            !rings_sleep(bus))
+                due = 0;
         bus->n_events_told = bus->n_events;
         if (news && bus->n_followers > 0)
                 pthread_cond_broadcast(&bus->changed);
@@ -333,13 +343,13 @@ static void cpu_relax(void) {
 #endif
 }
 
-/* Without the lock: @consumers stay where they are as long as somebody leads. */
-static bool look_until(p2pbus *bus, const RingConsumer *const *consumers, unsigned n,
-                       uint64_t until) {
+/* Without the lock: copies, since another thread may read the rings; their memory stays as long as
+ * somebody leads. */
+static bool look_until(p2pbus *bus, const RingConsumer *consumers, unsigned n, uint64_t until) {
         for (;;) {
                 for (unsigned looks = 0; looks < SPIN_LOOKS; looks++) {
                         for (unsigned i = 0; i < n; i++)
-                                if (ring_has_entry(consumers[i]))
+                                if (ring_has_entry(&consumers[i]))
                                         return true;
                         cpu_relax();
                 }
@@ -351,14 +361,14 @@ static bool look_until(p2pbus *bus, const RingConsumer *const *consumers, unsign
 
 /* Return: whether a ring has something. */
 static bool spin(p2pbus *bus, uint64_t until) {
-        const RingConsumer *consumers[SPIN_RINGS];
+        RingConsumer consumers[SPIN_RINGS];
         const RingPath *ring;
         unsigned n = 0;
         bool found;
 
         DL_FOREACH(bus->rings.awake, ring)
                 if (n < SPIN_RINGS)
-                        consumers[n++] = &ring->in;
+                        consumers[n++] = ring->in;
         until = MIN(until, bus->now_usec + bus->rings.spin_usec);
 
         pthread_mutex_unlock(&bus->lock);
@@ -396,9 +406,11 @@ static bool poll_all(p2pbus *bus, uint64_t until) {
                 if (ring->bell_in >= 0)
                         poll_add(&p, ring->bell_in, POLLIN, ring);
 
+        bus->is_asleep = true;
         pthread_mutex_unlock(&bus->lock);
         n = ppoll(p.fds, p.n, until == USEC_NEVER ? NULL : &timeout, NULL); /* a signal: look */
         pthread_mutex_lock(&bus->lock);
+        bus->is_asleep = false;
         loop_read_clock(bus);
         for (nfds_t i = 0; n > 0 && i < p.n; i++)
                 if (p.fds[i].revents != 0 && p.rings[i] && !p.rings[i]->is_dead)
