@@ -192,6 +192,7 @@ ControlCode introduction_answer(Peer *from, const Control *word, int *file) {
         if (!ring || ring->state != RING_OFFERED || ring->second.peer != from)
                 return CODE_NOT_HERE;
         if (word->code != CODE_OK) {
+                from->manager->counters.rings_declined++;
                 peer_say(ring->first.peer, &(Control){ .verb = CONTROL_RING_ANSWERED,
                                                        .code = word->code,
                                                        .ref = ring->id,

@@ -51,6 +51,7 @@ typedef struct Counters {
         uint64_t lost_at_close; /* packets in the queue of a process that left */
         uint64_t monitor_lost;
         uint64_t rings_made;
+        uint64_t rings_declined;
         uint64_t ring_timeouts;   /* the other side did not answer */
         uint64_t ring_violations; /* reported by the other side */
 } Counters;

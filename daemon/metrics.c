@@ -69,6 +69,8 @@ void metrics_write(FILE *out, const Manager *manager) {
         write_counter(out, "monitor_lost", "Copies that monitors did not read in time",
                       counters->monitor_lost);
         write_counter(out, "rings_made", "Rings made", counters->rings_made);
+        write_counter(out, "rings_declined", "Offers of a ring that were declined",
+                      counters->rings_declined);
         write_counter(out, "ring_timeouts", "Offers of a ring not answered in time",
                       counters->ring_timeouts);
         write_counter(out, "ring_violations", "Rings ended for what the other side did in them",

@@ -238,8 +238,8 @@ static void fill_peer(const Peer *peer, p2pbus_peer_info *info) {
 
         *info = (p2pbus_peer_info){
                 .struct_size = sizeof(*info),
-                .path = !peer->bus->is_up                        ? P2PBUS_PATH_NONE :
-                        peer_is_on_ring(peer) ? P2PBUS_PATH_RING :
+                .path = peer_is_on_ring(peer)               ? P2PBUS_PATH_RING :
+                        !peer->bus->is_up                   ? P2PBUS_PATH_NONE :
                         peer->path == SESSION_PATH_OFF_HOST ? P2PBUS_PATH_OFF_HOST :
                                                               P2PBUS_PATH_LOCAL,
                 .queued_messages = peer->n_unsettled,

@@ -145,6 +145,8 @@ void introduction_end(Peer *peer, uint16_t code) {
                 peer->bus->counters.bad_packets++;
                 peer->introduction.rule = P2PBUS_RING_NEVER;
         }
+        if (!ring->is_open) /* declined: its bell may say so before the daemon does */
+                put_off(peer);
         drop(peer);
 }
 
@@ -217,6 +219,14 @@ void introduction_keep_all(p2pbus *bus) {
 
 /* What the daemon says */
 
+/* Some of a word's descriptors found no room in our table, which the other side need not know. */
+static bool all_came(const int *fds, unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                if (fds[i] < 0)
+                        return false;
+        return true;
+}
+
 /* Our offer is on its way to the other side. */
 static void on_bells(p2pbus *bus, const Control *control, int fds[BELLS_FDS]) {
         PacketId offer;
@@ -230,10 +240,11 @@ static void on_bells(p2pbus *bus, const Control *control, int fds[BELLS_FDS]) {
         }
         ring->id = control->ref;
         ring->has_id = true;
-        if (ring_path_set_bells(ring, fds[0], fds[1]) == 0)
+        if (all_came(fds, BELLS_FDS) && ring_path_set_bells(ring, fds[0], fds[1]) == 0) {
                 fds[0] = fds[1] = -EBADF;
-        else
-                introduction_end(ring->peer, CODE_OK);
+                return;
+        }
+        introduction_end(ring->peer, CODE_OK);
 }
 
 /* The pair has its ring: from here on the path is that. */
@@ -253,14 +264,13 @@ static void on_answered(p2pbus *bus, const Control *control, const int *fd) {
         if (!ring || ring->is_open || ring->bell_in < 0)
                 return;
         peer = ring->peer;
-        if (control->code != CODE_OK || *fd < 0) {
+        if (control->code != CODE_OK) {
                 put_off(peer);
                 drop(peer);
                 return;
         }
-        r = ring_path_open(ring, *fd, control->value);
+        r = *fd < 0 ? -EMFILE : ring_path_open(ring, *fd, control->value);
         if (r != 0) {
-                put_off(peer);
                 introduction_end(peer, r > 0 ? CODE_VIOLATION : CODE_OK);
                 return;
         }
@@ -280,6 +290,8 @@ static uint16_t accept_offer(Peer *peer, const Control *control, int fds[OFFERED
         RingPath *ring;
         int r;
 
+        if (!all_came(fds, OFFERED_FDS))
+                return CODE_QUOTA;
         r = ring_path_new(peer, &peer->ring, &fd);
         if (r < 0)
                 return CODE_QUOTA;
@@ -327,7 +339,7 @@ static void on_end(p2pbus *bus, const Control *control) {
         if (!ring)
                 return;
         peer = ring->peer;
-        if (control->code != CODE_OK && control->code != CODE_GONE)
+        if (ring->is_open && control->code != CODE_OK && control->code != CODE_GONE)
                 put_off(peer);
         ring->has_id = false; /* the daemon knows */
         introduction_end(peer, control->code == CODE_VIOLATION ? CODE_VIOLATION : CODE_OK);
