@@ -27,3 +27,18 @@ unit_tests += %D%/ring-model
 
 fuzz_tests += %D%/fuzz/fuzz_ring
 %C%_fuzz_fuzz_ring_LDADD = $(fuzz_libs) libp2pbus-core.la
+
+# The library's rings: with a real p2pbusd and other processes.
+if HAVE_CHECK
+check_LTLIBRARIES += libp2pbus-partner.la
+libp2pbus_partner_la_SOURCES = %D%/partner.c %D%/partner.h
+libp2pbus_partner_la_CFLAGS = $(unit_cflags)
+libp2pbus_partner_la_LIBADD = libp2pbus-harness.la
+endif
+rings_libs = $(unit_libs) libp2pbus-partner.la libp2pbus-client.la libp2pbus-secure.la \
+	libp2pbus-core.la
+
+unit_tests += %D%/check_rings
+%C%_check_rings_CFLAGS = $(unit_cflags) -pthread
+%C%_check_rings_LDADD = $(rings_libs)
+EXTRA_%C%_check_rings_DEPENDENCIES = p2pbusd
