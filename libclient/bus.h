@@ -31,6 +31,7 @@
  *      name.c        service names, as destinations and as our own
  *      send.c        messages out, and what became of them
  *      request.c     requests and replies
+ *      reservation.c messages that are composed where the receiver reads them
  *      receive.c     messages in
  *      admin.c       resolve, ping, query, reload, counters
  *      monitor.c     what others say

@@ -138,6 +138,8 @@ void introduction_end(Peer *peer, uint16_t code) {
         for (unsigned i = 0; ring->is_open && code != CODE_VIOLATION && i < READS_MAX; i++)
                 if (ring_path_read(ring) != 0)
                         break;
+        /* Of some of it the other side has no copy; its question, lost or not, is on its way. */
+        peer_pop(peer);
         if (ring->has_id)
                 say_end(peer->bus, &ring->id, peer->address,
                         code == CODE_VIOLATION ? CODE_VIOLATION : CODE_OK);

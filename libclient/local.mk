@@ -43,6 +43,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/reorder.h \
 	%D%/request.c \
 	%D%/request.h \
+	%D%/reservation.c \
+	%D%/reservation.h \
 	%D%/sealed.c \
 	%D%/send.c \
 	%D%/send.h \

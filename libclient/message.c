@@ -58,10 +58,12 @@ Message *message_unref(Message *message) {
         if (__atomic_sub_fetch(&message->n_refs, 1, __ATOMIC_ACQ_REL) > 0)
                 return NULL;
 
-        bytes_free(message, message->data);
+        if (!message->is_shared)
+                bytes_free(message, message->data);
         bytes_free(message, message->extensions);
         free(message->text);
         free(message->type);
+        free(message->reservation);
         free(message);
         return NULL;
 }

@@ -55,6 +55,8 @@ struct Message {
         uint16_t n_extensions;
         uint8_t *data; /* owned, malloc()ed or inside @bytes; NULL if n_data is 0 */
         size_t n_data;
+        bool is_shared; /* @data is not owned: it stands in a ring */
+        bool is_unretained; /* outgoing: @data is gone, it cannot be produced again */
 
         uint8_t from_key[PID_KEY_SIZE]; /* incoming: the verified key of its sender */
         Address from;                   /* incoming: filled in by the session's owner */
@@ -95,6 +97,7 @@ struct Message {
         bool is_answered;          /* a request that was received: replied to */
         bool is_unwanted;          /* its sender cancelled it */
         struct Request *request;   /* outgoing: it is the message of this */
+        struct Reservation *reservation; /* outgoing: made by p2pbus_reserve(), not committed */
         struct MessageText *text;  /* what the public getters return; made when first asked for */
         char *type;                /* outgoing: the MIME type, until it is encoded */
         void *userdata;

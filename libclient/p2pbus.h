@@ -360,6 +360,45 @@ int p2pbus_send(p2pbus *bus, const char *dest, p2pbus_message *message, uint64_t
 int p2pbus_send_wait(p2pbus *bus, const char *dest, p2pbus_message *message, uint64_t timeout_usec);
 
 /**
+ * p2pbus_reserve() - a message to be composed where the receiver will read it
+ * @dest:     a destination
+ * @size:     bytes of the payload at most
+ * @ret:      receives the message, with a reference
+ * @ret_data: receives the memory to write them to, aligned to 8 bytes; not zeroed
+ *
+ * p2pbus_commit() sends it; dropping the last reference without that gives it up. For messages of up
+ * to 61392 bytes to a process with which there is a ring (p2pbus_set_ring()) the memory is the
+ * ring's, if nothing is in the way: nothing waits to be sent to this process, it takes more, there is
+ * room, and no other reservation is open. Else it is ordinary memory; the difference is speed.
+ *
+ * Be quick between the two: as long as it is open nothing else goes to this process, neither
+ * messages nor what the library has to say, such as that something was taken.
+ *
+ * Return: 0, or -EINVAL: malformed @dest; -EMSGSIZE; -EAGAIN; -ENOTCONN; -ECHILD; -ENOMEM.
+ */
+int p2pbus_reserve(p2pbus *bus, const char *dest, size_t size, p2pbus_message **ret,
+                   void **ret_data);
+
+/**
+ * p2pbus_commit() - send a reserved message
+ * @message: made by p2pbus_reserve(); the library takes a reference
+ * @size:    bytes of the payload, at most what was reserved
+ *
+ * As p2pbus_send(), one-way, in the order of the calls to commit; a MIME type that was set costs a
+ * copy. The memory of p2pbus_reserve() is no longer the caller's, whatever is returned, and
+ * p2pbus_message_get_payload() of a committed message is of no use.
+ *
+ * No copy is kept of what was composed in a ring. If the ring ends before the receiver's library is
+ * known to have read it, for example because that process was killed, it is not sent again; then it
+ * may be lost, and its result is -ECONNRESET with P2PBUS_REASON_UNKNOWN.
+ *
+ * Return: as p2pbus_send(), and -EINVAL: @message was not reserved with this handle, was committed
+ * before, or @size is too large. After an error it may be committed again.
+ */
+int p2pbus_commit(p2pbus *bus, p2pbus_message *message, size_t size, uint64_t timeout_usec,
+                  char ret_id[P2PBUS_ID_SIZE]);
+
+/**
  * p2pbus_flush() - wait until everything sent is settled
  * @timeout_usec: microseconds; 0: do not wait
  *

@@ -75,7 +75,7 @@ RingPath *ring_path_free(RingPath *ring) {
                 loop_unwatch_bell(bus, ring->bell_in);
         ring->bell_in = fd_close(ring->bell_in);
         ring->bell_out = fd_close(ring->bell_out);
-        if (bus->is_led) /* whoever leads may be looking at it, without the lock */
+        if (bus->is_led || ring->n_holds > 0) /* somebody may be looking at it, without the lock */
                 LL_PREPEND(bus->rings.dead, ring);
         else
                 destroy(ring);
@@ -83,12 +83,20 @@ RingPath *ring_path_free(RingPath *ring) {
 }
 
 void rings_bury(p2pbus *bus) {
-        while (bus->rings.dead) {
-                RingPath *ring = bus->rings.dead;
+        RingPath *ring, *next;
 
+        LL_FOREACH_SAFE (bus->rings.dead, ring, next) {
+                if (ring->n_holds > 0)
+                        continue;
                 LL_DELETE(bus->rings.dead, ring);
                 destroy(ring);
         }
+}
+
+static void unhold(p2pbus *bus, RingPath *ring) {
+        ring->n_holds--;
+        if (ring->is_dead && !bus->is_led)
+                rings_bury(bus);
 }
 
 int ring_path_set_bells(RingPath *ring, int bell_in, int bell_out) {
@@ -125,6 +133,8 @@ static void stroke(RingPath *ring) {
 int ring_path_reserve(RingPath *ring, uint8_t **ret) {
         int r;
 
+        if (ring->is_reserved)
+                return RING_E_FULL;
         r = ring_reserve(&ring->out, RING_PATH_ROOM, ret);
         if (r != RING_E_FULL)
                 return r;
@@ -147,10 +157,37 @@ void ring_path_publish(RingPath *ring) {
                 stroke(ring);
 }
 
+bool ring_path_hold_room(RingPath *ring, size_t n, uint8_t **ret) {
+        if (ring->is_reserved || ring_reserve(&ring->out, n, ret) != 0)
+                return false;
+        ring->is_reserved = true;
+        ring->n_holds++;
+        return true;
+}
+
+void ring_path_commit_room(RingPath *ring, size_t n) {
+        uint8_t *out;
+        int r;
+
+        /* Somebody may have looked for room meanwhile; it is where it was. */
+        r = ring_reserve(&ring->out, n, &out);
+        if (r != 0)
+                return; /* broken: the next look ends it, and with it the message */
+        ring_path_commit(ring, n);
+        ring_path_publish(ring);
+}
+
+void ring_path_leave_room(p2pbus *bus, RingPath *ring) {
+        ring->is_reserved = false;
+        if (!ring->is_dead)
+                peer_mark(ring->peer);
+        unhold(bus, ring);
+}
+
 bool ring_path_send(RingPath *ring, const uint8_t *records, size_t n_records) {
         uint8_t *out;
 
-        if (ring_reserve(&ring->out, n_records, &out) != 0)
+        if (ring->is_reserved || ring_reserve(&ring->out, n_records, &out) != 0)
                 return false;
         memcpy(out, records, n_records);
         ring_path_commit(ring, n_records);

@@ -33,6 +33,8 @@ struct RingPath {
         bool waits_for_room;
         bool is_dead; /* freed, but somebody may still look at its memory */
         bool is_gone; /* its bell said so: nobody is at the other end */
+        bool is_reserved; /* somebody composes a message in it: nothing else is put there */
+        unsigned n_holds; /* who looks at its memory, whether or not it is dead */
         int bell_in, bell_out;
         RingFile file;
         RingView view;
@@ -57,6 +59,16 @@ int ring_path_open(RingPath *ring, int fd, uint32_t size);
  * peer is marked when there is some; RING_E_VIOLATION. */
 int ring_path_reserve(RingPath *ring, uint8_t **ret);
 void ring_path_commit(RingPath *ring, size_t n);
+/*
+ * The same for somebody who takes time: room for an entry of @n bytes, which stays mapped until
+ * ring_path_leave_room(). Until then nothing else can be put into the ring: ring_path_reserve() says
+ * FULL, ring_path_send() false. Return: whether there is room, and nobody else has it.
+ */
+bool ring_path_hold_room(RingPath *ring, size_t n, uint8_t **ret);
+/* The entry that stands in this room has @n bytes: commits and publishes it. */
+void ring_path_commit_room(RingPath *ring, size_t n);
+/* The room is not used, or was. Careful: @ring may be gone from here. */
+void ring_path_leave_room(p2pbus *bus, RingPath *ring);
 /* Shows the other side what was committed. */
 void ring_path_publish(RingPath *ring);
 /* Some records of the library's own. Return: whether there was room. */

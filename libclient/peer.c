@@ -266,10 +266,14 @@ int peer_send(Peer *peer, Message *message) {
                 peer->was_full = r == SESSION_E_FULL;
                 return r;
         }
+        peer_began(peer, message);
+        return 0;
+}
+
+void peer_began(Peer *peer, Message *message) {
         message->peer = peer;
         peer->n_unsettled++;
         peer_mark(peer);
-        return 0;
 }
 
 void peer_taken(Peer *peer, Message *message) {
@@ -399,15 +403,20 @@ static void look_at_memory(Peer *peer) {
         }
 }
 
+void peer_pop(Peer *peer) {
+        Message *m;
+
+        while ((m = session_pop(peer_inbound(peer))))
+                on_message(peer, m);
+}
+
 bool peer_pump(Peer *peer) {
         p2pbus *bus = peer->bus;
         uint64_t due;
-        Message *m;
         bool more;
 
         more = peer->mirror ? (peer_loop_back(peer), false) : produce(peer);
-        while ((m = session_pop(peer_inbound(peer))))
-                on_message(peer, m);
+        peer_pop(peer);
         settle_finished(peer);
         if (session_id(peer->session) != peer->session_id) {
                 peer->session_id = session_id(peer->session);

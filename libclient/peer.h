@@ -85,6 +85,8 @@ static inline bool peer_is_on_ring(const Peer *peer) {
 
 /* Hands @message to its session. Return: 0, SESSION_E_FULL, SESSION_E_TOO_BIG, -errno. */
 int peer_send(Peer *peer, Message *message);
+/* Its session has taken @message, by peer_send() or otherwise. */
+void peer_began(Peer *peer, Message *message);
 /* The application is done with @message, which it got from this peer. */
 void peer_taken(Peer *peer, Message *message);
 
@@ -98,6 +100,8 @@ bool peer_is_gathering(const Peer *peer);
  * Careful: frees the peer if its session is over. Return: whether it should be looked at again.
  */
 bool peer_pump(Peer *peer);
+/* What came and is whole goes to the application's side, where nobody takes it back. */
+void peer_pop(Peer *peer);
 /* Passes on what the two sessions of a peer that is ourselves have to say (loopback.c). */
 void peer_loop_back(Peer *peer);
 /* Where its messages are popped and taken. */

@@ -9,6 +9,7 @@
 #include "libclient/loop.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
+#include "libclient/reservation.h"
 #include "libcore/err.h"
 
 /*
@@ -146,6 +147,10 @@ _public_ p2pbus_message *p2pbus_message_unref(p2pbus_message *message) {
 
         if (!m || __atomic_sub_fetch(&m->n_users, 1, __ATOMIC_ACQ_REL) > 0)
                 return NULL;
+        if (m->reservation) {
+                reservation_give_up(m);
+                return NULL;
+        }
         bus = m->from.pid != PID_NONE ? m->bus : NULL;
         if (bus && bus_enter_timeless(bus) == 0) {
                 receive_done(bus, m);

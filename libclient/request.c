@@ -279,7 +279,7 @@ static int reply_send(p2pbus *bus, Message *request, Message *reply) {
 static int check_reply(p2pbus_message *request, p2pbus_message *message) {
         Message *m = (Message *)message;
 
-        if (!request || !m || m->is_given)
+        if (!request || !m || m->is_given || m->reservation)
                 return reason_fail_errno(-EINVAL, "no reply, or one that was sent before");
         return 0;
 }

@@ -166,6 +166,8 @@ int send_message(p2pbus *bus, const char *dest, Message *m, uint64_t timeout_use
                 return reason_fail(bus->away_reason);
         if (!m || m->is_given)
                 return reason_fail_errno(-EINVAL, "the message was sent or received before");
+        if (m->reservation)
+                return reason_fail_errno(-EINVAL, "p2pbus_commit() sends what was reserved");
         if (m->n_data > bus->welcome.message_max)
                 return too_big(bus, m);
         if ((bus->flags & P2PBUS_RESULTS) && bus->n_results >= BUS_RESULTS_MAX)

@@ -207,7 +207,8 @@ void session_out_renew(SessionOut *out, int result) {
                 Message *m = out->skipping;
 
                 DL_DELETE(out->skipping, m);
-                finish(out, m, result);
+                /* What was lost in a ring may have been read there, whatever ends the rest. */
+                finish(out, m, m->is_unretained ? m->fate : result);
         }
         out->next_seq = out->position = 0;
         out->received = out->received_position = out->taken = 0;
@@ -245,6 +246,16 @@ void session_out_go_back(SessionOut *out) {
         out->cursor_at = 0;
 }
 
+void session_out_lose(SessionOut *out, int result) {
+        Message *m, *next;
+
+        for (m = out->unreceived; m; m = next) {
+                next = m->next;
+                if (m->is_unretained)
+                        session_out_abandon(out, m, result);
+        }
+}
+
 static bool peer_has(const SessionOut *out, uint64_t seq) {
         if (seq < out->received)
                 return true;
@@ -265,7 +276,7 @@ static bool find_record(SessionOut *out) {
                 while (out->cursor_at < m->n_records_sent &&
                        peer_has(out, m->first_seq + out->cursor_at))
                         out->cursor_at++;
-                if (out->cursor_at < m->n_records)
+                if (out->cursor_at < m->n_records && !m->is_unretained)
                         return true;
                 out->cursor = m->next;
                 out->cursor_at = 0;
@@ -340,7 +351,7 @@ int session_out_missing(SessionOut *out, size_t n_max, uint64_t now_usec, Record
         if (!m)
                 return SESSION_E_IDLE;
         k = out->received > m->first_seq ? out->received - m->first_seq : 0;
-        if (k >= m->n_records_sent || bytes_of(out, m, k) > n_max)
+        if (k >= m->n_records_sent || bytes_of(out, m, k) > n_max || m->is_unretained)
                 return SESSION_E_IDLE;
         fill_record(out, m, k, now_usec, ret);
         *ret_message = m;
@@ -365,6 +376,28 @@ void session_out_advance(SessionOut *out) {
         } else
                 out->counters->n_resent++;
         out->cursor_at++;
+}
+
+bool session_out_may_commit(SessionOut *out, size_t n_record) {
+        return !find_record(out) && !out->queued &&
+               n_record <= RECORD_HEADER_SIZE + (size_t)out->body_max &&
+               out->position + n_record <= out->limit &&
+               out->position + n_record <= out->received_position + SESSION_FLIGHT_MAX;
+}
+
+int session_out_commit(SessionOut *out, Message *m, uint64_t now_usec, Record *ret) {
+        Message *next;
+        int c;
+
+        c = session_out_send(out, m, now_usec);
+        if (c != 0 || m->place != MESSAGE_QUEUED)
+                return c != 0 ? c : SESSION_E_IDLE;
+        c = session_out_next(out, SIZE_MAX, now_usec, ret, &next);
+        assert(c == 0 && next == m && m->n_records == 1);
+        session_out_advance(out);
+        m->is_unretained = true;
+        m->data = NULL;
+        return 0;
 }
 
 int session_out_next_skip(SessionOut *out, Record *ret) {

@@ -60,8 +60,19 @@ int session_out_send(SessionOut *out, Message *message, uint64_t now_usec);
 Message *session_out_pop_finished(SessionOut *out);
 void session_out_abandon(SessionOut *out, Message *message, int result);
 
-/* Produce again what the peer is not known to have. */
+/* Produce again what the peer is not known to have, and of which there is a copy. */
 void session_out_go_back(SessionOut *out);
+/* What the peer is not known to have may be lost: that of which there is no copy is given up. */
+void session_out_lose(SessionOut *out, int result);
+
+/* A message whose only record takes @n_record bytes would come out next, and now. */
+bool session_out_may_commit(SessionOut *out, size_t n_record);
+/*
+ * Begins @message, for which session_out_may_commit() is true, and counts its record, @ret, as
+ * produced; nothing of its payload is kept. Return: as session_out_send(), and SESSION_E_IDLE: it
+ * is finished already, its deadline has passed.
+ */
+int session_out_commit(SessionOut *out, Message *message, uint64_t now_usec, Record *ret);
 
 /*
  * The next MSG or PART that credit and flight allow, if it takes no more than @n_max bytes; the

@@ -571,6 +571,24 @@ int session_send(Session *session, Message *message, uint64_t now_usec) {
         return c;
 }
 
+bool session_may_commit(Session *session, size_t n_record) {
+        return session->path == SESSION_PATH_LOCAL && session->heard && session->known &&
+               may_send_messages(session) && session_out_may_commit(&session->out, n_record);
+}
+
+int session_commit(Session *session, Message *message, uint64_t now_usec, Record *ret) {
+        int c;
+
+        c = session_out_commit(&session->out, message, now_usec, ret);
+        if (c != 0)
+                return c;
+        ret->session = mark(session);
+        session->peer_closed = false;
+        session->idle_since = now_usec;
+        arm_probe(session, now_usec);
+        return 0;
+}
+
 void session_abandon(Session *session, Message *message, int result, uint64_t now_usec) {
         session_out_abandon(&session->out, message, result);
         arm_probe(session, now_usec);
@@ -631,6 +649,7 @@ void session_set_path(Session *session, SessionPath path, uint64_t generation, u
         s->paused_until = 0;
         if (s->hinted_since != USEC_NEVER) /* whoever said so did not mean this way */
                 s->hinted_since = USEC_NEVER;
+        session_out_lose(&s->out, RESULT_UNKNOWN);
         go_back(s);
         if (s->heard)
                 s->in.ack_due = true; /* the last may be lost, too */

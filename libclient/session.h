@@ -106,6 +106,19 @@ DEFINE_CLEANUP(Session, session_free)
 int session_send(Session *session, Message *message, uint64_t now_usec);
 
 /*
+ * For a message whose record stands already where session_produce() would put it. Nothing waits in
+ * front of one of @n_record bytes, record header included, and it would come out now, alone.
+ */
+bool session_may_commit(Session *session, size_t n_record);
+/*
+ * Takes @message as session_send() does, if session_may_commit(), and begins it at once: its record,
+ * to be encoded by the caller, is @ret. Its payload is not looked at again: should its record not be
+ * known to have come when the path changes, it is abandoned as RESULT_UNKNOWN, and the answer of the
+ * peer decides. Return: as session_send(), and SESSION_E_IDLE: it is expired, and finished.
+ */
+int session_commit(Session *session, Message *message, uint64_t now_usec, Record *ret);
+
+/*
  * Gives a sent message up for @result (a ControlCode or RESULT_CANCELLED). If a record of it was
  * produced already, a SKIP tells the peer, and its answer decides: delivered, or @result.
  */

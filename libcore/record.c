@@ -244,7 +244,7 @@ size_t record_size(const Record *record) {
 }
 
 static void message_encode(BufWriter *w, const RecordMessage *m) {
-        uint8_t *head = buf_put(w, RECORD_MESSAGE_HEAD_SIZE);
+        uint8_t *head = buf_put(w, RECORD_MESSAGE_HEAD_SIZE), *data;
 
         head[0] = m->kind;
         head[1] = m->flags;
@@ -254,7 +254,9 @@ static void message_encode(BufWriter *w, const RecordMessage *m) {
         memcpy(head + 24, m->reply_to.bytes, sizeof(m->reply_to.bytes));
         store_le64(head + 40, m->total);
         buf_put_bytes(w, m->extensions, m->n_extensions);
-        buf_put_bytes(w, m->data, m->n_data);
+        data = buf_put(w, m->n_data);
+        if (m->n_data > 0 && data != m->data)
+                memcpy(data, m->data, m->n_data);
 }
 
 static void ack_encode(BufWriter *w, const Record *record) {

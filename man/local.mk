@@ -10,6 +10,7 @@ man3_pages = \
 	%D%/p2pbus_query.3 \
 	%D%/p2pbus_receive.3 \
 	%D%/p2pbus_request.3 \
+	%D%/p2pbus_reserve.3 \
 	%D%/p2pbus_resolve.3 \
 	%D%/p2pbus_send.3 \
 	%D%/p2pbus_set_ring.3 \

@@ -18,3 +18,9 @@ unit_tests += %D%/check_bus_off_host
 %C%_check_bus_off_host_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-client.la \
 	libp2pbus-secure.la libp2pbus-core.la
 EXTRA_%C%_check_bus_off_host_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_zero_copy
+%C%_check_zero_copy_CFLAGS = $(unit_cflags)
+%C%_check_zero_copy_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-client.la \
+	libp2pbus-secure.la libp2pbus-core.la
+EXTRA_%C%_check_zero_copy_DEPENDENCIES = p2pbusd

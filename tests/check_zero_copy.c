@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Messages that are composed and read in the ring itself, between two handles and a real p2pbusd.
+ * Whether a payload stands in the ring is seen in the library's own Message; and by writing through
+ * the memory that was reserved, which is still the sender's while the receiver looks at it.
+ */
+
+#include "config.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libclient/message.h"
+#include "libclient/p2pbus.h"
+#include "tests/harness.h"
+#include "tests/main.h"
+
+#define SECOND UINT64_C(1000000)
+#define PATIENCE (60 * SECOND) /* a process that is gone is given up after 30 */
+#define LARGEST 61392          /* that fits one record */
+
+static Daemon daemon_of_test;
+static Daemon *const d = &daemon_of_test;
+static p2pbus *a, *b;
+static char to_a[P2PBUS_FULL_SIZE], to_b[P2PBUS_FULL_SIZE];
+
+#define ok(call)                                                                                   \
+        do {                                                                                       \
+                int ok_r = (call);                                                                 \
+                ck_assert_msg(ok_r >= 0, "%s: %d, %s", #call, ok_r, p2pbus_get_explanation());     \
+        } while (0)
+
+#define fails(call, error)                                                                         \
+        do {                                                                                       \
+                int fails_r = (call);                                                              \
+                ck_assert_msg(fails_r == (error), "%s: %d, not %d (%s)", #call, fails_r, (error),  \
+                              p2pbus_get_explanation());                                           \
+        } while (0)
+
+static p2pbus *open_bus(char full[static P2PBUS_FULL_SIZE]) {
+        p2pbus_options options = {
+                .struct_size = sizeof(options),
+                .socket_path = d->socket,
+                .flags = P2PBUS_RESULTS,
+        };
+        p2pbus *bus;
+
+        ok(p2pbus_open(&bus, &options));
+        strcpy(full, p2pbus_get_full(bus));
+        return bus;
+}
+
+static int path_of(p2pbus *bus, const char *dest) {
+        p2pbus_peer_info info = { .struct_size = sizeof(info) };
+
+        return p2pbus_get_peer(bus, dest, &info) == 0 ? info.path : P2PBUS_PATH_NONE;
+}
+
+/* Both do what they can. */
+static void turn(void) {
+        ok(p2pbus_process(a));
+        ok(p2pbus_process(b));
+}
+
+#define until(condition)                                                                           \
+        do {                                                                                       \
+                uint64_t until_end = now_usec(CLOCK_MONOTONIC) + PATIENCE;                         \
+                                                                                                   \
+                for (; !(condition); turn())                                                       \
+                        ck_assert_msg(now_usec(CLOCK_MONOTONIC) < until_end, "never: %s",          \
+                                      #condition);                                                 \
+        } while (0)
+
+static void send_text(p2pbus *bus, const char *dest, const char *text) {
+        p2pbus_message *m;
+
+        ok(p2pbus_message_new(&m, text, strlen(text)));
+        ok(p2pbus_send(bus, dest, m, 0, NULL));
+        p2pbus_message_unref(m);
+}
+
+static p2pbus_message *next(p2pbus *bus) {
+        p2pbus_message *m = NULL;
+
+        until(p2pbus_receive(bus, 0, &m) == 0);
+        return m;
+}
+
+static bool has_text(p2pbus_message *m, const char *text) {
+        return p2pbus_message_get_size(m) == strlen(text) &&
+               memcmp(p2pbus_message_get_payload(m), text, strlen(text)) == 0;
+}
+
+static void expect_text(p2pbus *bus, const char *text) {
+        p2pbus_message *m = next(bus);
+
+        ck_assert_msg(has_text(m, text), "not %s", text);
+        p2pbus_message_unref(m);
+}
+
+static bool has_result(p2pbus *bus, p2pbus_message **ret) {
+        p2pbus_message *m;
+
+        /* Who asks in vain says what was taken. */
+        fails(p2pbus_receive(a, 0, &m), -EAGAIN);
+        fails(p2pbus_receive(b, 0, &m), -EAGAIN);
+        return p2pbus_next_result(bus, ret) == 0;
+}
+
+/* The next message that @bus sent is settled so. */
+static void expect_result(p2pbus *bus, int result) {
+        p2pbus_message *m = NULL;
+
+        until(has_result(bus, &m));
+        ck_assert_int_eq(p2pbus_message_get_result(m), result);
+        p2pbus_message_unref(m);
+}
+
+static void expect_silence_of_both(void) {
+        p2pbus_message *m;
+
+        for (int i = 0; i < 10; i++) {
+                turn();
+                fails(p2pbus_receive(a, 0, &m), -EAGAIN);
+                fails(p2pbus_receive(b, 0, &m), -EAGAIN);
+                fails(p2pbus_next_result(a, &m), -EAGAIN);
+        }
+}
+
+static void start(void) {
+        ck_assert_int_eq(unsetenv("P2PBUS_KEY"), 0);
+        daemon_start(d, "--user", NULL);
+        a = open_bus(to_a);
+        b = open_bus(to_b);
+}
+
+static void stop(void) {
+        a = p2pbus_unref(a);
+        b = p2pbus_unref(b);
+        daemon_stop(d);
+}
+
+/* Something was said, and answered. */
+static void converse(void) {
+        send_text(a, to_b, "hello");
+        expect_text(b, "hello");
+        expect_result(a, 0);
+}
+
+/* The same, and the pair has its ring. */
+static void start_on_ring(void) {
+        start();
+        ok(p2pbus_set_ring(a, to_b, P2PBUS_RING_ALWAYS));
+        converse();
+        until(path_of(a, to_b) == P2PBUS_PATH_RING && path_of(b, to_a) == P2PBUS_PATH_RING);
+        converse();
+}
+
+static bool is_in_ring(p2pbus_message *m) {
+        return ((Message *)m)->is_shared;
+}
+
+static p2pbus_message *reserve(size_t size, char **ret_data) {
+        p2pbus_message *m;
+        void *data;
+
+        ok(p2pbus_reserve(a, to_b, size, &m, &data));
+        *ret_data = data;
+        return m;
+}
+
+static void commit(p2pbus_message *m, size_t size) {
+        ok(p2pbus_commit(a, m, size, 0, NULL));
+        p2pbus_message_unref(m);
+}
+
+static void reserve_and_send(const char *text, bool in_ring) {
+        char *data;
+        p2pbus_message *m = reserve(strlen(text), &data);
+
+        ck_assert_int_eq(is_in_ring(m), in_ring);
+        memcpy(data, text, strlen(text));
+        commit(m, strlen(text));
+}
+
+/* --- where it is composed --- */
+
+START_TEST(test_on_a_ring_it_is_composed_in_the_ring) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        m = reserve(5, &data);
+        ck_assert(is_in_ring(m));
+        ck_assert_uint_eq((uintptr_t)data % 8, 0);
+        memcpy(data, "hallo", 5);
+        commit(m, 5);
+        data[1] = 'e'; /* it is in the receiver's sight already */
+        expect_text(b, "hello");
+        expect_result(a, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(test_without_a_ring_it_is_an_ordinary_message) {
+        start();
+        reserve_and_send("first contact", false);
+        expect_text(b, "first contact");
+        expect_result(a, 0);
+        reserve_and_send("through the daemon", false);
+        expect_text(b, "through the daemon");
+        expect_result(a, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(test_the_largest_fits_one_record_and_more_is_ordinary) {
+        start_on_ring();
+        for (size_t size = LARGEST; size <= LARGEST + 1; size++) {
+                p2pbus_message *m;
+                char *data;
+
+                m = reserve(size, &data);
+                ck_assert_int_eq(is_in_ring(m), size == LARGEST);
+                memset(data, 'x', size);
+                commit(m, size);
+                m = next(b);
+                ck_assert_uint_eq(p2pbus_message_get_size(m), size);
+                ck_assert_int_eq(((const char *)p2pbus_message_get_payload(m))[size - 1], 'x');
+                p2pbus_message_unref(m);
+                expect_result(a, 0);
+        }
+        stop();
+}
+END_TEST
+
+START_TEST(test_nothing_and_what_has_a_type_are_ordinary) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        reserve_and_send("", false);
+        expect_text(b, "");
+        m = reserve(4, &data);
+        memcpy(data, "text", 4);
+        ok(p2pbus_message_set_type(m, "text/plain"));
+        commit(m, 4);
+        m = next(b);
+        ck_assert(has_text(m, "text"));
+        ck_assert_str_eq(p2pbus_message_get_type(m), "text/plain");
+        p2pbus_message_unref(m);
+        stop();
+}
+END_TEST
+
+START_TEST(test_a_second_reservation_is_ordinary) {
+        p2pbus_message *first, *second;
+        char *first_data, *second_data;
+
+        start_on_ring();
+        first = reserve(5, &first_data);
+        second = reserve(6, &second_data);
+        ck_assert(is_in_ring(first));
+        ck_assert(!is_in_ring(second));
+        memcpy(first_data, "first", 5);
+        memcpy(second_data, "second", 6);
+        commit(first, 5);
+        commit(second, 6);
+        expect_text(b, "first");
+        expect_text(b, "second");
+        stop();
+}
+END_TEST
+
+START_TEST(test_without_credit_it_is_ordinary) {
+        static char large[LARGEST];
+        unsigned n = 0, n_in_ring = 0;
+        bool in_ring = true;
+
+        start_on_ring();
+        while (in_ring) {
+                char *data;
+                p2pbus_message *m = reserve(sizeof(large), &data);
+
+                in_ring = is_in_ring(m);
+                n_in_ring += in_ring;
+                memset(data, (int)('a' + n++), sizeof(large));
+                commit(m, sizeof(large));
+                ok(p2pbus_process(a));
+                ck_assert_uint_lt(n, 20);
+        }
+        ck_assert_uint_ge(n_in_ring, 3); /* as many as a window takes */
+        for (unsigned i = 0; i < n; i++) {
+                p2pbus_message *m = next(b);
+
+                ck_assert_int_eq(*(const char *)p2pbus_message_get_payload(m), 'a' + (int)i);
+                p2pbus_message_unref(m);
+        }
+        for (unsigned i = 0; i < n; i++)
+                expect_result(a, 0);
+        stop();
+}
+END_TEST
+
+/* --- what can be done with a reservation --- */
+
+START_TEST(test_less_may_be_committed_than_was_reserved) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        m = reserve(1000, &data);
+        memcpy(data, "short", 5);
+        fails(p2pbus_commit(a, m, 1001, 0, NULL), -EINVAL);
+        commit(m, 5);
+        expect_text(b, "short");
+        m = reserve(100000, &data);
+        memcpy(data, "long", 4);
+        commit(m, 4);
+        expect_text(b, "long");
+        stop();
+}
+END_TEST
+
+START_TEST(test_one_that_is_given_up_leaves_no_trace) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        m = reserve(1000, &data);
+        memset(data, 'x', 1000);
+        p2pbus_message_unref(m);
+        expect_silence_of_both();
+        reserve_and_send("the next", true);
+        expect_text(b, "the next");
+        stop();
+}
+END_TEST
+
+START_TEST(test_what_is_no_reservation_is_not_committed) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        ok(p2pbus_message_new(&m, "x", 1));
+        fails(p2pbus_commit(a, m, 1, 0, NULL), -EINVAL);
+        fails(p2pbus_commit(a, NULL, 1, 0, NULL), -EINVAL);
+        p2pbus_message_unref(m);
+        m = reserve(1, &data);
+        *data = 'x';
+        fails(p2pbus_commit(b, m, 1, 0, NULL), -EINVAL);
+        fails(p2pbus_send(a, to_b, m, 0, NULL), -EINVAL);
+        fails(p2pbus_send_wait(a, to_b, m, 0), -EINVAL);
+        ok(p2pbus_commit(a, m, 1, 0, NULL));
+        fails(p2pbus_commit(a, m, 1, 0, NULL), -EINVAL);
+        p2pbus_message_unref(m);
+        expect_text(b, "x");
+        stop();
+}
+END_TEST
+
+START_TEST(test_a_reservation_outlives_the_handle) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        m = reserve(5, &data);
+        p2pbus_close(a);
+        memcpy(data, "later", 5);
+        fails(p2pbus_commit(a, m, 5, 0, NULL), -ENOTCONN);
+        a = p2pbus_unref(a);
+        p2pbus_message_unref(m);
+        stop();
+}
+END_TEST
+
+START_TEST(test_a_reservation_outlives_the_ring) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        m = reserve(5, &data);
+        ok(p2pbus_set_ring(b, to_a, P2PBUS_RING_NEVER));
+        until(path_of(a, to_b) == P2PBUS_PATH_LOCAL);
+        memcpy(data, "after", 5);
+        commit(m, 5);
+        expect_text(b, "after");
+        expect_result(a, 0);
+        expect_silence_of_both();
+        stop();
+}
+END_TEST
+
+/* --- order --- */
+
+START_TEST(test_messages_come_in_the_order_of_sending_and_committing) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        send_text(a, to_b, "before");
+        ok(p2pbus_process(a));
+        m = reserve(8, &data);
+        memcpy(data, "reserved", 8);
+        send_text(a, to_b, "between");
+        ok(p2pbus_process(a));
+        ok(p2pbus_commit(a, m, 8, 0, NULL));
+        ck_assert(!is_in_ring(m)); /* it stood in front of the one between */
+        p2pbus_message_unref(m);
+        send_text(a, to_b, "behind");
+        m = reserve(4, &data); /* here or there */
+        memcpy(data, "last", 4);
+        commit(m, 4);
+        expect_text(b, "before");
+        expect_text(b, "between");
+        expect_text(b, "reserved");
+        expect_text(b, "behind");
+        expect_text(b, "last");
+        for (unsigned i = 0; i < 5; i++)
+                expect_result(a, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(test_while_one_is_open_nothing_else_goes_and_afterwards_all_does) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        send_text(b, to_a, "question");
+        m = reserve(4, &data);
+        expect_text(a, "question"); /* that it was taken cannot be said now */
+        send_text(a, to_b, "waits");
+        for (int i = 0; i < 10; i++) {
+                turn();
+                fails(p2pbus_next_result(b, &(p2pbus_message *){ NULL }), -EAGAIN);
+                fails(p2pbus_receive(b, 0, &(p2pbus_message *){ NULL }), -EAGAIN);
+        }
+        p2pbus_message_unref(m);
+        expect_text(b, "waits");
+        expect_result(b, 0);
+        stop();
+}
+END_TEST
+
+/* --- no copy is kept --- */
+
+START_TEST(test_what_lies_in_a_ring_that_is_given_back_is_delivered_once) {
+        start_on_ring();
+        reserve_and_send("on the way", true);
+        ok(p2pbus_set_ring(a, to_b, P2PBUS_RING_NEVER));
+        send_text(a, to_b, "behind it");
+        expect_text(b, "on the way");
+        expect_text(b, "behind it");
+        expect_result(a, 0);
+        expect_result(a, 0);
+        ck_assert_int_eq(path_of(a, to_b), P2PBUS_PATH_LOCAL);
+        expect_silence_of_both();
+        stop();
+}
+END_TEST
+
+START_TEST(test_what_was_read_in_a_ring_that_the_receiver_gives_back_is_delivered_once) {
+        start_on_ring();
+        reserve_and_send("on the way", true);
+        ok(p2pbus_set_ring(b, to_a, P2PBUS_RING_NEVER));
+        expect_text(b, "on the way");
+        expect_result(a, 0);
+        expect_silence_of_both();
+        stop();
+}
+END_TEST
+
+/* A process that attaches, and says who it is. */
+static pid_t fork_receiver(char full[static P2PBUS_FULL_SIZE]) {
+        int fds[2];
+        pid_t child;
+
+        ck_assert_int_eq(pipe(fds), 0);
+        child = fork();
+        ck_assert_int_ge(child, 0);
+        if (child == 0) {
+                p2pbus *bus = open_bus(full);
+                p2pbus_message *m;
+
+                (void)!write(fds[1], full, P2PBUS_FULL_SIZE);
+                for (;;) {
+                        if (p2pbus_receive(bus, P2PBUS_FOREVER, &m) < 0)
+                                _exit(1);
+                        if (has_text(m, "stop"))
+                                (void)raise(SIGSTOP);
+                        p2pbus_message_unref(m);
+                }
+        }
+        ck_assert_int_eq(read(fds[0], full, P2PBUS_FULL_SIZE), P2PBUS_FULL_SIZE);
+        close(fds[0]);
+        close(fds[1]);
+        return child;
+}
+
+START_TEST(test_what_a_killed_receiver_did_not_read_is_unknown) {
+        char full[P2PBUS_FULL_SIZE];
+        p2pbus_message *m;
+        void *data;
+        pid_t child;
+        int status;
+
+        ck_assert_int_eq(unsetenv("P2PBUS_KEY"), 0);
+        daemon_start(d, "--user", NULL);
+        child = fork_receiver(full);
+        a = open_bus(to_a);
+        b = open_bus(to_b);
+        ok(p2pbus_set_ring(a, full, P2PBUS_RING_ALWAYS));
+        send_text(a, full, "hello");
+        expect_result(a, 0);
+        until(path_of(a, full) == P2PBUS_PATH_RING);
+        send_text(a, full, "hello");
+        expect_result(a, 0);
+        send_text(a, full, "stop");
+        ok(p2pbus_process(a));
+        ck_assert_int_eq(waitpid(child, &status, WUNTRACED), child);
+        ck_assert(WIFSTOPPED(status));
+
+        ok(p2pbus_reserve(a, full, 4, &m, &data));
+        ck_assert(is_in_ring(m));
+        memcpy(data, "lost", 4);
+        ok(p2pbus_commit(a, m, 4, 0, NULL));
+        ck_assert_int_eq(kill(child, SIGKILL), 0);
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        until(p2pbus_message_get_result(m) != -EINPROGRESS);
+        ck_assert_int_eq(p2pbus_message_get_reason(m), P2PBUS_REASON_UNKNOWN);
+        p2pbus_message_unref(m);
+        stop();
+}
+END_TEST
+
+Suite *check_suite(void) {
+        Suite *suite = suite_create("zero copy");
+        TCase *tcase = tcase_create("sender");
+
+        tcase_set_timeout(tcase, 120);
+        tcase_add_test(tcase, test_on_a_ring_it_is_composed_in_the_ring);
+        tcase_add_test(tcase, test_without_a_ring_it_is_an_ordinary_message);
+        tcase_add_test(tcase, test_the_largest_fits_one_record_and_more_is_ordinary);
+        tcase_add_test(tcase, test_nothing_and_what_has_a_type_are_ordinary);
+        tcase_add_test(tcase, test_a_second_reservation_is_ordinary);
+        tcase_add_test(tcase, test_without_credit_it_is_ordinary);
+        tcase_add_test(tcase, test_less_may_be_committed_than_was_reserved);
+        tcase_add_test(tcase, test_one_that_is_given_up_leaves_no_trace);
+        tcase_add_test(tcase, test_what_is_no_reservation_is_not_committed);
+        tcase_add_test(tcase, test_a_reservation_outlives_the_handle);
+        tcase_add_test(tcase, test_a_reservation_outlives_the_ring);
+        tcase_add_test(tcase, test_messages_come_in_the_order_of_sending_and_committing);
+        tcase_add_test(tcase, test_while_one_is_open_nothing_else_goes_and_afterwards_all_does);
+        tcase_add_test(tcase, test_what_lies_in_a_ring_that_is_given_back_is_delivered_once);
+        tcase_add_test(tcase,
+                       test_what_was_read_in_a_ring_that_the_receiver_gives_back_is_delivered_once);
+        tcase_add_test(tcase, test_what_a_killed_receiver_did_not_read_is_unknown);
+        suite_add_tcase(suite, tcase);
+        return suite;
+}
