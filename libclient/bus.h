@@ -33,6 +33,7 @@
  *      request.c     requests and replies
  *      reservation.c messages that are composed where the receiver reads them
  *      receive.c     messages in
+ *      borrow.c, loan.c   messages that are read where they came
  *      admin.c       resolve, ping, query, reload, counters
  *      monitor.c     what others say
  *      public-message.c, key-file.c, reason.c   the rest of p2pbus.h
@@ -156,6 +157,7 @@ struct p2pbus {
         Peer *dirty;       /* list: have something to produce, pop or report */
         Peer *gathering;   /* list: dirty, but wait for more to seal in one packet */
         Peer *ready;       /* list: have messages for the application */
+        unsigned n_borrowers; /* calls of p2pbus_borrow() that run */
         Peer *untold;      /* list: took messages that their peers may not know of */
         Rings rings;
         SessionQuota quota;

@@ -8,6 +8,7 @@ libp2pbus_client_la_SOURCES = \
 	%D%/attachment.h \
 	%D%/bell.c \
 	%D%/bell.h \
+	%D%/borrow.c \
 	%D%/bus.c \
 	%D%/bus.h \
 	%D%/connection.c \
@@ -18,6 +19,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/introduction.h \
 	%D%/key-file.c \
 	%D%/key-file.h \
+	%D%/loan.c \
+	%D%/loan.h \
 	%D%/loop.c \
 	%D%/loop.h \
 	%D%/loopback.c \

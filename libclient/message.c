@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "libclient/loan.h"
 #include "libcore/err.h"
 
 int message_new_with_size(Message **ret, size_t n_data, uint16_t n_extensions) {
@@ -64,6 +65,7 @@ Message *message_unref(Message *message) {
         free(message->text);
         free(message->type);
         free(message->reservation);
+        loan_unref(message->loan);
         free(message);
         return NULL;
 }

@@ -32,6 +32,8 @@ enum {
         RESULT_CANCELLED = 0x10002,
 };
 
+typedef struct Loan Loan; /* loan.h */
+
 /* Which of its session's lists holds a message; the session's own business. */
 typedef enum MessagePlace {
         MESSAGE_NOWHERE,
@@ -56,6 +58,7 @@ struct Message {
         uint8_t *data; /* owned, malloc()ed or inside @bytes; NULL if n_data is 0 */
         size_t n_data;
         bool is_shared; /* @data is not owned: it stands in a ring */
+        Loan *loan;     /* incoming: what keeps @data; it is shared then */
         bool is_unretained; /* outgoing: @data is gone, it cannot be produced again */
 
         uint8_t from_key[PID_KEY_SIZE]; /* incoming: the verified key of its sender */

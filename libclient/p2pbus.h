@@ -521,6 +521,34 @@ int p2pbus_receive(p2pbus *bus, uint64_t timeout_usec, p2pbus_message **ret);
  * more; ignored for messages that were not received. Does not drop the reference. */
 void p2pbus_done(p2pbus_message *message);
 
+/**
+ * p2pbus_borrow() - the next message, where it is
+ *
+ * As p2pbus_receive(). But the payload of a message that comes through a ring (p2pbus_set_ring()) in
+ * one piece, while this call is what reads the ring, is not copied: it stays in the memory that its
+ * sender writes, until p2pbus_release() or until the last reference goes.
+ *
+ * THE SENDER MAY CHANGE THESE BYTES WHILE YOU LOOK AT THEM. Never check something in place and then
+ * use it from there: copy first, check the copy. It is for large data that is passed on whole, or
+ * that any bytes may be. p2pbus_message_is_shared() says which messages are so; all others are as
+ * from p2pbus_receive().
+ *
+ * The memory is the ring's: while one is held, the ring gives no room back from there on, and
+ * beyond 256 KiB nothing more comes from this sender. Beyond 64 or half of the ring held, messages
+ * are copied. They may be released in any order, and stay valid when the ring or the handle ends.
+ *
+ * Return: as p2pbus_receive().
+ */
+int p2pbus_borrow(p2pbus *bus, uint64_t timeout_usec, p2pbus_message **ret);
+
+/* This program is done with the message, as p2pbus_done(), and with a payload in shared memory, which
+ * must not be looked at any more: p2pbus_message_get_payload() is NULL then. Does not drop the
+ * reference. Not while another thread uses the message. */
+void p2pbus_release(p2pbus_message *message);
+
+/* 1 if the payload of a received message stands in memory that its sender can change; else 0. */
+int p2pbus_message_is_shared(p2pbus_message *message);
+
 /* ---- Names ---- */
 
 /**

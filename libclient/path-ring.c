@@ -52,9 +52,14 @@ int ring_path_new(Peer *peer, RingPath **ret, int *ret_fd) {
         return 0;
 }
 
+static bool is_held(const RingPath *ring) {
+        return ring->n_holds > 0 || loans_are_out(&ring->loans);
+}
+
 static void destroy(RingPath *ring) {
         ring_view_done(&ring->view);
         ring_file_done(&ring->file);
+        free(ring->loans.slots);
         free(ring);
 }
 
@@ -75,7 +80,7 @@ RingPath *ring_path_free(RingPath *ring) {
                 loop_unwatch_bell(bus, ring->bell_in);
         ring->bell_in = fd_close(ring->bell_in);
         ring->bell_out = fd_close(ring->bell_out);
-        if (bus->is_led || ring->n_holds > 0) /* somebody may be looking at it, without the lock */
+        if (bus->is_led || is_held(ring)) /* somebody may be looking at it, without the lock */
                 LL_PREPEND(bus->rings.dead, ring);
         else
                 destroy(ring);
@@ -86,7 +91,7 @@ void rings_bury(p2pbus *bus) {
         RingPath *ring, *next;
 
         LL_FOREACH_SAFE (bus->rings.dead, ring, next) {
-                if (ring->n_holds > 0)
+                if (is_held(ring))
                         continue;
                 LL_DELETE(bus->rings.dead, ring);
                 destroy(ring);
@@ -195,23 +200,29 @@ bool ring_path_send(RingPath *ring, const uint8_t *records, size_t n_records) {
         return true;
 }
 
+void ring_path_give_back(RingPath *ring) {
+        if (ring_release(&ring->in, loans_position(ring)))
+                stroke(ring);
+}
+
 int ring_path_read(RingPath *ring) {
         Peer *peer = ring->peer;
-        const PeerSource source = { .address = peer->address, .peer = peer };
+        PeerSource source = { .address = peer->address, .peer = peer };
         const uint8_t *entry;
         size_t n, n_all = 0;
         int r;
 
         while (n_all < READ_BYTES && (r = ring_peek(&ring->in, &entry, &n)) == 0) {
+                source.loan = loan_new(ring, n);
                 peer_consume(peer->bus, &source, entry, n);
                 ring_advance(&ring->in);
+                loan_unref(source.loan);
                 n_all += n;
         }
         if (n_all == 0)
                 return r;
         ring->used_usec = peer->bus->now_usec;
-        if (ring_release(&ring->in, ring_position(&ring->in)))
-                stroke(ring);
+        ring_path_give_back(ring);
         return r == RING_E_VIOLATION ? r : 0;
 }
 

@@ -16,6 +16,7 @@
  */
 
 #include "libclient/daemon.h"
+#include "libclient/loan.h"
 #include "libcore/ring-file.h"
 
 #define RING_PATH_SIZE 262144 /* bytes of data in our file */
@@ -40,6 +41,7 @@ struct RingPath {
         RingView view;
         RingProducer out;
         RingConsumer in;
+        Loans loans;
         Ask keep; /* RING_KEEP, after an attach */
         uint64_t published_usec;
         uint64_t used_usec;    /* when something last passed, either way */
@@ -78,6 +80,9 @@ bool ring_path_send(RingPath *ring, const uint8_t *records, size_t n_records);
  * Takes what has come. Return: 0; RING_E_EMPTY: there was nothing; RING_E_VIOLATION.
  */
 int ring_path_read(RingPath *ring);
+
+/* Gives the other side the room of what was read and is not lent. */
+void ring_path_give_back(RingPath *ring);
 
 /* Reads all rings that are awake, ends those that are over. Return: whether anything came. */
 bool rings_read(p2pbus *bus);

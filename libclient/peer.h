@@ -115,6 +115,7 @@ typedef struct PeerSource {
         const SealedSender *sealed; /* NULL: in the clear */
         bool is_remote;
         Peer *peer; /* not NULL: they stand in a ring with this one, who may change them */
+        Loan *loan; /* what keeps them there, or NULL */
 } PeerSource;
 
 /* A packet of records in the clear, from a process of this host. */

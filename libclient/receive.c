@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "libclient/loan.h"
 #include "libclient/loop.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
@@ -77,13 +78,16 @@ void receive_tell(p2pbus *bus) {
         }
 }
 
-static Message *take(p2pbus *bus) {
+/* Without memory for a copy it is as if it had not come yet. */
+static Message *take(p2pbus *bus, bool borrow) {
         Peer *peer = bus->ready;
         Message *m;
 
         if (!peer)
                 return NULL;
         m = peer->inbox;
+        if (m->loan && !borrow && loan_copy(bus, m) < 0)
+                return NULL;
         DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
         unmark_ready(peer);
         if (peer->inbox)
@@ -96,16 +100,12 @@ static Message *take(p2pbus *bus) {
         return m;
 }
 
-_public_ int p2pbus_receive(p2pbus *bus, uint64_t timeout_usec, p2pbus_message **ret) {
-        uint64_t until;
+int receive_next(p2pbus *bus, uint64_t timeout_usec, bool borrow, p2pbus_message **ret) {
+        uint64_t until = bus_deadline(bus, timeout_usec, 0);
         Message *m;
-        int r;
+        int r = 0;
 
-        r = timeout_usec > 0 ? bus_enter_blocking(bus) : bus_enter(bus);
-        if (r < 0)
-                return r;
-        until = bus_deadline(bus, timeout_usec, 0);
-        while (!(m = take(bus))) {
+        while (!(m = take(bus, borrow))) {
                 if (bus->untold)
                         receive_tell(bus);
                 r = loop_wait(bus, until);
@@ -118,7 +118,16 @@ _public_ int p2pbus_receive(p2pbus *bus, uint64_t timeout_usec, p2pbus_message *
         } else if (r == -ETIMEDOUT) {
                 r = -EAGAIN;
         }
-        return bus_leave(bus, r);
+        return r;
+}
+
+_public_ int p2pbus_receive(p2pbus *bus, uint64_t timeout_usec, p2pbus_message **ret) {
+        int r;
+
+        r = timeout_usec > 0 ? bus_enter_blocking(bus) : bus_enter(bus);
+        if (r < 0)
+                return r;
+        return bus_leave(bus, receive_next(bus, timeout_usec, false, ret));
 }
 
 _public_ void p2pbus_done(p2pbus_message *message) {
@@ -154,6 +163,8 @@ _public_ p2pbus_message *p2pbus_message_unref(p2pbus_message *message) {
         bus = m->from.pid != PID_NONE ? m->bus : NULL;
         if (bus && bus_enter_timeless(bus) == 0) {
                 receive_done(bus, m);
+                if (m->loan)
+                        loan_return(bus, m);
                 if (m->is_lent) {
                         DL_DELETE2(m->peer->lent, m, bus_prev, bus_next);
                         if (!m->peer->lent && session_is_closed(m->peer->session))

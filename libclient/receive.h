@@ -13,6 +13,8 @@
 
 /* A one-way message or a request, for the application; takes over the reference. */
 void receive_put(Peer *peer, Message *message);
+/* p2pbus_receive(), locked; @borrow: what stands in a ring may stay there. */
+int receive_next(p2pbus *bus, uint64_t timeout_usec, bool borrow, p2pbus_message **ret);
 /* The peer no longer wants an answer to its request. */
 void receive_cancel(Peer *peer, const PacketId *id);
 /* The application is done with @message. */

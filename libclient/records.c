@@ -99,7 +99,9 @@ static Peer *consume_record(p2pbus *bus, const PeerSource *source, const Record 
                         return NULL; /* who it is has not been settled: its START will come */
         }
 
+        session_lend(peer->session, record->type == RECORD_MSG ? source->loan : NULL);
         r = session_consume(peer->session, record, bus->now_usec);
+        session_lend(peer->session, NULL);
         switch (r) {
         case SESSION_E_VIOLATION:
                 bus->counters.bad_packets++;

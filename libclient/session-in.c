@@ -16,6 +16,7 @@
 #include <assert.h>
 #include <utlist.h>
 
+#include "libclient/loan.h"
 #include "libcore/control.h"
 #include "libcore/err.h"
 
@@ -184,9 +185,13 @@ static void message_is_whole(SessionIn *in, Message *message) {
 
 static int begin_message(SessionIn *in, const Record *r, uint16_t refusal) {
         const RecordMessage *head = &r->message;
+        Loan *loan = in->loan;
         size_t n_block, need;
         Message *m;
+        bool is_lent;
         int c;
+
+        in->loan = NULL; /* what was kept behind a gap has its own memory */
 
         if (refusal == 0 && head->total > in->message_max)
                 refusal = CODE_TOO_BIG;
@@ -199,11 +204,18 @@ static int begin_message(SessionIn *in, const Record *r, uint16_t refusal) {
                 return refuse_message(in, r, CODE_TOO_BIG);
 
         /* A large one may send a window before it has its room, and grows when it gets that. */
-        n_block = need == 0 ? (size_t)head->total : 0;
+        is_lent = loan && head->n_data == head->total && head->n_data > 0 &&
+                  (head->kind == MESSAGE_ONE_WAY || head->kind == MESSAGE_REQUEST);
+        n_block = need == 0 && !is_lent ? (size_t)head->total : 0;
         c = message_new_with_size(&m, n_block, head->n_extensions);
         if (c < 0)
                 return err_trace(c);
-        if (need > 0) {
+        if (is_lent) {
+                m->data = (uint8_t *)head->data;
+                m->n_data = head->n_data;
+                m->is_shared = true;
+                m->loan = loan_ref(loan);
+        } else if (need > 0) {
                 m->n_data = MIN((size_t)head->total, (size_t)SESSION_WINDOW);
                 m->data = malloc(m->n_data);
                 if (!m->data) {
@@ -219,7 +231,7 @@ static int begin_message(SessionIn *in, const Record *r, uint16_t refusal) {
         m->lifetime_msec = head->lifetime_msec;
         if (head->n_extensions > 0)
                 memcpy(m->extensions, head->extensions, head->n_extensions);
-        if (head->n_data > 0)
+        if (head->n_data > 0 && !is_lent)
                 memcpy(m->data, head->data, head->n_data);
         memcpy(m->from_key, in->peer_key, sizeof(m->from_key));
         m->ack_now = r->flags & RECORD_ACK_NOW;

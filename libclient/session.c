@@ -377,6 +377,10 @@ int session_consume(Session *session, const Record *record, uint64_t now_usec) {
         return consume(session, record, 0, now_usec);
 }
 
+void session_lend(Session *session, Loan *loan) {
+        session->in.loan = loan;
+}
+
 int session_refuse(Session *session, const Record *record, uint16_t code, uint64_t now_usec) {
         return record->type == RECORD_MSG ? consume(session, record, code, now_usec) : 0;
 }

@@ -138,6 +138,12 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
                     size_t *ret_n, PacketId *ret_id, uint64_t *ret_deadline_usec);
 
 /*
+ * The payload of the MSG that session_consume() is given next stands in memory that @loan keeps: its
+ * message may take a reference instead of a copy. NULL: not any more.
+ */
+void session_lend(Session *session, Loan *loan);
+
+/*
  * One record came from the peer, in the packet's order. The owner has checked the source.
  * PING, PONG and CANCEL are the owner's: nothing happens.
  *

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Goal of this test: the README's examples do what it says, pasted as they stand.
+# Goal of this test: the examples of the README and of p2pbus_reserve(3) do what is said of them,
+# pasted as they stand.
 
 set -eu
 : "${top_srcdir:?}" "${top_builddir:?}" "${CC:=cc}"
@@ -55,5 +56,25 @@ read -r line <&4
 said=$(p2pbus-send -r -t 10 "${line#listening as }" 'hello, library') || true
 [ "$said" = 'HELLO, LIBRARY' ] && r=0 || r=1
 ok "$r" "the C example answers"
+
+# The program of p2pbus_reserve(3), which sends to the process that it is given.
+sed -n '/^\.Bd -literal$/,/^\.Ed$/p' "$top_srcdir/man/p2pbus_reserve.3" |
+	sed '/^\.[BE]d/d; s/\\e/\\/g' >"$work/pictures.c"
+# shellcheck disable=SC2086 # flags are words
+$CC ${test_cflags-} -Wall -Wextra -Werror -I"$top_srcdir/libclient" -o "$work/pictures" \
+	"$work/pictures.c" -L"$top_builddir/.libs" -lp2pbus -Wl,-rpath,"$top_builddir/.libs" \
+	2>"$work/stderr" && r=0 || r=1
+[ "$r" = 0 ] || sed 's/^/# /' "$work/stderr"
+ok "$r" "the example of p2pbus_reserve(3) compiles without a warning"
+
+mkfifo "$work/recv.says"
+p2pbus-recv -n 1000 -t 60 --format raw >"$work/received" 2>"$work/recv.says" &
+receiver=$!
+running="$running $receiver"
+exec 5<"$work/recv.says"
+read -r line <&5
+"$work/pictures" "${line#listening as }" && wait "$receiver" && r=0 || r=1
+[ "$(wc -c <"$work/received")" -eq 32768000 ] || r=1
+ok "$r" "and sends 1000 pictures"
 
 echo "1..$n"

@@ -538,6 +538,295 @@ START_TEST(test_what_a_killed_receiver_did_not_read_is_unknown) {
 }
 END_TEST
 
+/* --- where it is read --- */
+
+/* Nothing but this call reads the ring. */
+static p2pbus_message *borrow(void) {
+        uint64_t end = now_usec(CLOCK_MONOTONIC) + PATIENCE;
+        p2pbus_message *m;
+
+        while (p2pbus_borrow(b, 0, &m) == -EAGAIN) {
+                ok(p2pbus_process(a));
+                ck_assert_uint_lt(now_usec(CLOCK_MONOTONIC), end);
+        }
+        return m;
+}
+
+START_TEST(test_a_borrowed_payload_is_where_its_sender_put_it) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        m = reserve(5, &data);
+        memcpy(data, "hello", 5);
+        commit(m, 5);
+        m = borrow();
+        ck_assert_int_eq(p2pbus_message_is_shared(m), 1);
+        ck_assert(has_text(m, "hello"));
+        data[1] = 'a'; /* which is why nothing may be checked in place */
+        ck_assert(has_text(m, "hallo"));
+        p2pbus_message_unref(m);
+        expect_result(a, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(test_a_received_payload_is_not) {
+        p2pbus_message *m;
+        char *data;
+
+        start_on_ring();
+        m = reserve(5, &data);
+        memcpy(data, "hello", 5);
+        commit(m, 5);
+        m = next(b);
+        ck_assert_int_eq(p2pbus_message_is_shared(m), 0);
+        data[1] = 'a';
+        ck_assert(has_text(m, "hello"));
+        p2pbus_message_unref(m);
+        stop();
+}
+END_TEST
+
+START_TEST(test_ordinary_messages_can_be_borrowed_too) {
+        p2pbus_message *m;
+
+        start_on_ring();
+        send_text(a, to_b, "sent");
+        m = borrow();
+        ck_assert_int_eq(p2pbus_message_is_shared(m), 1);
+        ck_assert(has_text(m, "sent"));
+        p2pbus_message_unref(m);
+        expect_result(a, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(test_what_came_otherwise_is_not_shared) {
+        static char large[2 * LARGEST];
+        p2pbus_message *m;
+
+        start();
+        converse();
+        send_text(a, to_b, "through the daemon");
+        m = borrow();
+        ck_assert_int_eq(p2pbus_message_is_shared(m), 0);
+        ck_assert(has_text(m, "through the daemon"));
+        p2pbus_message_unref(m);
+        expect_result(a, 0);
+
+        ok(p2pbus_set_ring(a, to_b, P2PBUS_RING_ALWAYS));
+        until(path_of(a, to_b) == P2PBUS_PATH_RING && path_of(b, to_a) == P2PBUS_PATH_RING);
+        ok(p2pbus_message_new(&m, large, sizeof(large)));
+        ok(p2pbus_send(a, to_b, m, 0, NULL));
+        p2pbus_message_unref(m);
+        m = borrow(); /* in several records */
+        ck_assert_int_eq(p2pbus_message_is_shared(m), 0);
+        ck_assert_uint_eq(p2pbus_message_get_size(m), sizeof(large));
+        p2pbus_message_unref(m);
+        expect_result(a, 0);
+        fails(p2pbus_borrow(b, 0, &m), -EAGAIN);
+        stop();
+}
+END_TEST
+
+START_TEST(test_what_was_read_for_a_borrower_is_copied_for_others) {
+        p2pbus_message *first, *second;
+
+        start_on_ring();
+        reserve_and_send("first", true);
+        reserve_and_send("second", true);
+        first = borrow();
+        ok(p2pbus_receive(b, 0, &second)); /* lies there already */
+        ck_assert_int_eq(p2pbus_message_is_shared(first), 1);
+        ck_assert_int_eq(p2pbus_message_is_shared(second), 0);
+        ck_assert(has_text(first, "first"));
+        ck_assert(has_text(second, "second"));
+        p2pbus_message_unref(first);
+        p2pbus_message_unref(second);
+        stop();
+}
+END_TEST
+
+static void on_reply(p2pbus *bus, int error, int reason, p2pbus_message *reply, void *userdata) {
+        (void)bus;
+        (void)reason;
+        ck_assert_int_eq(error, 0);
+        *(p2pbus_message **)userdata = p2pbus_message_ref(reply);
+}
+
+START_TEST(test_requests_can_be_borrowed) {
+        p2pbus_message *m, *answer, *reply = NULL;
+
+        start_on_ring();
+        ok(p2pbus_message_new(&m, "how?", 4));
+        ok(p2pbus_request_start(a, to_b, m, 0, on_reply, &reply, NULL));
+        p2pbus_message_unref(m);
+        m = borrow();
+        ck_assert_int_eq(p2pbus_message_is_shared(m), 1);
+        ck_assert(has_text(m, "how?"));
+        ok(p2pbus_message_new(&answer, "so", 2));
+        ok(p2pbus_reply(b, m, answer));
+        p2pbus_message_unref(answer);
+        p2pbus_message_unref(m);
+        until(reply);
+        ck_assert(has_text(reply, "so"));
+        ck_assert_int_eq(p2pbus_message_is_shared(reply), 0);
+        p2pbus_message_unref(reply);
+        stop();
+}
+END_TEST
+
+/* --- holding --- */
+
+/* More than all the ring has room for. */
+static void go_round(void) {
+        for (int i = 0; i < 20; i++) {
+                char *data;
+                p2pbus_message *m = reserve(LARGEST, &data);
+
+                ck_assert(is_in_ring(m));
+                memset(data, i, LARGEST);
+                commit(m, LARGEST);
+                m = next(b);
+                ck_assert_int_eq(*(const char *)p2pbus_message_get_payload(m), i);
+                p2pbus_message_unref(m);
+                expect_result(a, 0);
+        }
+}
+
+START_TEST(test_several_can_be_held_and_released_in_any_order) {
+        static const char *const texts[] = { "one", "two", "three", "four" };
+        static const unsigned order[] = { 2, 0, 3, 1 };
+        p2pbus_message *held[4];
+
+        start_on_ring();
+        for (unsigned i = 0; i < 4; i++)
+                reserve_and_send(texts[i], true);
+        for (unsigned i = 0; i < 4; i++)
+                held[i] = borrow();
+        for (unsigned i = 0; i < 4; i++) {
+                ck_assert_int_eq(p2pbus_message_is_shared(held[order[i]]), 1);
+                ck_assert(has_text(held[order[i]], texts[order[i]]));
+                p2pbus_message_unref(held[order[i]]);
+        }
+        for (unsigned i = 0; i < 4; i++)
+                expect_result(a, 0);
+        go_round();
+        stop();
+}
+END_TEST
+
+START_TEST(test_what_is_too_much_to_be_held_is_copied) {
+        p2pbus_message *held[100];
+        unsigned n_shared = 0;
+
+        start_on_ring();
+        for (unsigned i = 0; i < 100; i++)
+                reserve_and_send("small", true);
+        for (unsigned i = 0; i < 100; i++) {
+                held[i] = borrow();
+                ck_assert(has_text(held[i], "small"));
+                n_shared += (unsigned)p2pbus_message_is_shared(held[i]);
+        }
+        ck_assert_uint_ge(n_shared, 1);
+        ck_assert_uint_le(n_shared, 64);
+        for (unsigned i = 0; i < 100; i++)
+                p2pbus_message_unref(held[i]);
+        for (unsigned i = 0; i < 100; i++)
+                expect_result(a, 0);
+        go_round();
+        stop();
+}
+END_TEST
+
+START_TEST(test_a_released_message_is_delivered_and_has_no_payload) {
+        p2pbus_message *m;
+
+        start_on_ring();
+        reserve_and_send("seen", true);
+        m = borrow();
+        p2pbus_release(m);
+        p2pbus_release(m);
+        ck_assert_int_eq(p2pbus_message_is_shared(m), 0);
+        ck_assert_ptr_null(p2pbus_message_get_payload(m));
+        ck_assert_str_eq(p2pbus_message_get_from(m), to_a);
+        expect_result(a, 0);
+        p2pbus_message_unref(m);
+        go_round();
+        stop();
+}
+END_TEST
+
+START_TEST(test_what_is_held_stays_when_the_ring_ends) {
+        p2pbus_message *m;
+
+        start_on_ring();
+        reserve_and_send("held", true);
+        m = borrow();
+        ok(p2pbus_set_ring(a, to_b, P2PBUS_RING_NEVER));
+        until(path_of(a, to_b) == P2PBUS_PATH_LOCAL && path_of(b, to_a) == P2PBUS_PATH_LOCAL);
+        send_text(a, to_b, "afterwards");
+        expect_text(b, "afterwards");
+        ck_assert_int_eq(p2pbus_message_is_shared(m), 1);
+        ck_assert(has_text(m, "held"));
+        p2pbus_message_unref(m);
+        expect_result(a, 0);
+        expect_result(a, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(test_what_is_held_stays_when_both_handles_end) {
+        p2pbus_message *m;
+
+        start_on_ring();
+        reserve_and_send("held", true);
+        m = borrow();
+        a = p2pbus_unref(a);
+        b = p2pbus_unref(b);
+        ck_assert(has_text(m, "held"));
+        p2pbus_message_unref(m);
+        stop();
+}
+END_TEST
+
+START_TEST(test_a_sender_waits_for_what_is_held_and_nobody_else) {
+        static char large[LARGEST];
+        unsigned n = 0, n_idle = 0;
+        p2pbus_message *held, *m;
+
+        start_on_ring();
+        reserve_and_send("held", true);
+        held = borrow();
+        for (unsigned i = 0; i < 10; i++) {
+                ok(p2pbus_message_new(&m, large, sizeof(large)));
+                ok(p2pbus_send(a, to_b, m, 0, NULL));
+                p2pbus_message_unref(m);
+        }
+        while (n_idle < 100) {
+                turn();
+                n_idle++;
+                while (p2pbus_receive(b, 0, &m) == 0) {
+                        p2pbus_message_unref(m);
+                        n_idle = 0;
+                        n++;
+                }
+        }
+        ck_assert_uint_lt(n, 10);
+        send_text(b, to_a, "the other way");
+        expect_text(a, "the other way");
+        ck_assert(has_text(held, "held"));
+
+        p2pbus_message_unref(held);
+        for (; n < 10; n++)
+                p2pbus_message_unref(next(b));
+        for (unsigned i = 0; i < 11; i++)
+                expect_result(a, 0);
+        stop();
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("zero copy");
         TCase *tcase = tcase_create("sender");
@@ -560,6 +849,22 @@ Suite *check_suite(void) {
         tcase_add_test(tcase,
                        test_what_was_read_in_a_ring_that_the_receiver_gives_back_is_delivered_once);
         tcase_add_test(tcase, test_what_a_killed_receiver_did_not_read_is_unknown);
+        suite_add_tcase(suite, tcase);
+
+        tcase = tcase_create("receiver");
+        tcase_set_timeout(tcase, 120);
+        tcase_add_test(tcase, test_a_borrowed_payload_is_where_its_sender_put_it);
+        tcase_add_test(tcase, test_a_received_payload_is_not);
+        tcase_add_test(tcase, test_ordinary_messages_can_be_borrowed_too);
+        tcase_add_test(tcase, test_what_came_otherwise_is_not_shared);
+        tcase_add_test(tcase, test_what_was_read_for_a_borrower_is_copied_for_others);
+        tcase_add_test(tcase, test_requests_can_be_borrowed);
+        tcase_add_test(tcase, test_several_can_be_held_and_released_in_any_order);
+        tcase_add_test(tcase, test_what_is_too_much_to_be_held_is_copied);
+        tcase_add_test(tcase, test_a_released_message_is_delivered_and_has_no_payload);
+        tcase_add_test(tcase, test_what_is_held_stays_when_the_ring_ends);
+        tcase_add_test(tcase, test_what_is_held_stays_when_both_handles_end);
+        tcase_add_test(tcase, test_a_sender_waits_for_what_is_held_and_nobody_else);
         suite_add_tcase(suite, tcase);
         return suite;
 }
