@@ -50,6 +50,9 @@ static const struct {
         [CONTROL_RING_ANSWERED] = { true, 0, 0 },
         [CONTROL_RING_END] = { true, 0, 0 },
         [CONTROL_RING_KEEP] = { true, 0, 0 },
+        [CONTROL_RING_TAP] = { true, PACKET_HEADER_SIZE, BODY_ANY },
+        [CONTROL_REPORT] = { true, 0, 0 },
+        [CONTROL_REPORTED] = { true, 0, BODY_ANY },
 };
 
 int control_decode(const uint8_t *payload, size_t n_payload, Control *ret) {

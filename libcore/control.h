@@ -30,6 +30,7 @@
 #define CONTROL_WELCOME_SIZE 24       /* largest message 8, queue bytes 8, instance's age 8 */
 #define CONTROL_NAMED_ENTRY_SIZE 12   /* PID 8, TAG 4 */
 #define CONTROL_MONITORED_HEAD_SIZE 8 /* time 8; a packet's header and payload follow */
+#define CONTROL_MONITORED_LOST_MAX (UINT32_MAX / MONITORED_LOST) /* more are counted as so many */
 #define CONTROL_RING_BELLS_SIZE 16    /* id of the packet with the offer */
 
 /* In the order of PROTOCOL.md's table, which says who sends each and what its fields mean. */
@@ -78,6 +79,10 @@ typedef enum ControlVerb {
         CONTROL_RING_ANSWERED = 64,
         CONTROL_RING_END = 65,
         CONTROL_RING_KEEP = 66,
+        CONTROL_RING_TAP = 67,
+
+        CONTROL_REPORT = 70,
+        CONTROL_REPORTED = 71,
         _CONTROL_VERB_MAX,
 } ControlVerb;
 
@@ -116,6 +121,7 @@ enum {
         HELLO_OFF_HOST = 1 << 0, /* a gateway is attached */
         HELLO_RINGS = 1 << 1,    /* the daemon makes them */
         HELLO_MONITORED = 1 << 2,
+        HELLO_MONITORED_FULL = 1 << 3, /* some monitor may see payloads */
 
         ATTACH_EPHEMERAL = 1 << 0,
         ATTACH_TAKEOVER = 1 << 1,
@@ -124,6 +130,10 @@ enum {
 
         MONITOR_HEADERS = 1, /* MONITOR's value; 0 ends it */
         MONITOR_FULL = 2,
+
+        MONITORED_CUT = 1 << 0,           /* MONITORED's and RING_TAP's value: not the whole payload */
+        MONITORED_SELF_REPORTED = 1 << 1, /* MONITORED's: what the source says it put into a ring */
+        MONITORED_LOST = 1 << 2,          /* times how many the source left out before this one */
 
         QUERY_STATUS = 1, /* QUERY's value */
         QUERY_LIST = 2,

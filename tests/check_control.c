@@ -71,6 +71,13 @@ START_TEST(every_field_has_its_place) {
         ck_assert_ptr_eq(c.body, bytes + CONTROL_HEAD_SIZE);
         ck_assert_uint_eq(c.body[0], 0x00);
         ck_assert_uint_eq(c.body[15], 0x38);
+        c = decoded("control-ring-tap");
+        ck_assert_uint_eq(c.verb, CONTROL_RING_TAP);
+        ck_assert_uint_eq(c.value, MONITORED_CUT + 3 * MONITORED_LOST);
+        ck_assert_uint_eq(c.n_body, PACKET_HEADER_SIZE);
+        c = decoded("control-reported");
+        ck_assert_uint_eq(c.verb, CONTROL_REPORTED);
+        ck_assert_mem_eq(c.ref.bytes, bytes + 8, PACKET_ID_SIZE);
 }
 END_TEST
 
@@ -174,6 +181,9 @@ static const struct {
         { CONTROL_RING_ANSWERED, 0, 0 },
         { CONTROL_RING_END, 0, 0 },
         { CONTROL_RING_KEEP, 0, 0 },
+        { CONTROL_RING_TAP, 72, CONTROL_BODY_MAX },
+        { CONTROL_REPORT, 0, 0 },
+        { CONTROL_REPORTED, 0, CONTROL_BODY_MAX },
 };
 
 START_TEST(bodies_have_limits) {
