@@ -24,7 +24,8 @@
 uint32_t manager_hello_flags(const Manager *manager) {
         return (manager->gateway.peer ? HELLO_OFF_HOST : 0) |
                (manager->config.rings ? HELLO_RINGS : 0) |
-               (manager->monitors.n > 0 ? HELLO_MONITORED : 0);
+               (manager->monitors.n > 0 ? HELLO_MONITORED : 0) |
+               (manager->monitors.n_full > 0 ? HELLO_MONITORED_FULL : 0);
 }
 
 static void update_status(Manager *manager) {

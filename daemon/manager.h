@@ -50,6 +50,8 @@ typedef struct Counters {
         uint64_t words_dropped; /* control words for a process that does not read */
         uint64_t lost_at_close; /* packets in the queue of a process that left */
         uint64_t monitor_lost;
+        uint64_t taps_lost;    /* of rings: left out by who put them there, as it says */
+        uint64_t taps_dropped; /* of rings that the daemon does not know of, or not any more */
         uint64_t rings_made;
         uint64_t rings_declined;
         uint64_t ring_timeouts;   /* the other side did not answer */

@@ -9,9 +9,19 @@
 
 #define QUEUE_MAX (1U << 20) /* bytes; beyond, a monitor loses packets */
 
-ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *ret_level) {
-        Monitors *monitors = &peer->manager->monitors;
+/* Changes what @monitor may see, or whether it is one, and tells everybody if that is news. */
+static void set_level(Monitor *monitor, uint32_t level) {
+        Manager *manager = monitor->peer->manager;
+        uint32_t flags = manager_hello_flags(manager);
 
+        manager->monitors.n += (level > 0) - (monitor->level > 0);
+        manager->monitors.n_full += (level == MONITOR_FULL) - (monitor->level == MONITOR_FULL);
+        monitor->level = level;
+        if (flags != manager_hello_flags(manager))
+                manager_notice(manager);
+}
+
+ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *ret_level) {
         if (level > MONITOR_FULL)
                 return CODE_UNSUPPORTED;
         if (level == 0) {
@@ -26,34 +36,31 @@ ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *r
                 if (!peer->monitor)
                         return CODE_QUOTA;
                 peer->monitor->peer = peer;
-                DL_APPEND(monitors->list, peer->monitor);
-                if (monitors->n++ == 0)
-                        manager_notice(peer->manager);
+                DL_APPEND(peer->manager->monitors.list, peer->monitor);
         }
-        peer->monitor->level = MIN(level, peer->caps.monitor);
+        set_level(peer->monitor, MIN(level, peer->caps.monitor));
         peer->monitor->address = address;
         *ret_level = peer->monitor->level;
         return CODE_OK;
 }
 
 void monitor_remove(Peer *peer) {
-        Monitors *monitors = &peer->manager->monitors;
-
         if (!peer->monitor)
                 return;
-        DL_DELETE(monitors->list, peer->monitor);
+        DL_DELETE(peer->manager->monitors.list, peer->monitor);
+        set_level(peer->monitor, 0);
         free(peer->monitor);
         peer->monitor = NULL;
-        if (--monitors->n == 0)
-                manager_notice(peer->manager);
 }
 
 static bool fits(Address filter, Address address) {
         return filter.pid == address.pid && (filter.tag == 0 || filter.tag == address.tag);
 }
 
-static void show(Monitor *monitor, const PacketHeader *header, const uint8_t *packet, size_t size) {
-        size_t n = monitor->level == MONITOR_FULL ? size : PACKET_HEADER_SIZE;
+/* @packet: as much of it as there is. @value: of MONITORED. */
+static void show(Monitor *monitor, const PacketHeader *header, const uint8_t *packet,
+                 size_t n_packet, uint32_t value) {
+        size_t n = monitor->level == MONITOR_FULL ? n_packet : PACKET_HEADER_SIZE;
         Peer *peer = monitor->peer;
         Control word = { .verb = CONTROL_MONITORED };
         PacketHeader out = {
@@ -70,7 +77,7 @@ static void show(Monitor *monitor, const PacketHeader *header, const uint8_t *pa
         n = MIN(n, (size_t)CONTROL_BODY_MAX - CONTROL_MONITORED_HEAD_SIZE);
         out.size = (uint32_t)(PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE + CONTROL_MONITORED_HEAD_SIZE +
                               n);
-        word.value = n < size;
+        word.value = value | (n < header->size ? MONITORED_CUT : 0);
         if (outbox_size(&peer->outbox) > QUEUE_MAX || peer->output_dead ||
             outbox_reserve(&peer->outbox, peer->self, out.size, NULL, 0, peer->manager->now_usec,
                            &data) != 0) {
@@ -92,5 +99,40 @@ void monitor_show(Manager *manager, const uint8_t *packet, size_t size) {
         if (packet_header_decode(packet, size, &header) != 0)
                 return;
         DL_FOREACH (manager->monitors.list, monitor)
-                show(monitor, &header, packet, size);
+                show(monitor, &header, packet, size, 0);
+}
+
+/* A packet that this process could have sent to one of this host, or the beginning of it. */
+static bool is_tap(const Peer *from, const Control *word, const PacketHeader *header) {
+        bool is_cut = word->value & MONITORED_CUT;
+
+        return header->kind == PACKET_RECORDS && header->n_fds == 0 && header->hflags == 0 &&
+               header->hops == 0 && header->eflags == 0 && header->last_fragment == 0 &&
+               address_equal(header->src, from->entry.address) && word->n_body <= header->size &&
+               is_cut == (word->n_body < header->size) &&
+               !(word->value & MONITORED_SELF_REPORTED);
+}
+
+ControlCode monitor_tap(Peer *from, const Control *word) {
+        Manager *manager = from->manager;
+        uint32_t value = word->value | MONITORED_SELF_REPORTED;
+        PacketHeader header;
+        const Ring *ring;
+        Monitor *monitor;
+        Peer *to;
+
+        if (packet_header_decode(word->body, word->n_body, &header) != 0 ||
+            !is_tap(from, word, &header))
+                return CODE_VIOLATION;
+        manager->counters.taps_lost += word->value / MONITORED_LOST;
+        ring = peer_find(manager, header.dst, &to) == CODE_OK
+                       ? rings_find_pair(&manager->rings, from->entry.address, to->entry.address)
+                       : NULL;
+        if (!ring || ring->state != RING_MADE) {
+                manager->counters.taps_dropped++;
+                return CODE_OK;
+        }
+        DL_FOREACH (manager->monitors.list, monitor)
+                show(monitor, &header, word->body, word->n_body, value);
+        return CODE_OK;
 }

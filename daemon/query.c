@@ -51,6 +51,8 @@ static void write_status(FILE *out, const Manager *manager) {
         fprintf(out, "words_dropped\t%" PRIu64 "\n", counters->words_dropped);
         fprintf(out, "lost_at_close\t%" PRIu64 "\n", counters->lost_at_close);
         fprintf(out, "monitor_lost\t%" PRIu64 "\n", counters->monitor_lost);
+        fprintf(out, "taps_lost\t%" PRIu64 "\n", counters->taps_lost);
+        fprintf(out, "taps_dropped\t%" PRIu64 "\n", counters->taps_dropped);
         fprintf(out, "rings_made\t%" PRIu64 "\n", counters->rings_made);
         fprintf(out, "rings_declined\t%" PRIu64 "\n", counters->rings_declined);
         fprintf(out, "ring_timeouts\t%" PRIu64 "\n", counters->ring_timeouts);

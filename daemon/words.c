@@ -141,6 +141,11 @@ static void on_ring_end(Peer *from, const Word *word) {
         introduction_end(from, &word->control);
 }
 
+static void on_ring_tap(Peer *from, const Word *word) {
+        if (monitor_tap(from, &word->control) == CODE_VIOLATION)
+                peer_refuse(from, CODE_VIOLATION, "violation", "tap of what it cannot have sent");
+}
+
 /* A process may say why it goes; it goes when it closes. */
 static void on_nothing(Peer *from, const Word *word) {
         (void)from;
@@ -185,6 +190,7 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_RING_ANSWER] = { false, on_ring_answer },
         [CONTROL_RING_END] = { false, on_ring_end },
         [CONTROL_RING_KEEP] = { false, on_ring_keep },
+        [CONTROL_RING_TAP] = { false, on_ring_tap },
         [CONTROL_GOODBYE] = { false, on_nothing },
         [CONTROL_RESOLVED] = { true, on_resolved },
         [CONTROL_SYNCED] = { true, on_synced },

@@ -1342,7 +1342,8 @@ START_TEST(a_monitor_sees_packets_and_everybody_knows) {
         client_open(&m, &d, 0);
         client_say(&m, &(Control){ .verb = CONTROL_MONITOR, .value = MONITOR_FULL });
         ck_assert_uint_eq(expect_word(&m, CONTROL_OK)->value, MONITOR_FULL);
-        ck_assert_uint_eq(expect_word(&x, CONTROL_NOTICE)->value, HELLO_MONITORED | HELLO_RINGS);
+        ck_assert_uint_eq(expect_word(&x, CONTROL_NOTICE)->value,
+                          HELLO_MONITORED | HELLO_MONITORED_FULL | HELLO_RINGS);
         client_send(&x, y.address, PACKET_RECORDS, "seen", 4);
         got = expect_payload(&y, PACKET_RECORDS, "seen", 4);
         word = expect_word(&m, CONTROL_MONITORED);

@@ -15,6 +15,11 @@ unit_tests += %D%/check_introduction
 %C%_check_introduction_LDADD = $(unit_libs) libp2pbus-harness.la
 EXTRA_%C%_check_introduction_DEPENDENCIES = p2pbusd
 
+unit_tests += %D%/check_monitor
+%C%_check_monitor_CFLAGS = $(unit_cflags)
+%C%_check_monitor_LDADD = $(unit_libs) libp2pbus-harness.la
+EXTRA_%C%_check_monitor_DEPENDENCIES = p2pbusd
+
 unit_tests += %D%/check_name
 %C%_check_name_CFLAGS = $(unit_cflags)
 %C%_check_name_LDADD = $(unit_libs) libp2pbus-core.la
