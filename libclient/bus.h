@@ -26,6 +26,7 @@
  *      path.c        records into packets, in the clear or sealed
  *      path-ring.c   records through shared memory
  *      introduction.c  when two processes get such a ring
+ *      tap.c         what goes through rings, for monitors
  *      bell.c        what wakes the other side of a ring
  *      sealed.c      sealed packets that came, and their refusals
  *      name.c        service names, as destinations and as our own
@@ -143,6 +144,7 @@ struct p2pbus {
         uint64_t welcomed_usec;
         uint32_t hello_flags; /* HELLO_X now */
         uint32_t n_reachable; /* links that know us */
+        uint32_t n_taps_lost; /* left out since the last one that was shown */
         uint64_t written_usec;
         uint64_t socket_read_usec;
         Sealer *sealer; /* NULL without P2PBUS_OFF_HOST */
@@ -223,5 +225,12 @@ static inline uint64_t bus_wall(const p2pbus *bus) {
 }
 /* @timeout_usec from now on bus->now_usec's clock; never wraps. 0 means @if_zero. */
 uint64_t bus_deadline(const p2pbus *bus, uint64_t timeout_usec, uint64_t if_zero);
+/*
+ * Whether @size is that of a structure of p2pbus.h in some version: @first bytes in the first, and
+ * whole fields of 8 bytes were appended up to @now.
+ */
+static inline bool struct_size_is_known(size_t size, size_t first, size_t now) {
+        return size >= first && size <= now && (size - first) % 8 == 0;
+}
 /* Takes one token of at most @burst, of which @per_second come back. False: none left. */
 bool budget_take(Budget *budget, uint64_t now_usec, uint32_t per_second, uint32_t burst);

@@ -120,6 +120,8 @@ static void on_notice(p2pbus *bus, const Control *control) {
         bool had_gateway = bus->hello_flags & HELLO_OFF_HOST;
 
         bus->hello_flags = control->value;
+        if (!(bus->hello_flags & HELLO_MONITORED))
+                bus->n_taps_lost = 0;
         if (!(bus->hello_flags & HELLO_OFF_HOST))
                 bus->n_reachable = 0;
         else if (!had_gateway) {

@@ -57,6 +57,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/session-in.h \
 	%D%/session-out.c \
 	%D%/session-out.h \
+	%D%/tap.c \
+	%D%/tap.h \
 	%D%/timer.c \
 	%D%/timer.h \
 	%D%/whereabouts.c \

@@ -26,7 +26,7 @@ typedef struct Seen Seen;
 struct Seen {
         Seen *prev, *next;
         uint64_t time_usec;
-        bool is_cut;
+        uint32_t value; /* of MONITORED */
         size_t n_packet;
         uint8_t packet[];
 };
@@ -55,6 +55,7 @@ void monitor_consume(p2pbus *bus, const Control *control) {
 
         if (!q || control->n_body < CONTROL_MONITORED_HEAD_SIZE + PACKET_HEADER_SIZE)
                 return;
+        q->n_lost += control->value / MONITORED_LOST;
         n = control->n_body - CONTROL_MONITORED_HEAD_SIZE;
         seen = q->n_bytes + n + sizeof(*seen) > QUEUE_MAX ? NULL : malloc(sizeof(*seen) + n);
         if (!seen) {
@@ -62,7 +63,7 @@ void monitor_consume(p2pbus *bus, const Control *control) {
                 return;
         }
         seen->time_usec = buf_get_le64(&body);
-        seen->is_cut = control->value != 0;
+        seen->value = control->value;
         seen->n_packet = n;
         buf_get_bytes(&body, seen->packet, n);
         q->n_bytes += sizeof(*seen) + n;
@@ -236,6 +237,12 @@ static void read_records(MonitorQueue *q, const uint8_t *data, size_t n, p2pbus_
         }
 }
 
+static int path_of(const PacketHeader *header, uint32_t value) {
+        if (header->kind == PACKET_SEALED || header->hflags & PACKET_REMOTE)
+                return P2PBUS_PATH_OFF_HOST;
+        return value & MONITORED_SELF_REPORTED ? P2PBUS_PATH_RING : P2PBUS_PATH_LOCAL;
+}
+
 static int read_packet(MonitorQueue *q, const Seen *s, p2pbus_seen *ret) {
         PacketHeader header;
 
@@ -244,7 +251,8 @@ static int read_packet(MonitorQueue *q, const Seen *s, p2pbus_seen *ret) {
         *ret = (p2pbus_seen){
                 .struct_size = sizeof(*ret),
                 .remote = header.hflags & PACKET_REMOTE ? 1 : 0,
-                .truncated = s->is_cut,
+                .truncated = s->value & MONITORED_CUT ? 1 : 0,
+                .path = path_of(&header, s->value),
                 .time_usec = s->time_usec,
                 .packet_bytes = header.size,
                 .packet = s->packet,
@@ -287,16 +295,22 @@ static int next(p2pbus *bus, uint64_t until, p2pbus_seen *ret) {
 
 _public_ int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen *seen,
                                  uint64_t *ret_lost) {
+        p2pbus_seen found;
         int r;
 
-        if (!seen || seen->struct_size != sizeof(*seen))
+        if (!seen || !struct_size_is_known(seen->struct_size, offsetof(p2pbus_seen, path),
+                                           sizeof(*seen)))
                 return reason_fail_errno(-EINVAL, "p2pbus_seen.struct_size is not set");
         r = timeout_usec > 0 ? bus_enter_blocking(bus) : bus_enter(bus);
         if (r < 0)
                 return r;
         if (!bus->monitor)
                 return bus_leave(bus, reason_fail_errno(-EINVAL, "nothing is watched yet"));
-        r = next(bus, bus_deadline(bus, timeout_usec, 0), seen);
+        r = next(bus, bus_deadline(bus, timeout_usec, 0), &found);
+        if (r == 0) {
+                found.struct_size = seen->struct_size;
+                memcpy(seen, &found, found.struct_size);
+        }
         if (r == 0 && ret_lost) {
                 *ret_lost = bus->monitor->n_lost;
                 bus->monitor->n_lost = 0;

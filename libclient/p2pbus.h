@@ -695,7 +695,7 @@ int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **ret_text);
 int p2pbus_reload(p2pbus *bus, uint64_t timeout_usec);
 
 /**
- * p2pbus_monitor_start() - see what passes through this host's daemon
+ * p2pbus_monitor_start() - see what passes through this host's daemon and through rings
  * @full: 0: headers; 1: payloads too, as far as they are in the clear
  * @peer: a PID in any form: only what comes from or goes to it; NULL: everything
  *
@@ -714,14 +714,14 @@ enum p2pbus_seen_kind {
         P2PBUS_SEEN_RECORDS = 6  /* in the clear, but no payload was asked for or allowed */
 };
 
-/* Set struct_size before the call. Pointers are valid until the next p2pbus_monitor_next(). */
+/* Set struct_size before the call; later versions append fields. Pointers are valid until the next p2pbus_monitor_next(). */
 typedef struct p2pbus_seen {
         size_t struct_size;
         int seen;              /* enum p2pbus_seen_kind */
         int kind;              /* enum p2pbus_kind, of SEEN_MESSAGE; else 0 */
         int remote;            /* 1: it came from another host */
         int truncated;         /* 1: payload is not whole */
-        uint64_t time_usec;    /* wall clock, when the daemon passed it on */
+        uint64_t time_usec;    /* wall clock, when the daemon passed it on, or heard of it */
         char from[P2PBUS_PID_SIZE];
         char to[P2PBUS_PID_SIZE];
         char id[P2PBUS_ID_SIZE];       /* the message's, or else the packet's */
@@ -733,10 +733,12 @@ typedef struct p2pbus_seen {
         size_t n_payload;
         const void *packet;            /* as it passed, header first (PROTOCOL.md, "Packet") */
         size_t n_packet;               /* less than packet_bytes if it was cut */
+        int path;     /* enum p2pbus_path; RING: as its sender says, who alone knows */
+        int reserved; /* 0 */
 } p2pbus_seen;
 
 /* The next packet seen; up to 4 MiB wait for this call, more is dropped and counted. @ret_lost:
- * packets dropped since the last call; may be NULL. Return: 0; -EAGAIN: none in time; -ENOTCONN;
+ * packets dropped since the last call, here or by those who put them into rings; may be NULL. Return: 0; -EAGAIN: none in time; -ENOTCONN;
  * -ECHILD. Blocks unless @timeout_usec is 0. One thread. */
 int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen *seen, uint64_t *ret_lost);
 

@@ -10,6 +10,7 @@
 #include "libclient/introduction.h"
 #include "libclient/loop.h"
 #include "libclient/peer.h"
+#include "libclient/tap.h"
 #include "libcore/err.h"
 
 #define READ_BYTES 16384 /* of one ring before another, or the application, has a turn */
@@ -190,11 +191,14 @@ void ring_path_leave_room(p2pbus *bus, RingPath *ring) {
 }
 
 bool ring_path_send(RingPath *ring, const uint8_t *records, size_t n_records) {
+        static const PacketId fresh;
         uint8_t *out;
 
         if (ring->is_reserved || ring_reserve(&ring->out, n_records, &out) != 0)
                 return false;
         memcpy(out, records, n_records);
+        if (tap_is_wanted(ring->peer->bus))
+                tap_show(ring->peer, records, n_records, &fresh, USEC_NEVER);
         ring_path_commit(ring, n_records);
         ring_path_publish(ring);
         return true;

@@ -11,6 +11,7 @@
 #include "libclient/receive.h"
 #include "libclient/request.h"
 #include "libclient/send.h"
+#include "libclient/tap.h"
 #include "libcore/err.h"
 
 #define PEER_MEMORY (sizeof(Peer) + 2048) /* what one costs beyond its messages, about */
@@ -373,6 +374,8 @@ static bool produce_entries(Peer *peer) {
                 more = r == 0 && session_produce(peer->session, false, bus->now_usec, out,
                                                  RING_PATH_ROOM, &n, &id, &deadline) == 0;
                 if (more) {
+                        if (tap_is_wanted(bus))
+                                tap_show(peer, out, n, &id, deadline);
                         ring_path_commit(peer->ring, n);
                         n_all += n;
                         if (n >= PUBLISH_BYTES)

@@ -44,7 +44,7 @@ is 'kind' one-way "$(field 4)"
 check 'id' sh -c 'echo "$1" | grep -qE "^[0-9a-f]{32}$"' sh "$(field 5)"
 is 'size' 8 "$(field 6)"
 is 'name' test.alpha "$(field 7)"
-is 'path' local "$(field 8)"
+is 'path' daemon "$(field 8)"
 
 start_recv c --exec cat
 p2pbus-send -r "$dest_c" question >/dev/null
@@ -52,7 +52,7 @@ check 'a reply is one of its own' wait_line "$work/all.out" "^[^$tab]*${tab}$des
 check 'and names its request' wait_line "$work/json.out" '"kind": "reply".*"reply_to": "[0-9a-f]\{32\}"'
 line=$(grep '"destination": "'"$dest_a" "$work/json.out")
 for member in '"time": "20' "\"source\": \"$me\"" "\"destination\": \"$dest_a\"" '"kind": "one-way"' \
-        '"id": "' '"size": 8' '"name": "test.alpha"' '"path": "local"'; do
+        '"id": "' '"size": 8' '"name": "test.alpha"' '"path": "daemon"'; do
         check "as JSON: $member" sh -c 'case $1 in *"$2"*) ;; *) echo "# $1"; exit 1 ;; esac' sh "$line" "$member"
 done
 check 'no payload is shown' sh -c '! grep -q "to alpha\|question" "$1" "$2"' sh "$work/all.out" "$work/json.out"

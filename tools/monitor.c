@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * p2pbus-monitor: shows the messages that pass through this host's daemon
+ * p2pbus-monitor: shows the messages that pass through this host's daemon and through rings
  *
  * Code structure:
  *      monitor.c       options; filters; a line or an object a message
@@ -34,8 +34,7 @@
 
 static const char help[] =
         "Usage: p2pbus-monitor [OPTION]...\n"
-        "Show the messages that pass through this host's daemon: time, source, destination, kind, "
-        "id,\n"
+        "Show the messages that pass through this host's bus: time, source, destination, kind, id,\n"
         "size, name, path.\n"
         "\n"
         "  -n, --count COUNT   end after COUNT messages\n"
@@ -129,12 +128,23 @@ static char *format_line(const Monitor *monitor, const p2pbus_seen *seen, const 
         return line;
 }
 
+static const char *path_text(const p2pbus_seen *seen) {
+        switch (seen->path) {
+        case P2PBUS_PATH_OFF_HOST:
+                return "gateway";
+        case P2PBUS_PATH_RING:
+                return "ring";
+        default:
+                return "daemon";
+        }
+}
+
 /* Return: 0, OUTPUT_E_X, CONNECTION_E_X, -errno. */
 static int show(Monitor *monitor, const p2pbus_seen *seen) {
         bool sealed = seen->seen == P2PBUS_SEEN_SEALED;
         bool message = seen->seen == P2PBUS_SEEN_MESSAGE;
         const char *kind = message ? p2pbus_kind_text(seen->kind) : sealed ? "sealed" : "packet";
-        const char *path = sealed || seen->remote ? "remote" : "local";
+        const char *path = path_text(seen);
         uint64_t size = message ? seen->message_bytes : seen->packet_bytes;
         _cleanup_(freep) char *text = NULL;
         size_t n;
