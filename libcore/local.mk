@@ -14,6 +14,8 @@ libp2pbus_core_la_SOURCES = \
 	%D%/pid.h \
 	%D%/record.c \
 	%D%/record.h \
+	%D%/report.c \
+	%D%/report.h \
 	%D%/ring-abi.h \
 	%D%/ring-file.c \
 	%D%/ring-file.h \

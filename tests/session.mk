@@ -10,6 +10,13 @@ unit_tests += %D%/check_record
 %C%_check_record_CFLAGS = $(unit_cflags)
 %C%_check_record_LDADD = $(unit_libs) libp2pbus-wire.la libp2pbus-core.la
 
+unit_tests += %D%/check_report
+%C%_check_report_CFLAGS = $(unit_cflags)
+%C%_check_report_LDADD = $(unit_libs) libp2pbus-core.la
+
+fuzz_tests += %D%/fuzz/fuzz_report
+%C%_fuzz_fuzz_report_LDADD = $(fuzz_libs) libp2pbus-core.la
+
 unit_tests += %D%/check_control
 %C%_check_control_CFLAGS = $(unit_cflags)
 %C%_check_control_LDADD = $(unit_libs) libp2pbus-wire.la libp2pbus-core.la
