@@ -36,6 +36,8 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/route.h \
 	%D%/settings.c \
 	%D%/settings.h \
+	%D%/survey.c \
+	%D%/survey.h \
 	%D%/words.c \
 	%D%/words.h \
 	$(NULL)

@@ -20,6 +20,7 @@
  *      rings.c     -- which processes have one, and who pays for it
  *      monitor.c   -- copies for those who watch
  *      query.c     -- status and lists as text
+ *      survey.c    -- what processes say of their conversations
  *      metrics.c   -- counters as OpenMetrics
  *      policy.c    -- who may do what: pure functions
  *      quota.c     -- who pays for what the daemon holds

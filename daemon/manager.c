@@ -151,6 +151,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         gateway_on_time(manager);
         lease_on_time(manager);
         rings_on_time(manager);
+        survey_on_time(manager);
         manager_end_turn(manager);
         if (manager->stop_usec > 0)
                 maybe_exit(manager);

@@ -27,6 +27,7 @@
 #include "daemon/registry.h"
 #include "daemon/rings.h"
 #include "daemon/settings.h"
+#include "daemon/survey.h"
 #include "libcore/control.h"
 #include "libcore/log.h"
 #include "libcore/stream.h"
@@ -78,6 +79,7 @@ struct Manager {
         Gateway gateway;
         Monitors monitors;
         Rings rings;
+        Surveys surveys;
         Listener listener;
         Counters counters;
 

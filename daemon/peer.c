@@ -156,6 +156,7 @@ void peer_kill(Peer *peer) {
         peer->state = PEER_DEAD;
         DL_DELETE(manager->peers, peer);
         manager->n_peers--;
+        survey_forget(peer);
         user_give(peer->user, QUOTA_CONNECTIONS, 1);
         LL_PREPEND2(manager->dead, peer, next_dead);
         /* Closing takes it out of the epoll set too. */
@@ -337,19 +338,20 @@ void peer_say(Peer *peer, const Control *word) {
         peer_say_to(peer, word, peer->entry.address);
 }
 
-void peer_say_with_id(Peer *peer, const Control *word, const PacketId *id) {
+bool peer_say_with_id(Peer *peer, const Control *word, const PacketId *id) {
         Manager *manager = peer->manager;
         uint8_t *data;
 
         if (peer->state == PEER_DEAD || peer->output_dead)
-                return;
+                return false;
         if (outbox_reserve(&peer->outbox, peer->self, control_packet_size(word), NULL, 0,
                            manager->now_usec, &data) != 0) {
                 manager->counters.words_dropped++;
-                return;
+                return false;
         }
         control_packet_encode(word, (Address){ PID_DAEMON, 0 }, peer->entry.address, id, data);
         peer_touch(peer);
+        return true;
 }
 
 ControlCode peer_pass(Peer *peer, Usage *usage, const Control *word, const int *fds, size_t n_fds) {

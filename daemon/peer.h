@@ -92,6 +92,9 @@ struct Peer {
         Waiting *waiting; /* who was refused here with QUEUE_FULL */
         RingSide *rings;
         uint32_t n_offers; /* of rings, not answered yet */
+        Survey *survey;    /* it asks; or NULL */
+        SurveyReport *reports;
+        Interview interview;
         uint64_t packets_in, packets_out, refused;
 };
 
@@ -121,8 +124,8 @@ void peer_touch(Peer *peer);
  * reserve; that is counted.
  */
 void peer_say(Peer *peer, const Control *word);
-/* The same with a packet id, for words that are answered. */
-void peer_say_with_id(Peer *peer, const Control *word, const PacketId *id);
+/* The same with a packet id, for words that are answered. Return: whether it was queued. */
+bool peer_say_with_id(Peer *peer, const Control *word, const PacketId *id);
 /* The same to another address than its own: an error for who is behind the gateway. */
 void peer_say_to(Peer *peer, const Control *word, Address dst);
 /*

@@ -10,6 +10,7 @@
 
 #include "daemon/metrics.h"
 #include "daemon/peer.h"
+#include "libcore/report.h"
 
 #define ANSWER_MAX 60000 /* bytes of text in one packet */
 
@@ -97,22 +98,52 @@ static void write_list(FILE *out, const Manager *manager) {
         }
 }
 
-static void write_peers(FILE *out, const Manager *manager) {
+/* What the daemon itself knows of a process, without a newline. */
+static void write_queue(FILE *out, const Peer *peer) {
+        uint64_t since = outbox_since(&peer->outbox);
         char text[KEY_TEXT_SIZE];
-        const Peer *peer;
 
-        DL_FOREACH (manager->peers, peer) {
-                uint64_t since = outbox_since(&peer->outbox);
+        fprintf(out,
+                "%s\t%" PRIu32 "\t%s\t%zu\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
+                "\t%" PRIu64,
+                key_format(&peer->key, text), peer->creds.os_pid, peer->comm,
+                outbox_size(&peer->outbox), peer->outbox.n_packets,
+                since > 0 ? peer->manager->now_usec - since : 0, peer->packets_in,
+                peer->packets_out, peer->refused);
+}
 
-                if (peer->state != PEER_ATTACHED)
-                        continue;
-                fprintf(out,
-                        "%s\t%" PRIu32 "\t%s\t%zu\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
-                        "\t%" PRIu64 "\n",
-                        key_format(&peer->key, text), peer->creds.os_pid, peer->comm,
-                        outbox_size(&peer->outbox), peer->outbox.n_packets,
-                        since > 0 ? manager->now_usec - since : 0, peer->packets_in,
-                        peer->packets_out, peer->refused);
+static const char *report_word(const Survey *survey, const Peer *peer,
+                               const SurveyReport *report) {
+        static const char *const words[] = {
+                [REPORT_AWAITED] = "silent", [REPORT_GIVEN] = "self", [REPORT_SILENT] = "silent",
+                [REPORT_GARBLED] = "garbled", [REPORT_CUT] = "cut",
+        };
+
+        if (report)
+                return words[report->state];
+        return survey_may_see(survey->asker, peer) ? "-" : "hidden";
+}
+
+/* A line for each of its conversations, or one without. */
+static void write_peer(FILE *out, const Survey *survey, const Peer *peer) {
+        const SurveyReport *report = survey_report_of(survey, peer);
+        const char *word = report_word(survey, peer, report);
+        const char *line = report ? report->text : NULL;
+
+        if (!line) {
+                write_queue(out, peer);
+                fprintf(out, "\t%s", word);
+                for (unsigned i = 0; i < REPORT_FIELDS; i++)
+                        fputs("\t-", out);
+                fputc('\n', out);
+        }
+        while (line && *line) {
+                size_t n = (size_t)(strchr(line, '\n') - line) + 1;
+
+                write_queue(out, peer);
+                fprintf(out, "\t%s\t", word);
+                fwrite(line, 1, n, out);
+                line += n;
         }
 }
 
@@ -140,27 +171,56 @@ static void send_text(Peer *to, const PacketId *id, const char *text, size_t n_t
         } while (n_text > 0);
 }
 
+/* Takes @out, whose text is @text and @n_text once it is closed. Return: as query_answer(). */
+static ControlCode send_written(Peer *to, const PacketId *id, FILE *out, char *const *text,
+                                const size_t *n_text) {
+        ControlCode code = CODE_OK;
+
+        if (fclose(out) != 0 || !peer_has_room(to, *n_text))
+                code = CODE_QUOTA;
+        else
+                send_text(to, id, *text, *n_text);
+        free(*text);
+        return code;
+}
+
+static void on_survey_done(const Survey *survey) {
+        ControlCode code = CODE_OVERLOAD;
+        Peer *asker = survey->asker;
+        char *text = NULL;
+        size_t n_text = 0;
+        const Peer *peer;
+        FILE *out;
+
+        out = open_memstream(&text, &n_text);
+        if (out) {
+                DL_FOREACH (asker->manager->peers, peer)
+                        if (peer->state == PEER_ATTACHED)
+                                write_peer(out, survey, peer);
+                code = send_written(asker, &survey->ref, out, &text, &n_text);
+        }
+        if (code != CODE_OK)
+                peer_say_error(asker, code, &survey->ref, (Address){ PID_NONE, 0 });
+}
+
 ControlCode query_answer(Peer *from, uint32_t what, const PacketId *id) {
         static void (*const writers[])(FILE *, const Manager *) = {
-                [QUERY_STATUS] = write_status, [QUERY_LIST] = write_list,
-                [QUERY_PEERS] = write_peers,   [QUERY_METRICS] = metrics_write,
+                [QUERY_STATUS] = write_status,
+                [QUERY_LIST] = write_list,
+                [QUERY_METRICS] = metrics_write,
                 [QUERY_CONFIG] = write_config,
         };
         char *text = NULL;
         size_t n_text = 0;
         FILE *out;
 
+        if (what == QUERY_PEERS)
+                return survey_begin(from, id, on_survey_done);
         if (what >= ELEMENTSOF(writers) || !writers[what])
                 return CODE_UNSUPPORTED;
         out = open_memstream(&text, &n_text);
         if (!out)
                 return CODE_OVERLOAD;
         writers[what](out, from->manager);
-        if (fclose(out) != 0 || !peer_has_room(from, n_text)) {
-                free(text);
-                return CODE_QUOTA;
-        }
-        send_text(from, id, text, n_text);
-        free(text);
-        return CODE_OK;
+        return send_written(from, id, out, &text, &n_text);
 }

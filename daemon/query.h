@@ -10,5 +10,6 @@
 
 typedef struct Peer Peer;
 
-/* Queues all of the answer. Return: CODE_OK, or why there is none. */
+/* Queues all of the answer, at once or when others have answered (survey.h). Return: CODE_OK, or why
+ * there is none. */
 ControlCode query_answer(Peer *from, uint32_t what, const PacketId *id);

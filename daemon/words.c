@@ -173,8 +173,16 @@ static void on_path_changed(Peer *from, const Word *word) {
         gateway_on_path_changed(from->manager, word->control.value);
 }
 
+/* Of the gateway, about others' packets; of a process, about a question of ours. */
 static void on_error(Peer *from, const Word *word) {
-        gateway_on_error(from->manager, &word->control, word->dst);
+        if (gateway_is(&from->manager->gateway, from))
+                gateway_on_error(from->manager, &word->control, word->dst);
+        else if (!survey_on_error(from, &word->control.ref))
+                peer_say_error(from, CODE_UNSUPPORTED, &word->id, word->dst);
+}
+
+static void on_reported(Peer *from, const Word *word) {
+        survey_on_reported(from, &word->control);
 }
 
 static const Handler handlers[_CONTROL_VERB_MAX] = {
@@ -197,7 +205,8 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_LINKS] = { true, on_links },
         [CONTROL_LEASED] = { true, on_leased },
         [CONTROL_PATH_CHANGED] = { true, on_path_changed },
-        [CONTROL_ERROR] = { true, on_error },
+        [CONTROL_ERROR] = { false, on_error },
+        [CONTROL_REPORTED] = { false, on_reported },
 };
 
 static void handle(Peer *from, const StreamFrame *frame, int *file) {

@@ -124,6 +124,7 @@ static void ping_send(p2pbus *bus, const Ping *ping, const Resolved *to) {
         static const PacketId fresh;
         uint8_t bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE];
         Record record = { .type = RECORD_PING };
+        const Peer *peer = peer_find(bus, to->address, &to->key);
         PacketId id;
 
         memcpy(record.ping, ping->data, sizeof(record.ping));
@@ -132,7 +133,8 @@ static void ping_send(p2pbus *bus, const Ping *ping, const Resolved *to) {
         if (to->is_remote)
                 (void)path_send_sealed(bus, to->address, &to->lease, 0, bytes, record_size(&record),
                                        &id);
-        else
+        else if (!peer || !peer_is_on_ring(peer) ||
+                 !ring_path_send(peer->ring, bytes, record_size(&record)))
                 (void)path_send_local(bus, to->address, &fresh, USEC_NEVER, bytes,
                                       record_size(&record));
 }
@@ -151,6 +153,7 @@ void admin_on_pong(p2pbus *bus, const PeerSource *source, const uint8_t data[REC
 static int ping_wait(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *ret_usec) {
         Ping ping = { .address = to->address };
         uint64_t sent = 0;
+        Peer *peer;
         int r = 0;
 
         crypto_random(ping.data, sizeof(ping.data));
@@ -167,6 +170,9 @@ static int ping_wait(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *
         DL_DELETE(bus->pings, &ping);
         if (ping.is_answered) {
                 *ret_usec = bus->now_usec - sent;
+                peer = peer_find(bus, to->address, &to->key);
+                if (peer)
+                        peer->round_trip_usec = MAX(*ret_usec, 1U);
                 return 0;
         }
         return r;
@@ -232,19 +238,26 @@ _public_ int p2pbus_reload(p2pbus *bus, uint64_t timeout_usec) {
 
 /* What we know ourselves */
 
-static void fill_peer(const Peer *peer, p2pbus_peer_info *info) {
-        const SessionCounters *c = session_counters(peer->session);
-        uint64_t since = session_waiting_since(peer->session), now = peer->bus->now_usec;
+static uint64_t number_or_zero(uint64_t number) {
+        return number == REPORT_NONE ? 0 : number;
+}
 
+static void fill_peer(const Peer *peer, p2pbus_peer_info *info) {
+        static const int paths[_REPORT_PATH_MAX] = {
+                [REPORT_PATH_NONE] = P2PBUS_PATH_NONE,
+                [REPORT_PATH_DAEMON] = P2PBUS_PATH_LOCAL,
+                [REPORT_PATH_RING] = P2PBUS_PATH_RING,
+                [REPORT_PATH_OFF_HOST] = P2PBUS_PATH_OFF_HOST,
+        };
+        const SessionCounters *c = session_counters(peer->session);
+        Report report;
+
+        report_peer(peer, &report);
         *info = (p2pbus_peer_info){
-                .struct_size = sizeof(*info),
-                .path = peer_is_on_ring(peer)               ? P2PBUS_PATH_RING :
-                        !peer->bus->is_up                   ? P2PBUS_PATH_NONE :
-                        peer->path == SESSION_PATH_OFF_HOST ? P2PBUS_PATH_OFF_HOST :
-                                                              P2PBUS_PATH_LOCAL,
-                .queued_messages = peer->n_unsettled,
-                .memory_bytes = session_memory(peer->session),
-                .waiting_usec = since == USEC_NEVER ? 0 : MAX(now - since, 1U),
+                .path = paths[report.path],
+                .queued_messages = report.queued_messages,
+                .memory_bytes = report.queued_bytes,
+                .waiting_usec = report.waiting_usec,
                 .sent = c->n_sent,
                 .delivered = c->n_delivered,
                 .refused = c->n_refused,
@@ -255,17 +268,23 @@ static void fill_peer(const Peer *peer, p2pbus_peer_info *info) {
                 .taken = c->n_taken,
                 .doubles = c->n_doubles,
                 .resent_records = c->n_resent,
+                .ring_size = number_or_zero(report.ring_size),
+                .ring_fill = number_or_zero(report.ring_out),
+                .ring_fill_in = number_or_zero(report.ring_in),
+                .round_trip_usec = number_or_zero(report.round_trip_usec),
         };
         if (peer->has_key)
                 (void)key_format(&peer->key, info->full);
 }
 
 _public_ int p2pbus_get_peer(p2pbus *bus, const char *dest, p2pbus_peer_info *info) {
+        p2pbus_peer_info found;
         Destination to;
         Peer *peer;
         int r;
 
-        if (!info || info->struct_size != sizeof(*info))
+        if (!info || !struct_size_is_known(info->struct_size, offsetof(p2pbus_peer_info, ring_size),
+                                           sizeof(*info)))
                 return reason_fail_errno(-EINVAL, "p2pbus_peer_info.struct_size is not set");
         r = destination_parse(dest, &to);
         if (r < 0)
@@ -277,9 +296,11 @@ _public_ int p2pbus_get_peer(p2pbus *bus, const char *dest, p2pbus_peer_info *in
                 peer = NULL;
         else
                 peer = peer_find(bus, to.address, to.has_key ? &to.key : NULL);
-        if (peer)
-                fill_peer(peer, info);
-        else
+        if (peer) {
+                fill_peer(peer, &found);
+                found.struct_size = info->struct_size;
+                memcpy(info, &found, found.struct_size);
+        } else
                 r = reason_fail_errno(-ENOENT, "no conversation with it");
         return bus_leave(bus, r);
 }

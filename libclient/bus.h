@@ -27,6 +27,7 @@
  *      path-ring.c   records through shared memory
  *      introduction.c  when two processes get such a ring
  *      tap.c         what goes through rings, for monitors
+ *      report.c      how it is with each peer, for who asks
  *      bell.c        what wakes the other side of a ring
  *      sealed.c      sealed packets that came, and their refusals
  *      name.c        service names, as destinations and as our own

@@ -18,6 +18,7 @@
 #include "libclient/monitor.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
+#include "libclient/report.h"
 #include "libcore/err.h"
 
 static void ask_send(p2pbus *bus, Ask *ask) {
@@ -189,6 +190,9 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
         case CONTROL_RING_ANSWERED:
         case CONTROL_RING_END:
                 introduction_consume(bus, &control);
+                break;
+        case CONTROL_REPORT:
+                report_answer(bus, &header->id);
                 break;
         case CONTROL_MONITORED:
                 monitor_consume(bus, &control);

@@ -44,6 +44,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/records.c \
 	%D%/reorder.c \
 	%D%/reorder.h \
+	%D%/report.c \
+	%D%/report.h \
 	%D%/request.c \
 	%D%/request.h \
 	%D%/reservation.c \

@@ -656,9 +656,13 @@ typedef struct p2pbus_peer_info {
         int path;                    /* enum p2pbus_path */
         uint64_t queued_messages;    /* sent, not yet settled */
         uint64_t memory_bytes;       /* held for it, in both directions */
-        uint64_t waiting_usec;       /* how long already it gives no credit; 0: it does */
+        uint64_t waiting_usec;       /* how long already it takes no more; 0: it does */
         uint64_t sent, delivered, refused, expired, cancelled, unknown; /* messages */
         uint64_t received, taken, doubles, resent_records;
+        uint64_t ring_size;       /* PATH_RING: bytes of memory to it, else 0 */
+        uint64_t ring_fill;       /* of these, what it has not read yet */
+        uint64_t ring_fill_in;    /* what it has put there and was not read here */
+        uint64_t round_trip_usec; /* of the last p2pbus_ping() to it; 0: there was none */
 } p2pbus_peer_info;
 
 /* What is known of one process that this handle talks with. Never blocks.
@@ -714,7 +718,8 @@ enum p2pbus_seen_kind {
         P2PBUS_SEEN_RECORDS = 6  /* in the clear, but no payload was asked for or allowed */
 };
 
-/* Set struct_size before the call; later versions append fields. Pointers are valid until the next p2pbus_monitor_next(). */
+/* Set struct_size before the call; later versions append fields. Pointers are valid until the next
+ * p2pbus_monitor_next(). */
 typedef struct p2pbus_seen {
         size_t struct_size;
         int seen;              /* enum p2pbus_seen_kind */
@@ -738,8 +743,9 @@ typedef struct p2pbus_seen {
 } p2pbus_seen;
 
 /* The next packet seen; up to 4 MiB wait for this call, more is dropped and counted. @ret_lost:
- * packets dropped since the last call, here or by those who put them into rings; may be NULL. Return: 0; -EAGAIN: none in time; -ENOTCONN;
- * -ECHILD. Blocks unless @timeout_usec is 0. One thread. */
+ * packets dropped since the last call, here or by those who put them into rings; may be NULL.
+ * Return: 0; -EAGAIN: none in time; -ENOTCONN; -ECHILD. Blocks unless @timeout_usec is 0. One
+ * thread. */
 int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen *seen, uint64_t *ret_lost);
 
 /* ---- Key files: without a bus ---- */

@@ -146,6 +146,8 @@ int ring_path_reserve(RingPath *ring, uint8_t **ret) {
                 return r;
         ring_path_publish(ring);
         if (!ring_wait_for_room(&ring->out, RING_PATH_ROOM)) {
+                if (!ring->waits_for_room)
+                        ring->full_usec = ring->peer->bus->now_usec;
                 ring->waits_for_room = true;
                 return RING_E_FULL;
         }

@@ -32,6 +32,7 @@ struct RingPath {
         bool is_open; /* both files are mapped */
         bool is_awake;
         bool waits_for_room;
+        uint64_t full_usec; /* since when */
         bool is_dead; /* freed, but somebody may still look at its memory */
         bool is_gone; /* its bell said so: nobody is at the other end */
         bool is_reserved; /* somebody composes a message in it: nothing else is put there */

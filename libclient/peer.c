@@ -176,6 +176,8 @@ int peer_get(p2pbus *bus, Address address, const PublicKey *key, Peer **ret) {
                 return r;
         }
         peer->session_id = session_id(peer->session);
+        report_take_sample(peer);
+        peer->traffic.before = peer->traffic.last;
         table_add(bus, peer);
         peer_update_path(peer);
         *ret = peer;
@@ -349,6 +351,7 @@ static bool produce_packets(Peer *peer) {
                 if (local)
                         introduction_count(peer);
                 local = peer->path == SESSION_PATH_LOCAL;
+                peer->traffic.bytes_out += n;
                 n_all += n + PACKET_HEADER_SIZE;
         }
         return true;
@@ -383,6 +386,7 @@ static bool produce_entries(Peer *peer) {
                 }
         }
         ring_path_publish(peer->ring);
+        peer->traffic.bytes_out += n_all;
         return more;
 }
 
@@ -426,6 +430,8 @@ bool peer_pump(Peer *peer) {
                 request_peer_ended(peer);
         }
         look_at_memory(peer);
+        if (report_is_sample_due(&peer->traffic, bus->now_usec))
+                report_take_sample(peer);
         if (more)
                 return true;
 

@@ -21,6 +21,7 @@
 #include "libclient/bus.h"
 #include "libclient/introduction.h"
 #include "libclient/path-ring.h"
+#include "libclient/report.h"
 
 #define PEER_SEALED_IDS 32 /* sealed packets of which a NACK is believed */
 
@@ -47,6 +48,9 @@ struct Peer {
         uint64_t full_wait_usec;   /* back-off after QUEUE_FULL and the like */
         Budget open_budget, nack_budget;
         bool is_known; /* a sealed packet of it was opened, or it answered */
+
+        Traffic traffic;
+        uint64_t round_trip_usec; /* of the last ping; 0: there was none */
 
         uint64_t memory; /* of its session, as counted in bus->memory */
         unsigned n_unsettled; /* messages in bus->sent */

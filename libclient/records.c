@@ -162,6 +162,7 @@ void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records,
         if (peer) {
                 learn_path(peer, source);
                 peer->full_wait_usec = 0;
+                peer->traffic.bytes_in += n;
                 peer_mark(peer);
         }
         for (;;) {

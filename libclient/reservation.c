@@ -8,6 +8,7 @@
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/send.h"
+#include "libclient/tap.h"
 #include "libcore/err.h"
 
 #define HEADS_SIZE (RECORD_HEADER_SIZE + RECORD_MESSAGE_HEAD_SIZE)
@@ -134,6 +135,10 @@ static int commit_in_place(p2pbus *bus, Peer *peer, Message *m, uint64_t timeout
                 return reason_fail_errno(-EAGAIN, "the session is full");
         if (r == 0) {
                 record_encode(&record, reservation->place);
+                if (tap_is_wanted(bus))
+                        tap_show(peer, reservation->place, record_size(&record), &m->id,
+                                 m->deadline_usec);
+                peer->traffic.bytes_out += record_size(&record);
                 ring_path_commit_room(reservation->ring, record_size(&record));
         }
         peer_began(peer, m);

@@ -24,7 +24,7 @@ check '  fields are separated by tabs, and there are no headings' sh -c '! awk -
 
 run p2pbusctl peers
 is 'peers' 0 "$status"
-check '  nine fields a process' sh -c '! awk -F "\t" "NF != 9" "$1" | grep -q .' sh "$work/out"
+check '  fields of the daemon, and of the process' sh -c '! awk -F "\t" "NF != 24" "$1" | grep -q .' sh "$work/out"
 check '  this one is there' grep -q "^$full_r$tab$pid_r$tab" "$work/out"
 
 run p2pbusctl resolve test.alpha

@@ -4,6 +4,7 @@
 
 #include "config.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,15 +246,157 @@ START_TEST(what_the_daemon_does_not_take_is_left_out_and_counted) {
 }
 END_TEST
 
+START_TEST(a_message_composed_in_the_ring_is_seen_too) {
+        p2pbus_message *m;
+        void *data;
+
+        make_ring();
+        watch(1);
+        ok(p2pbus_reserve(a, p2pbus_get_full(b), 8, &m, &data));
+        memcpy(data, "composed", 8);
+        ok(p2pbus_commit(a, m, 8, 0, NULL));
+        p2pbus_message_unref(m);
+        receive(b, 8);
+        expect_message(a, b, P2PBUS_PATH_RING, "composed");
+}
+END_TEST
+
+/* --- conversations --- */
+
+/* p2pbusctl peers: asks in a thread of its own, since @a and @b answer in this one. */
+typedef struct Question {
+        char *text;
+        bool is_answered;
+} Question;
+
+static void *ask(void *userdata) {
+        Question *q = userdata;
+
+        ok(p2pbus_query(watcher, P2PBUS_QUERY_PEERS, 30 * SECOND, &q->text));
+        __atomic_store_n(&q->is_answered, true, __ATOMIC_RELEASE);
+        return NULL;
+}
+
+static char *query_peers(void) {
+        Question q = { 0 };
+        pthread_t thread;
+        unsigned n = 0;
+
+        ck_assert_int_eq(pthread_create(&thread, NULL, ask, &q), 0);
+        while (!__atomic_load_n(&q.is_answered, __ATOMIC_ACQUIRE))
+                step(&n);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        return q.text;
+}
+
+enum { SAYS = 9, PEER, PATH, ESTABLISHED, QUEUED, HELD, WAITS, RING_SIZE, FILL_OUT, FILL_IN, N = 24 };
+
+typedef struct Line {
+        char text[1024];
+        const char *fields[N];
+} Line;
+
+/* What is said of the conversation of @bus with @other. */
+static Line line_of(const char *text, p2pbus *bus, p2pbus *other) {
+        char head[P2PBUS_FULL_SIZE + 1];
+        const char *at;
+        Line line;
+
+        (void)snprintf(head, sizeof(head), "%s\t", p2pbus_get_full(bus));
+        for (at = strstr(text, head); at; at = strstr(at + 1, head)) {
+                (void)snprintf(line.text, sizeof(line.text), "%.*s", (int)strcspn(at, "\n"), at);
+                if (strstr(line.text, p2pbus_get_pid(other)))
+                        break;
+        }
+        ck_assert_msg(at, "no conversation of %s with %s in:\n%s", p2pbus_get_pid(bus),
+                      p2pbus_get_pid(other), text);
+        return line;
+}
+
+static void split(Line *line) {
+        char *next = line->text;
+        unsigned n = 0;
+
+        while (next && n < N)
+                line->fields[n++] = strsep(&next, "\t");
+        ck_assert_uint_eq(n, N);
+        ck_assert_ptr_null(next);
+}
+
+START_TEST(both_sides_show_their_ring) {
+        p2pbus *const sides[2][2] = { { a, b }, { b, a } };
+        char *text;
+
+        make_ring();
+        text = query_peers();
+        for (unsigned i = 0; i < 2; i++) {
+                Line line = line_of(text, sides[i][0], sides[i][1]);
+
+                split(&line);
+                ck_assert_str_eq(line.fields[SAYS], "self");
+                ck_assert_str_eq(line.fields[PEER], p2pbus_get_pid(sides[i][1]));
+                ck_assert_str_eq(line.fields[PATH], "ring");
+                ck_assert_str_eq(line.fields[ESTABLISHED], "yes");
+                ck_assert_str_eq(line.fields[WAITS], "0");
+                ck_assert_uint_eq(strtoull(line.fields[RING_SIZE], NULL, 10),
+                                  info_of(sides[i][0], sides[i][1]).ring_size);
+                ck_assert_uint_gt(info_of(sides[i][0], sides[i][1]).ring_size, 0);
+        }
+        free(text);
+        ok(p2pbus_set_ring(a, p2pbus_get_full(b), P2PBUS_RING_NEVER));
+        text = query_peers();
+        for (unsigned i = 0; i < 2; i++) {
+                Line line = line_of(text, sides[i][0], sides[i][1]);
+
+                split(&line);
+                ck_assert_str_eq(line.fields[PATH], "daemon");
+                ck_assert_str_eq(line.fields[RING_SIZE], "-");
+        }
+        free(text);
+}
+END_TEST
+
+START_TEST(who_waits_for_whom_is_told) {
+        static uint8_t bytes[50000];
+        unsigned n = 0;
+        char *text;
+        Line line;
+
+        if (_i == 0)
+                make_ring();
+        while (send_bytes(a, b, bytes, sizeof(bytes)) != -EAGAIN) /* which b's program does not take */
+                step(&n);
+        text = query_peers();
+        line = line_of(text, a, b);
+        split(&line);
+        ck_assert_str_eq(line.fields[PATH], _i == 0 ? "ring" : "daemon");
+        ck_assert_uint_gt(strtoull(line.fields[QUEUED], NULL, 10), 0);
+        ck_assert_uint_gt(strtoull(line.fields[HELD], NULL, 10), sizeof(bytes));
+        ck_assert_uint_gt(strtoull(line.fields[WAITS], NULL, 10), 0);
+        ck_assert_uint_gt(info_of(a, b).waiting_usec, 0);
+        line = line_of(text, b, a);
+        split(&line);
+        ck_assert_str_eq(line.fields[WAITS], "0");
+        free(text);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("bus watch");
         TCase *monitors = tcase_create("monitors");
+        TCase *conversations = tcase_create("conversations");
 
         tcase_add_test(monitors, a_monitor_sees_each_message_of_a_ring_once);
         tcase_add_test(monitors, a_long_message_on_a_ring_is_one_message);
         tcase_add_test(monitors, for_headers_no_payload_leaves_the_process);
         tcase_add_test(monitors, what_the_daemon_does_not_take_is_left_out_and_counted);
+        tcase_add_test(monitors, a_message_composed_in_the_ring_is_seen_too);
         tcase_add_checked_fixture(monitors, start, stop);
         suite_add_tcase(suite, monitors);
+
+        tcase_add_test(conversations, both_sides_show_their_ring);
+        tcase_add_loop_test(conversations, who_waits_for_whom_is_told, 0, 2);
+        tcase_add_checked_fixture(conversations, start, stop);
+        suite_add_tcase(suite, conversations);
         return suite;
 }

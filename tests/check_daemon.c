@@ -1408,6 +1408,8 @@ START_TEST(long_answers_come_in_several_packets_of_whole_lines) {
         ck_assert_uint_eq(n_lines, 1002);
         ck_assert_uint_gt(n_packets, 1);
         client_say(&x, &(Control){ .verb = CONTROL_QUERY, .value = QUERY_PEERS });
+        (void)expect_word(&x, CONTROL_REPORT);
+        (void)expect_word(&y, CONTROL_REPORT);
         do
                 word = expect_word(&x, CONTROL_ANSWER);
         while (word->value == 1);

@@ -20,6 +20,11 @@ unit_tests += %D%/check_monitor
 %C%_check_monitor_LDADD = $(unit_libs) libp2pbus-harness.la
 EXTRA_%C%_check_monitor_DEPENDENCIES = p2pbusd
 
+unit_tests += %D%/check_survey
+%C%_check_survey_CFLAGS = $(unit_cflags)
+%C%_check_survey_LDADD = $(unit_libs) libp2pbus-harness.la
+EXTRA_%C%_check_survey_DEPENDENCIES = p2pbusd
+
 unit_tests += %D%/check_name
 %C%_check_name_CFLAGS = $(unit_cflags)
 %C%_check_name_LDADD = $(unit_libs) libp2pbus-core.la

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* p2pbusctl peers: what waits for each process, and what passed */
+/*
+ * p2pbusctl peers: who talks with whom, which way, and who waits
+ *
+ * A line a conversation, and one for each process without any. What the daemon knows of the process
+ * comes first, the same on all its lines; what the process says itself comes behind. A terminal is
+ * too narrow for all of it.
+ */
 
 #include "tools/common.h"
 #include "tools/ctl.h"
@@ -9,15 +15,30 @@
 int ctl_peers(Ctl *ctl) {
         /* clang-format off */
         static const Column columns[] = {
-                { "PROCESS", "full", COLUMN_TEXT },
-                { "OS-PID", "os_pid", COLUMN_NUMBER },
+                { "PROCESS", "full", COLUMN_FULL },
+                { NULL, "os_pid", COLUMN_NUMBER },
                 { "PROGRAM", "comm", COLUMN_TEXT },
-                { "QUEUED-BYTES", "queued_bytes", COLUMN_NUMBER },
-                { "QUEUED", "queued_packets", COLUMN_NUMBER },
-                { "OLDEST-USEC", "oldest_queued_age_usec", COLUMN_NUMBER },
-                { "IN", "packets_in", COLUMN_NUMBER },
-                { "OUT", "packets_out", COLUMN_NUMBER },
-                { "REFUSED", "refused", COLUMN_NUMBER },
+                { "UNREAD", "queued_bytes", COLUMN_NUMBER },
+                { NULL, "queued_packets", COLUMN_NUMBER },
+                { NULL, "oldest_queued_age_usec", COLUMN_NUMBER },
+                { NULL, "packets_in", COLUMN_NUMBER },
+                { NULL, "packets_out", COLUMN_NUMBER },
+                { NULL, "refused", COLUMN_NUMBER },
+                { "SAYS", "report", COLUMN_TEXT },
+                { "PEER", "peer", COLUMN_TEXT },
+                { "PATH", "path", COLUMN_TEXT },
+                { NULL, "established", COLUMN_TEXT },
+                { "QUEUED", "unsettled_messages", COLUMN_NUMBER },
+                { NULL, "held_bytes", COLUMN_NUMBER },
+                { "WAITS-USEC", "waits_usec", COLUMN_NUMBER },
+                { "RING", "ring_size", COLUMN_NUMBER },
+                { "FILL-OUT", "ring_fill_out", COLUMN_NUMBER },
+                { "FILL-IN", "ring_fill_in", COLUMN_NUMBER },
+                { "MSG/S-OUT", "messages_out_per_second", COLUMN_NUMBER },
+                { "MSG/S-IN", "messages_in_per_second", COLUMN_NUMBER },
+                { "B/S-OUT", "bytes_out_per_second", COLUMN_NUMBER },
+                { "B/S-IN", "bytes_in_per_second", COLUMN_NUMBER },
+                { "RTT-USEC", "round_trip_usec", COLUMN_NUMBER },
         };
         /* clang-format on */
         _cleanup_(freep) char *text = NULL;

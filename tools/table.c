@@ -8,7 +8,7 @@
 #include "tools/common.h"
 #include "tools/json.h"
 
-#define COLUMNS_MAX 16
+#define COLUMNS_MAX 32
 
 void table_init(Table *table, const Column *columns, size_t n_columns) {
         *table = (Table){ .columns = columns, .n_columns = MIN(n_columns, (size_t)COLUMNS_MAX) };
@@ -99,30 +99,44 @@ static char *format_json(const Table *table, size_t *ret_n) {
         return json_finish(list, ret_n);
 }
 
+/* How much of a cell a terminal shows. */
+static size_t shown_size(const Column *column, const char *cell) {
+        return column->type == COLUMN_FULL ? strcspn(cell, ":") : strlen(cell);
+}
+
 /* With two blanks behind it, unless it is the last of its row. */
 static void print_cell(FILE *out, const Table *table, size_t column, const char *cell,
                        size_t width) {
+        const Column *c = &table->columns[column];
         bool last = column + 1 == table->n_columns;
+        int n = (int)shown_size(c, cell);
 
-        if (table->columns[column].type == COLUMN_NUMBER)
-                (void)fprintf(out, "%*s%s", (int)width, cell, last ? "" : "  ");
+        if (!c->heading)
+                return;
+        if (c->type == COLUMN_NUMBER)
+                (void)fprintf(out, "%*.*s%s", (int)width, n, cell, last ? "" : "  ");
         else
-                (void)fprintf(out, "%-*s%s", last ? 0 : (int)width, cell, last ? "" : "  ");
+                (void)fprintf(out, "%-*.*s%s", last ? 0 : (int)width, n, cell, last ? "" : "  ");
 }
 
 static void print_aligned(const Table *table, bool bold, FILE *out) {
         size_t widths[COLUMNS_MAX] = { 0 }, n_columns = table->n_columns;
 
         for (size_t c = 0; c < n_columns; c++) {
-                widths[c] = strlen(table->columns[c].heading);
+                const Column *column = &table->columns[c];
+
+                if (!column->heading)
+                        continue;
+                widths[c] = strlen(column->heading);
                 for (size_t i = c; i < table->n_cells; i += n_columns)
-                        widths[c] = MAX(widths[c], strlen(table->cells[i]));
+                        widths[c] = MAX(widths[c], shown_size(column, table->cells[i]));
         }
 
         if (bold)
                 (void)fputs("\033[1m", out);
         for (size_t c = 0; c < n_columns; c++)
-                print_cell(out, table, c, table->columns[c].heading, widths[c]);
+                print_cell(out, table, c,
+                           table->columns[c].heading ? table->columns[c].heading : "", widths[c]);
         if (bold)
                 (void)fputs("\033[0m", out);
         (void)fputc('\n', out);

@@ -15,12 +15,13 @@
 
 typedef enum ColumnType {
         COLUMN_TEXT,
+        COLUMN_FULL,   /* a full form; on terminals its PID alone */
         COLUMN_NUMBER, /* right-aligned; a number in JSON */
         COLUMN_WORDS,  /* a comma list, "-" if empty; a list in JSON */
 } ColumnType;
 
 typedef struct Column {
-        const char *heading; /* on terminals */
+        const char *heading; /* on terminals; NULL: not shown there */
         const char *member;  /* in JSON */
         ColumnType type;
 } Column;
