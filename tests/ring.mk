@@ -42,3 +42,8 @@ unit_tests += %D%/check_rings
 %C%_check_rings_CFLAGS = $(unit_cflags) -pthread
 %C%_check_rings_LDADD = $(rings_libs)
 EXTRA_%C%_check_rings_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_ring_ends
+%C%_check_ring_ends_CFLAGS = $(unit_cflags)
+%C%_check_ring_ends_LDADD = $(rings_libs)
+EXTRA_%C%_check_ring_ends_DEPENDENCIES = p2pbusd
