@@ -21,7 +21,7 @@
 
 #define TURNS_MAX 100000
 #define TURN_USEC (SECOND / 100)
-#define N_COMMITTED 100
+#define N_COMMITTED 300 /* several times what is read in one turn, less than the first credit */
 
 static Daemon daemon_of_test;
 static Daemon *const d = &daemon_of_test;
@@ -205,7 +205,7 @@ static void commit_and_die(p2pbus *bus, Partner *self) {
                 if (is_composed)
                         commit_one(bus, to, i);
                 else
-                        ok(talk_try_send(bus, to, i, 1 + i % 500));
+                        ok(talk_try_send(bus, to, i, 1 + i % 100));
         if (!is_composed) /* else each was published as it was committed */
                 ok(p2pbus_hand_over(bus, PATIENCE));
         (void)raise(SIGKILL);

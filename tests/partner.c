@@ -37,6 +37,12 @@ void partner_fail(const char *file, int line, const char *claim, const char *for
 
 /* Processes */
 
+void partner_begin(void) {
+        is_partner = true;
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)alarm(ALARM_SECONDS);
+}
+
 static void close_all_but(int a, int b) {
         for (int fd = 3; fd < 1024; fd++)
                 if (fd != a && fd != b)
@@ -51,9 +57,7 @@ static void run_child(const PartnerOptions *options, Partner *self) {
         };
         p2pbus *bus;
 
-        is_partner = true;
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)alarm(ALARM_SECONDS);
+        partner_begin();
         close_all_but(self->in, self->out);
         if (options->uid != 0)
                 partner_claim(setresgid(options->uid, options->uid, options->uid) == 0 &&

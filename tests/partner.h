@@ -55,6 +55,8 @@ __attribute__((format(printf, 4, 5), noreturn)) void partner_fail(const char *fi
                                                                   const char *claim,
                                                                   const char *format, ...);
 
+/* This child of a test is a partner from here on: it dies with its parent, and alone if it hangs. */
+void partner_begin(void);
 void partner_start(Partner *p, const PartnerOptions *options);
 /* Over the pipe; partner_hear() fails if the other has gone. */
 void partner_tell(Partner *p, uint64_t number);

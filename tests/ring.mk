@@ -47,3 +47,8 @@ unit_tests += %D%/check_ring_ends
 %C%_check_ring_ends_CFLAGS = $(unit_cflags)
 %C%_check_ring_ends_LDADD = $(rings_libs)
 EXTRA_%C%_check_ring_ends_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_ring_kills
+%C%_check_ring_kills_CFLAGS = $(unit_cflags)
+%C%_check_ring_kills_LDADD = $(rings_libs)
+EXTRA_%C%_check_ring_kills_DEPENDENCIES = p2pbusd
