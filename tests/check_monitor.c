@@ -28,7 +28,7 @@ static PacketId say_with_file(Client *from, const Control *word) {
         int fd = memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
         ck_assert_int_ge(fd, 0);
-        ck_assert_int_eq(ftruncate(fd, 4096 + (off_t)RING_SIZE), 0);
+        ck_assert_int_eq(posix_fallocate(fd, 0, 4096 + (off_t)RING_SIZE), 0);
         ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, ALL_SEALS), 0);
         control_packet_encode(word, from->address, (Address){ PID_DAEMON, 0 }, &id, packet);
         packet_set_n_fds(packet, 1);
