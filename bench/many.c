@@ -157,11 +157,7 @@ static void many(const Plan *plan, bool burst) {
         before = broker_memory_kib(plan);
         t0 = now_usec(CLOCK_MONOTONIC);
         for (unsigned w = 0; w < N_WORKERS; w++) {
-                pid_t pid = fork();
-
-                if (pid < 0)
-                        die("fork", -errno);
-                if (pid == 0) {
+                if (worker_start() == 0) {
                         Burst b = {
                                 .plan = plan,
                                 .addresses = shared->addresses,

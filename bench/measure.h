@@ -44,13 +44,19 @@ void must(const char *what, int r);
 /* Zeroed. */
 void *must_alloc(size_t n);
 
+/*
+ * fork(), for a process that does part of the measurement. If it fails, this process ends at once
+ * and leaves the word to it; if this one ends, so does the worker.
+ */
+pid_t worker_start(void);
+
 /* Whole or not at all: what crosses a pipe here is far below PIPE_BUF. */
 void pipe_put(int fd, const void *data, size_t n);
 void pipe_get(int fd, void *data, size_t n);
 
-/* CPU time so far: of the brokers, and as getrusage(@who) has it. */
+/* CPU time so far: of the brokers, and of this process or a worker of it, all threads. */
 double broker_cpu_usec(const Plan *plan);
-double usage_usec(int who);
+double process_cpu_usec(pid_t pid);
 /* KiB that the brokers hold, by proportional set size. */
 uint64_t broker_memory_kib(const Plan *plan);
 

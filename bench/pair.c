@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,22 +30,24 @@ typedef struct Pair {
         bool is_child;
 } Pair;
 
-/* Forks; parent and child each open an endpoint and learn the other's address. */
+/* Forks; parent and child each open an endpoint, learn the other's address and connect to it. */
 static Pair pair_start(const Plan *plan) {
         int up[2], down[2];
         Pair p = { .plan = plan };
 
+        if (plan->system->prepare)
+                must("prepare", plan->system->prepare());
         if (pipe2(up, O_CLOEXEC) < 0 || pipe2(down, O_CLOEXEC) < 0)
                 die("pipe", -errno);
-        p.child = fork();
-        if (p.child < 0)
-                die("fork", -errno);
+        p.child = worker_start();
         p.is_child = p.child == 0;
         must("open",
              plan->system->open(&p.endpoint, p.is_child && plan->far ? plan->far : plan->path,
                                 p.is_child ? 1 : 0, p.self));
         pipe_put(p.is_child ? up[1] : down[1], p.self, sizeof(p.self));
         pipe_get(p.is_child ? down[0] : up[0], p.other, sizeof(p.other));
+        if (plan->system->connect)
+                must("connect", plan->system->connect(p.endpoint, p.other));
         return p;
 }
 
@@ -57,7 +58,10 @@ static void pair_end(Pair *p) {
                 p->plan->system->close(p->endpoint);
                 exit(0);
         }
-        if (waitpid(p->child, &status, 0) < 0 || status != 0)
+        while (waitpid(p->child, &status, 0) < 0)
+                if (errno != EINTR)
+                        die("waitpid", -errno);
+        if (status != 0)
                 die("the other side failed", -ECHILD);
         p->plan->system->close(p->endpoint);
 }
@@ -77,6 +81,22 @@ static size_t pair_receive(Pair *p, uint8_t *data) {
         return n;
 }
 
+typedef struct Costs {
+        double self, other, broker; /* CPU microseconds */
+} Costs;
+
+static Costs costs_so_far(const Pair *p) {
+        return (Costs){ process_cpu_usec(0), process_cpu_usec(p->child), broker_cpu_usec(p->plan) };
+}
+
+/* Of each of @n messages since @before. */
+static Costs costs_each(const Pair *p, Costs before, double n) {
+        Costs now = costs_so_far(p);
+
+        return (Costs){ (now.self - before.self) / n, (now.other - before.other) / n,
+                        (now.broker - before.broker) / n };
+}
+
 static double in_usec(uint32_t nsec) {
         return nsec / 1e3;
 }
@@ -86,7 +106,7 @@ void measure_roundtrip(const Plan *plan) {
         size_t n_max = 10 * 1000 * 1000, n = 0;
         uint32_t *nsec = must_alloc(n_max * sizeof(*nsec));
         uint64_t begin, end;
-        double cpu, broker;
+        Costs costs;
         Pair p = pair_start(plan);
 
         if (p.is_child) {
@@ -105,8 +125,7 @@ void measure_roundtrip(const Plan *plan) {
                 pair_send(&p, data, plan->size);
                 (void)pair_receive(&p, data);
         }
-        broker = broker_cpu_usec(plan);
-        cpu = usage_usec(RUSAGE_SELF);
+        costs = costs_so_far(&p);
         begin = now_usec(CLOCK_MONOTONIC);
         end = begin + (uint64_t)(plan->seconds * 1e6);
         while (n < (plan->count ? MIN(plan->count, n_max) : n_max)) {
@@ -122,8 +141,7 @@ void measure_roundtrip(const Plan *plan) {
                     (uint64_t)b.tv_sec * USEC_PER_SEC + (uint64_t)b.tv_nsec / 1000 >= end)
                         break;
         }
-        cpu = usage_usec(RUSAGE_SELF) - cpu;
-        broker = broker_cpu_usec(plan) - broker;
+        costs = costs_each(&p, costs, (double)n);
         data[0] = LAST;
         pair_send(&p, data, 1);
         pair_flush(&p);
@@ -131,10 +149,10 @@ void measure_roundtrip(const Plan *plan) {
 
         qsort(nsec, n, sizeof(*nsec), compare);
         print_head(plan, "roundtrip");
-        printf(",\"n\":%zu,\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"client_cpu_us\":%.2f,"
-               "\"broker_cpu_us\":%.2f}\n",
+        printf(",\"n\":%zu,\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"cpu_us\":%.2f,"
+               "\"client_cpu_us\":%.2f,\"broker_cpu_us\":%.2f}\n",
                n, in_usec(nsec[n / 2]), in_usec(nsec[n * 99 / 100]), in_usec(nsec[n * 999 / 1000]),
-               cpu / (double)n, broker / (double)n);
+               costs.self + costs.other + costs.broker, costs.self, costs.broker);
         free(nsec);
         free(data);
 }
@@ -144,7 +162,8 @@ void measure_oneway(const Plan *plan) {
         size_t step = MAX(MIN(4096, plan->system->flight_max / MAX(plan->size, (size_t)1)) / 2,
                           (size_t)1);
         unsigned count = plan->count ? plan->count : 200000, in_flight = 0;
-        double usec, cpu, broker;
+        double usec;
+        Costs costs;
         uint64_t begin;
         Pair p = pair_start(plan);
 
@@ -168,8 +187,7 @@ void measure_oneway(const Plan *plan) {
                 pair_end(&p);
         }
 
-        broker = broker_cpu_usec(plan);
-        cpu = usage_usec(RUSAGE_SELF);
+        costs = costs_so_far(&p);
         begin = now_usec(CLOCK_MONOTONIC);
         for (unsigned i = 0; i < count; i++) {
                 pair_send(&p, data, plan->size);
@@ -184,16 +202,15 @@ void measure_oneway(const Plan *plan) {
                 (void)pair_receive(&p, data);
         while (data[0] != LAST);
         usec = (double)(now_usec(CLOCK_MONOTONIC) - begin);
-        cpu = usage_usec(RUSAGE_SELF) - cpu;
-        broker = broker_cpu_usec(plan) - broker;
+        costs = costs_each(&p, costs, count);
         pair_send(&p, data, 1);
         pair_flush(&p);
         pair_end(&p);
 
         print_head(plan, "oneway");
-        printf(",\"n\":%u,\"msgs_per_s\":%.0f,\"mb_per_s\":%.1f,\"sender_cpu_us\":%.3f,"
-               "\"receiver_cpu_us\":%.3f,\"broker_cpu_us\":%.3f}\n",
-               count, count / usec * 1e6, (double)count * (double)plan->size / usec, cpu / count,
-               usage_usec(RUSAGE_CHILDREN) / count, broker / count);
+        printf(",\"n\":%u,\"msgs_per_s\":%.0f,\"mb_per_s\":%.1f,\"cpu_us\":%.3f,"
+               "\"sender_cpu_us\":%.3f,\"receiver_cpu_us\":%.3f,\"broker_cpu_us\":%.3f}\n",
+               count, count / usec * 1e6, (double)count * (double)plan->size / usec,
+               costs.self + costs.other + costs.broker, costs.self, costs.other, costs.broker);
         free(data);
 }

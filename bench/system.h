@@ -7,7 +7,9 @@
  *
  * The programs of bench/ speak to every system through these few functions, so that all of them
  * do the same work: the payload is copied in by the sender and out by the receiver, both block
- * when there is nothing to do, and no system gets a loop of its own.
+ * when there is nothing to do, and no system gets a loop of its own. The exceptions say so by their
+ * names: "-poll" never sleeps, "-zero" copies nothing, only the first byte of a message is written
+ * and read.
  */
 
 #include <stddef.h>
@@ -20,6 +22,8 @@ typedef struct Endpoint Endpoint;
 typedef struct System {
         const char *name;
 
+        /* Before the two processes of a pair part: memory that both will have. May be NULL. */
+        int (*prepare)(void);
         /*
          * Connects to the broker at @path. No other endpoint of this measurement has @number; they
          * begin at 0. @address receives what others send to.
@@ -27,6 +31,8 @@ typedef struct System {
         int (*open)(Endpoint **ret, const char *path, unsigned number,
                     char address[static SYSTEM_ADDRESS_SIZE]);
         void (*close)(Endpoint *endpoint);
+        /* Of a pair, on both sides: returns when the way to @address is as it will be. May be NULL. */
+        int (*connect)(Endpoint *endpoint, const char *address);
 
         /* Sends one message; blocks while the system has no room for it. */
         int (*send)(Endpoint *endpoint, const char *address, const void *data, size_t n_data);

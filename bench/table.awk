@@ -50,7 +50,7 @@ function median(list,    v, n, i, j, t) {
 	if (field("far") == "true")
 		row = row ", off-host"
 	n_metrics = split("p50_us p99_us p999_us msgs_per_s mb_per_s attaches_per_s attach_s " \
-		"kib_per_client burst_s lost client_cpu_us sender_cpu_us receiver_cpu_us broker_cpu_us", metrics, " ")
+		"kib_per_client burst_s lost cpu_us client_cpu_us sender_cpu_us receiver_cpu_us broker_cpu_us", metrics, " ")
 	for (i = 1; i <= n_metrics; i++)
 		add(metrics[i])
 }
