@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a measurement cost, and how it ends when something fails. */
+/* Where a measurement runs, what it cost, and how it ends when something fails. */
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,17 @@
 void die(const char *what, int r) {
         fprintf(stderr, "measure: %s: %s\n", what, strerror(-r));
         exit(1);
+}
+
+void place(int cpu, bool stay) {
+        cpu_set_t all, one;
+
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        if (sched_getaffinity(0, sizeof(all), &all) < 0 ||
+            sched_setaffinity(0, sizeof(one), &one) < 0 ||
+            (!stay && sched_setaffinity(0, sizeof(all), &all) < 0))
+                die("affinity", -errno);
 }
 
 void must(const char *what, int r) {
@@ -129,7 +141,10 @@ uint64_t broker_memory_kib(const Plan *plan) {
 }
 
 void print_head(const Plan *plan, const char *bench) {
-        printf("{\"bench\":\"%s\",\"system\":\"%s\",\"size\":%zu,\"one_cpu\":%s,\"far\":%s", bench,
-               plan->system->name, plan->size, plan->one_cpu ? "true" : "false",
-               plan->far ? "true" : "false");
+        printf("{\"bench\":\"%s\",\"system\":\"%s\",\"size\":%zu,\"one_cpu\":%s,\"two_cpus\":%s,"
+               "\"far\":%s",
+               bench, plan->system->name, plan->size, plan->one_cpu ? "true" : "false",
+               plan->two_cpus ? "true" : "false", plan->far ? "true" : "false");
+        if (plan->group)
+                printf(",\"group\":\"%s\"", plan->group);
 }

@@ -17,7 +17,8 @@ declare -A running # by os pid
 # What is compared, p2pbus first. For each there is a start_SYSTEM CPUS TAG, which leaves in $pid what
 # `stop` ends.
 systems=()
-# Of SYSTEM, or SYSTEM_one where all is on CPU 0: what `measure` gets, and whose cost counts.
+# Of SYSTEM, or SYSTEM_one where all is on CPU 0: what `measure` gets, and whose cost counts, if there
+# is a broker.
 declare -A where broker
 
 cleanup() {
@@ -86,7 +87,8 @@ begin_results() { # FILE: JSON lines go there
 take() {
 	local bench=$1 system=$2 at=$2$3
 	shift 3
-	timeout 120 measure "$bench" "$system" "${where[$at]}" --broker "${broker[$at]}" "$@" >>"$results" || {
+	timeout 120 measure "$bench" "$system" "${where[$at]}" ${broker[$at]:+--broker "${broker[$at]}"} \
+		"$@" >>"$results" || {
 		echo "bench: $bench of $system failed: $*" >&2
 		exit 1
 	}
@@ -116,6 +118,6 @@ take_fresh() {
 	printf . >&2
 }
 
-show_table() {
-	awk -f "$here/table.awk" "$results"
+show_table() { # FORM
+	awk -f "$here/median.awk" -f "$here/$1.awk" "$results"
 }

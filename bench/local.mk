@@ -15,6 +15,7 @@ bench_measure_SOURCES = \
 	%D%/pair.c \
 	%D%/router.h \
 	%D%/system-dbus.c \
+	%D%/system-limit.c \
 	%D%/system-lws.c \
 	%D%/system-nats.c \
 	%D%/system-p2pbus.c \
@@ -26,8 +27,20 @@ bench_measure_SOURCES = \
 	%D%/websocket.c \
 	%D%/websocket.h \
 	$(NULL)
-bench_measure_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
-bench_measure_LDADD = libp2pbus.la libp2pbus-secure.la libp2pbus-core.la $(SYSTEMD_LIBS)
+bench_measure_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(ZMQ_CFLAGS) $(ICEORYX_CFLAGS)
+bench_measure_LDADD = libp2pbus.la libp2pbus-secure.la libp2pbus-core.la $(SYSTEMD_LIBS) \
+	$(ZMQ_LIBS) $(ICEORYX_LIBS)
+# What configure did not find is left out.
+if HAVE_ZMQ
+bench_measure_SOURCES += %D%/system-zeromq.c
+else
+EXTRA_DIST += %D%/system-zeromq.c
+endif
+if HAVE_ICEORYX
+bench_measure_SOURCES += %D%/system-iceoryx.c
+else
+EXTRA_DIST += %D%/system-iceoryx.c
+endif
 
 bench_router_SOURCES = %D%/router.c %D%/router.h
 
@@ -41,19 +54,22 @@ CLEANFILES += $(bench_programs)
 EXTRA_DIST += \
 	%D%/RESULTS.md \
 	%D%/lib.sh \
+	%D%/lines.awk \
+	%D%/median.awk \
 	%D%/run-daemon \
 	%D%/run-instructions \
 	%D%/run-relay \
+	%D%/run-rings \
 	%D%/table.awk \
 	$(NULL)
 
 # bench-NAME runs bench/run-NAME. What `make bench` runs, one after the other, is this list; a
-# further comparison, of rings for one, is a word here and below, and a script.
-bench_all = bench-daemon bench-relay
+# further comparison is a word here and below, and a script.
+bench_all = bench-daemon bench-rings bench-relay
 
-.PHONY: bench bench-daemon bench-instructions bench-relay
+.PHONY: bench bench-daemon bench-instructions bench-relay bench-rings
 bench: all $(bench_programs)
 	$(AM_V_at)for t in $(bench_all); do $(MAKE) $(AM_MAKEFLAGS) $$t || exit; done
-bench-daemon bench-instructions bench-relay: all $(bench_programs)
+bench-daemon bench-instructions bench-relay bench-rings: all $(bench_programs)
 	$(AM_V_at)t='$@'; top_builddir='$(abs_top_builddir)' ROUNDS='$(ROUNDS)' \
 	  $(srcdir)/%D%/run-$${t#bench-}

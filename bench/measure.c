@@ -8,21 +8,23 @@
  *      measure idle      SYSTEM PATH [options]   attach many, then do nothing: rate and memory
  *      measure burst     SYSTEM PATH [options]   many processes send to random others at once
  *      measure allow     N                       Allow= lines for a relay that is measured
+ *      measure has       SYSTEM                  whether it was built with this one
  *
  *      --size N          bytes of a message (64)
  *      --count N         messages (oneway, burst); round trips, without a warm-up
  *      --clients N       endpoints (idle, burst)
  *      --seconds S       how long to measure (roundtrip without --count: 0.4)
  *      --one-cpu         everything on CPU 0; the broker must have been started there
+ *      --two-cpus        a pair on CPU 0 and CPU 1, one each
  *      --broker PID      its CPU time and memory are counted; may be repeated
  *      --far PATH        the other side attaches to this bus instead
+ *      --group TEXT      what this is compared with; goes into the line as it is
  *
  * Two processes speak to each other; in idle and burst the endpoints are spread over four.
  */
 
 #include <errno.h>
 #include <getopt.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,15 +53,17 @@ static const Bench *bench_find(const char *name) {
 }
 
 static int parse_argv(Plan *plan, const Bench **ret_bench, int argc, char **argv) {
-        enum { SIZE = 256, COUNT, CLIENTS, SECONDS, ONE_CPU, BROKER, FAR };
+        enum { SIZE = 256, COUNT, CLIENTS, SECONDS, ONE_CPU, TWO_CPUS, BROKER, FAR, GROUP };
         static const struct option options[] = {
                 { "size", required_argument, NULL, SIZE },
                 { "count", required_argument, NULL, COUNT },
                 { "clients", required_argument, NULL, CLIENTS },
                 { "seconds", required_argument, NULL, SECONDS },
                 { "one-cpu", no_argument, NULL, ONE_CPU },
+                { "two-cpus", no_argument, NULL, TWO_CPUS },
                 { "broker", required_argument, NULL, BROKER },
                 { "far", required_argument, NULL, FAR },
+                { "group", required_argument, NULL, GROUP },
                 { 0 },
         };
         int c;
@@ -81,12 +85,18 @@ static int parse_argv(Plan *plan, const Bench **ret_bench, int argc, char **argv
                 case ONE_CPU:
                         plan->one_cpu = true;
                         break;
+                case TWO_CPUS:
+                        plan->two_cpus = true;
+                        break;
                 case BROKER:
                         if (plan->n_brokers < BROKERS_MAX)
                                 plan->brokers[plan->n_brokers++] = (pid_t)strtol(optarg, NULL, 10);
                         break;
                 case FAR:
                         plan->far = optarg;
+                        break;
+                case GROUP:
+                        plan->group = optarg;
                         break;
                 default:
                         return -EINVAL;
@@ -116,15 +126,6 @@ static void raise_limits(void) {
         }
 }
 
-static void stay_on_cpu_0(void) {
-        cpu_set_t cpus;
-
-        CPU_ZERO(&cpus);
-        CPU_SET(0, &cpus);
-        if (sched_setaffinity(0, sizeof(cpus), &cpus) < 0)
-                die("affinity", -errno);
-}
-
 int main(int argc, char **argv) {
         Plan plan = { .size = 64, .clients = 1000, .seconds = 0.4 };
         const Bench *bench;
@@ -133,11 +134,13 @@ int main(int argc, char **argv) {
                 system_relay_print_allow((unsigned)strtoul(argv[2], NULL, 10));
                 return 0;
         }
+        if (argc == 3 && strcmp(argv[1], "has") == 0)
+                return system_find(argv[2]) ? 0 : 1;
         if (parse_argv(&plan, &bench, argc, argv) < 0)
                 return 2;
         raise_limits();
         if (plan.one_cpu)
-                stay_on_cpu_0();
+                place(0, true);
         bench->run(&plan);
         return 0;
 }

@@ -20,13 +20,14 @@
 
 typedef struct Plan {
         const System *system;
-        const char *path; /* where the broker listens */
-        const char *far;  /* the other side attaches there instead, or NULL */
-        size_t size;      /* bytes of a message */
-        unsigned count;   /* messages; 0: the measurement's own number */
+        const char *path;  /* where the broker listens */
+        const char *far;   /* the other side attaches there instead, or NULL */
+        const char *group; /* what to compare it with, or NULL */
+        size_t size;       /* bytes of a message */
+        unsigned count;    /* messages; 0: the measurement's own number */
         unsigned clients;
         double seconds;
-        bool one_cpu;
+        bool one_cpu, two_cpus;
         pid_t brokers[BROKERS_MAX]; /* whose CPU time and memory counts */
         unsigned n_brokers;
 } Plan;
@@ -37,6 +38,9 @@ void measure_oneway(const Plan *plan);
 /* many.c: many endpoints in a few processes. */
 void measure_idle(const Plan *plan);
 void measure_burst(const Plan *plan);
+
+/* Runs on CPU @cpu alone from now on; unless @stay, only begins there. */
+void place(int cpu, bool stay);
 
 /* "measure: @what: what -@r means", and the end of this process. */
 void die(const char *what, int r) __attribute__((noreturn));

@@ -41,6 +41,8 @@ static Pair pair_start(const Plan *plan) {
                 die("pipe", -errno);
         p.child = worker_start();
         p.is_child = p.child == 0;
+        if (plan->two_cpus)
+                place(p.is_child ? 1 : 0, !plan->system->roams);
         must("open",
              plan->system->open(&p.endpoint, p.is_child && plan->far ? plan->far : plan->path,
                                 p.is_child ? 1 : 0, p.self));

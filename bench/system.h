@@ -12,6 +12,7 @@
  * and read.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,15 +46,29 @@ typedef struct System {
         /* A descriptor that is readable when poll() may have something. */
         int (*get_fd)(Endpoint *endpoint);
 
+        /* Decides by the CPUs it may run on: placed on one like all others, but not held there. */
+        bool roams;
         /* Has no back pressure of its own: the bench keeps this many bytes in flight at most. */
         size_t flight_max;
 } System;
 
-extern const System system_p2pbus;
+extern const System system_p2pbus;      /* through the daemon */
+extern const System system_p2pbus_ring; /* as an application has it by default */
+extern const System system_p2pbus_ring_poll;
+extern const System system_p2pbus_ring_sleep; /* never looks before it sleeps */
+extern const System system_p2pbus_ring_zero;
+extern const System system_zeromq;  /* HAVE_ZMQ */
+extern const System system_iceoryx; /* HAVE_ICEORYX; sleeps in a wait set */
+extern const System system_iceoryx_poll;
+extern const System system_iceoryx_zero;
 extern const System system_router;
 extern const System system_dbus;
 extern const System system_nats;
 extern const System system_redis;
+/* Bare rings in shared memory. */
+extern const System system_limit_spin;
+extern const System system_limit_futex;
+extern const System system_limit_eventfd;
 /* Relays. */
 extern const System system_relay;
 extern const System system_lws;

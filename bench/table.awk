@@ -1,15 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Medians of JSON lines of bench/measure, as a Markdown table, a column for each system, and the
-# ratio to p2pbus: awk -f table.awk daemon.jsonl
-
-function field(name,    m) {
-	if (match($0, "\"" name "\":(\"[^\"]*\"|[^,}]*)") == 0)
-		return ""
-	m = substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 3)
-	gsub(/"/, "", m)
-	return m
-}
+# ratio to p2pbus: awk -f median.awk -f table.awk daemon.jsonl
 
 function add(metric,    value, key) {
 	value = field(metric)
@@ -25,19 +17,6 @@ function add(metric,    value, key) {
 		seen_system[system_name] = 1
 		systems[++n_systems] = system_name
 	}
-}
-
-function median(list,    v, n, i, j, t) {
-	n = split(list, v, " ")
-	if (n == 0)
-		return ""
-	for (i = 2; i <= n; i++) {
-		t = v[i] + 0
-		for (j = i - 1; j > 0 && v[j] + 0 > t; j--)
-			v[j + 1] = v[j]
-		v[j + 1] = t
-	}
-	return v[int((n + 1) / 2)]
 }
 
 {
