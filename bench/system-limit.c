@@ -3,8 +3,8 @@
 /*
  * Bare rings: the least that shared memory can do between two processes
  *
- * Two rings of 256 KiB, one each way, as p2pbus has them: eight bytes of size, the payload, up to the
- * next multiple of eight. No addresses, no checks, no acknowledgements, nothing survives anything.
+ * Two rings, one each way and 8 MiB large: eight bytes of size, the payload, up to the next multiple
+ * of eight. No addresses, no checks, no acknowledgements, nothing survives anything.
  * Who finds nothing looks again (spin), or says so and sleeps (futex, eventfd). What a library adds to
  * this is its price.
  */
@@ -25,8 +25,8 @@
 #include "libcore/err.h"
 #include "libcore/util.h"
 
-#define RING_SIZE ((size_t)256 * 1024)
-#define STEP (RING_SIZE / 8) /* what is published at once, at most */
+#define RING_SIZE ((size_t)8 * 1024 * 1024)
+#define STEP ((size_t)64 * 1024) /* what is published at once, at most */
 
 /* Somebody who may sleep until the other side has moved on. */
 typedef struct Sleeper {
@@ -178,7 +178,7 @@ static int limit_send(Endpoint *e, const char *address, const void *data, size_t
                 if (at + padded - ring->writer_seen > RING_SIZE)
                         /* Not for a few bytes at a time. */
                         ring->writer_seen =
-                                wait_for(e, &ring->read, at + 2 * STEP - RING_SIZE, &ring->writer);
+                                wait_for(e, &ring->read, at - RING_SIZE / 2, &ring->writer);
                 if (head > 0)
                         copy_in(ring, at, (const uint8_t *)&size, sizeof(size));
                 copy_in(ring, at + head, from, n);
