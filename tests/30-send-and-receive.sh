@@ -53,6 +53,7 @@ printf end | p2pbus-send "$dest_e"
 end e
 { cat "$work/big"; printf end; } >"$work/expected"
 check 'chunks arrive in order' cmp "$work/expected" "$work/e.out"
+check 'pairs that talked much had a ring' test "$(p2pbusctl status | sed -n 's/^rings_made\t//p')" -gt 0
 
 run p2pbus-send --lines 0123456789abcdef </dev/null
 is 'no lines are no message, and status 0 whoever is there' 0 "$status"
