@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -56,10 +57,20 @@ static int map_twice(int fd, uint32_t size, int protection, uint8_t **ret) {
         return 0;
 }
 
+/* Beyond RLIMIT_FSIZE the kernel raises SIGXFSZ, which a library must not bring upon its program. */
+static bool file_is_too_large(uint32_t size) {
+        struct rlimit limit;
+
+        return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+               file_size(size) > limit.rlim_cur;
+}
+
 static int make_memory(uint32_t size, int *ret_fd) {
         _cleanup_(fd_closep) int fd = -EBADF;
         int r;
 
+        if (file_is_too_large(size))
+                return err_origin(-EFBIG);
         fd = memfd_create("p2pbus-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
         if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
                 fd = memfd_create("p2pbus-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);

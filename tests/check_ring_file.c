@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "libcore/util.h"
@@ -196,6 +197,23 @@ START_TEST(a_file_of_no_legal_size_is_not_made) {
 }
 END_TEST
 
+/* Without the look at the limit this ends in SIGXFSZ. */
+START_TEST(where_files_must_be_small_none_is_made) {
+        const struct rlimit limit = { .rlim_cur = FILE_SIZE, .rlim_max = FILE_SIZE };
+        unsigned n_fds = count_fds();
+        RingFile file;
+        int fd;
+
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        ck_assert_int_eq(ring_file_make(&file, 2 * RING_SIZE_MIN, &fd), -EFBIG);
+        ck_assert_uint_eq(count_fds(), n_fds);
+        ck_assert_uint_eq(count_mappings(), 0);
+        ck_assert_int_eq(ring_file_make(&file, RING_SIZE_MIN, &fd), 0);
+        ring_file_done(&file);
+        close(fd);
+}
+END_TEST
+
 START_TEST(the_data_follows_itself) {
         RingPair pair;
 
@@ -329,6 +347,7 @@ Suite *check_suite(void) {
         tcase_add_loop_test(t, a_file_that_is_not_what_it_must_be_is_refused, 0, ELEMENTSOF(files));
         tcase_add_loop_test(t, a_good_file_is_taken_at_every_size, 0, 9);
         tcase_add_test(t, a_file_of_no_legal_size_is_not_made);
+        tcase_add_test(t, where_files_must_be_small_none_is_made);
         tcase_add_test(t, the_data_follows_itself);
         suite_add_tcase(s, t);
 
