@@ -64,6 +64,6 @@ int bell_hush(int fd) {
 
         do
                 n = read(fd, strokes, sizeof(strokes));
-        while (n == (ssize_t)sizeof(strokes) || (n < 0 && errno == EINTR));
+        while (n < 0 && errno == EINTR);
         return n == 0 ? BELL_E_GONE : 0;
 }

@@ -21,5 +21,9 @@ enum {
  * pipe is as good. Never blocks, raises no SIGPIPE. Return: 0, BELL_E_GONE.
  */
 int bell_ring(int fd);
-/* @fd is the end to read: takes out all strokes. Never blocks. Return: 0, BELL_E_GONE. */
+/*
+ * @fd is the end to read: takes out the strokes, of which an honest ringer leaves few. It is one read,
+ * so that one who rings without end keeps nobody here; what is left is heard next time. Never blocks.
+ * Return: 0; BELL_E_GONE, after the last stroke.
+ */
 int bell_hush(int fd);

@@ -57,3 +57,8 @@ unit_tests += %D%/check_ring_liar
 %C%_check_ring_liar_CFLAGS = $(unit_cflags) -pthread
 %C%_check_ring_liar_LDADD = $(rings_libs)
 EXTRA_%C%_check_ring_liar_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_ring_faults
+%C%_check_ring_faults_CFLAGS = $(unit_cflags)
+%C%_check_ring_faults_LDADD = $(rings_libs)
+EXTRA_%C%_check_ring_faults_DEPENDENCIES = p2pbusd
