@@ -232,15 +232,19 @@ int ring_path_read(RingPath *ring) {
         return r == RING_E_VIOLATION ? r : 0;
 }
 
-/* Return: whether there is some, and somebody waited for it. */
-static bool look_for_room(RingPath *ring) {
+/* Return: 0: there is some, and somebody waited for it; RING_E_FULL: neither; RING_E_VIOLATION. */
+static int look_for_room(RingPath *ring) {
         uint8_t *out;
+        int r;
 
-        if (!ring->waits_for_room || ring_reserve(&ring->out, RING_PATH_ROOM, &out) != 0)
-                return false;
+        if (!ring->waits_for_room)
+                return RING_E_FULL;
+        r = ring_reserve(&ring->out, RING_PATH_ROOM, &out);
+        if (r != 0)
+                return r;
         ring->waits_for_room = false;
         peer_mark(ring->peer);
-        return true;
+        return 0;
 }
 
 /* Return: whether anything came. Careful: @ring may be gone from here. */
@@ -249,8 +253,7 @@ static bool look(RingPath *ring) {
         int r;
 
         r = ring_path_read(ring);
-        (void)look_for_room(ring);
-        if (r == RING_E_VIOLATION)
+        if (look_for_room(ring) == RING_E_VIOLATION || r == RING_E_VIOLATION)
                 introduction_end(peer, CODE_VIOLATION);
         else if (r == RING_E_EMPTY && ring->is_gone)
                 introduction_end(peer, CODE_GONE);
@@ -284,6 +287,7 @@ void rings_wake(RingPath *ring) {
 
 void rings_on_bell(RingPath *ring) {
         p2pbus *bus = ring->peer->bus;
+        int room;
 
         if (bell_hush(ring->bell_in) == BELL_E_GONE)
                 ring->is_gone = true;
@@ -292,8 +296,10 @@ void rings_on_bell(RingPath *ring) {
                         introduction_end(ring->peer, CODE_GONE);
                 return; /* it has something already: its answer will come */
         }
-        if (!look_for_room(ring) && !ring->is_gone && !ring_has_entry(&ring->in) &&
-            ring_woken_in_vain(&ring->in, &ring->out, bus->now_usec)) {
+        room = look_for_room(ring);
+        if (room == RING_E_VIOLATION ||
+            (room != 0 && !ring->is_gone && !ring_has_entry(&ring->in) &&
+             ring_woken_in_vain(&ring->in, &ring->out, bus->now_usec))) {
                 introduction_end(ring->peer, CODE_VIOLATION);
                 return;
         }

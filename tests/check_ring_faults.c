@@ -12,7 +12,22 @@
 #include <unistd.h>
 
 #include "libclient/bell.h"
+#include "libclient/peer.h"
 #include "tests/main.h"
+#include "tests/partner.h"
+
+static Daemon daemon_of_test;
+static Daemon *const d = &daemon_of_test;
+static const PartnerOptions echo = { .daemon = &daemon_of_test, .run = partner_echo };
+
+static void start(void) {
+        ck_assert_int_eq(unsetenv("P2PBUS_KEY"), 0);
+        daemon_start(d, "--user", NULL);
+}
+
+static void stop(void) {
+        daemon_stop(d);
+}
 
 /* Who rings faster than we read must not keep us reading. */
 START_TEST(a_bell_that_never_ends_is_heard_one_read_at_a_time) {
@@ -31,11 +46,38 @@ START_TEST(a_bell_that_never_ends_is_heard_one_read_at_a_time) {
 }
 END_TEST
 
+START_TEST(who_lies_about_room_loses_the_ring_at_once) {
+        static const struct ring_abi_consumer lie = { .consumed = 4 };
+        p2pbus *bus = talk_open(d, 0);
+        RingPath *ring;
+        Partner p;
+
+        partner_start(&p, &echo);
+        talk_get_ring(bus, p.full);
+        ring = bus->peers->ring;
+        ring->out.other = &lie;
+        ring->out.limit = ring->out.position;
+        ring->waits_for_room = true;
+        rings_wake(ring);
+        ok(p2pbus_process(bus));
+        ck_assert_int_eq(talk_path(bus, p.full), P2PBUS_PATH_LOCAL);
+        (void)talk_ask(bus, p.full, "0");
+        partner_stop(&p);
+        p2pbus_unref(bus);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("ring-faults");
         TCase *bells = tcase_create("bells");
+        TCase *others = tcase_create("others");
 
         tcase_add_test(bells, a_bell_that_never_ends_is_heard_one_read_at_a_time);
         suite_add_tcase(suite, bells);
+
+        tcase_add_checked_fixture(others, start, stop);
+        tcase_set_timeout(others, 120);
+        tcase_add_test(others, who_lies_about_room_loses_the_ring_at_once);
+        suite_add_tcase(suite, others);
         return suite;
 }
