@@ -145,13 +145,25 @@ static void gather(p2pbus *bus, bool now) {
                 }
 }
 
+/* Whose turn it is. Those with a ring do not wait for the socket. */
+static Peer *next_dirty(const p2pbus *bus) {
+        Peer *peer;
+
+        if (!bus->is_up || connection_queued(bus->connection) < BUS_OUTPUT_MAX)
+                return bus->dirty;
+        if (bus->rings.n > 0)
+                DL_FOREACH2(bus->dirty, peer, dirty_next)
+                        if (peer_is_on_ring(peer))
+                                return peer;
+        return NULL;
+}
+
 void loop_send(p2pbus *bus, bool now) {
+        Peer *peer;
+
         gather(bus, now);
         for (;;) {
-                while (bus->dirty && (!bus->is_up ||
-                                      connection_queued(bus->connection) < BUS_OUTPUT_MAX)) {
-                        Peer *peer = bus->dirty;
-
+                while ((peer = next_dirty(bus))) {
                         peer_unmark(peer);
                         if (!now && peer_is_gathering(peer)) {
                                 peer->is_dirty = peer->is_gathering = true;

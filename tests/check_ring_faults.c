@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -67,10 +68,40 @@ START_TEST(who_lies_about_room_loses_the_ring_at_once) {
 }
 END_TEST
 
+/* As much as four peers take is more than the daemon's socket and our queue. */
+START_TEST(a_ring_does_not_wait_for_a_daemon_that_stands_still) {
+        p2pbus *bus = talk_open(d, 0);
+        Partner near, far[4];
+
+        partner_start(&near, &echo);
+        for (unsigned i = 0; i < ELEMENTSOF(far); i++) {
+                partner_start(&far[i], &echo);
+                (void)talk_ask(bus, far[i].full, "0");
+                ok(p2pbus_set_ring(bus, far[i].full, P2PBUS_RING_NEVER));
+        }
+        talk_get_ring(bus, near.full);
+        ck_assert_int_eq(kill(d->os_pid, SIGSTOP), 0);
+        for (unsigned i = 0; i < ELEMENTSOF(far); i++)
+                for (unsigned k = 0; talk_try_send(bus, far[i].full, k, 40000) == 0; k++)
+                        ck_assert_uint_lt(k, 1000);
+        ok(p2pbus_process(bus));
+        ck_assert_uint_ge(connection_queued(bus->connection), BUS_OUTPUT_MAX);
+        for (unsigned i = 0; i < 100; i++)
+                (void)talk_ask(bus, near.full, "0");
+        ck_assert_int_eq(kill(d->os_pid, SIGCONT), 0);
+        ok(p2pbus_flush(bus, PATIENCE));
+        partner_stop(&near);
+        for (unsigned i = 0; i < ELEMENTSOF(far); i++)
+                partner_stop(&far[i]);
+        p2pbus_unref(bus);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("ring-faults");
         TCase *bells = tcase_create("bells");
         TCase *others = tcase_create("others");
+        TCase *daemons = tcase_create("daemons");
 
         tcase_add_test(bells, a_bell_that_never_ends_is_heard_one_read_at_a_time);
         suite_add_tcase(suite, bells);
@@ -79,5 +110,10 @@ Suite *check_suite(void) {
         tcase_set_timeout(others, 120);
         tcase_add_test(others, who_lies_about_room_loses_the_ring_at_once);
         suite_add_tcase(suite, others);
+
+        tcase_add_checked_fixture(daemons, start, stop);
+        tcase_set_timeout(daemons, 120);
+        tcase_add_test(daemons, a_ring_does_not_wait_for_a_daemon_that_stands_still);
+        suite_add_tcase(suite, daemons);
         return suite;
 }
