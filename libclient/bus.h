@@ -80,10 +80,14 @@ typedef struct RingPath RingPath;
 typedef struct Watch Watch;
 
 /* All rings of a handle: path-ring.h. */
+#define RINGS_SAID 64
+
 typedef struct Rings {
         RingPath *awake, *asleep;
         RingPath *dead; /* to be freed when nobody leads */
         unsigned n;     /* awake and asleep */
+        PacketId said[RINGS_SAID]; /* our last packets about rings: introduction.c */
+        unsigned n_said;
 
         /* Looking for a while before sleeping: loop.c */
         uint64_t spin_usec;      /* 0: never */

@@ -42,9 +42,48 @@ static RingPath *find_offer(p2pbus *bus, const PacketId *offer) {
         return NULL;
 }
 
+static RingPath *find_answer_in(RingPath *list, const PacketId *answer) {
+        RingPath *ring;
+
+        DL_FOREACH (list, ring)
+                if (ring->is_open && memcmp(&ring->offer, answer, sizeof(*answer)) == 0)
+                        return ring;
+        return NULL;
+}
+
+static RingPath *find_answer(p2pbus *bus, const PacketId *answer) {
+        RingPath *ring = find_answer_in(bus->rings.awake, answer);
+
+        return ring ? ring : find_answer_in(bus->rings.asleep, answer);
+}
+
+void introduction_remember(p2pbus *bus, const PacketId *id) {
+        bus->rings.said[bus->rings.n_said++ % RINGS_SAID] = *id;
+}
+
+/* For a packet about rings. */
+static PacketId new_id(p2pbus *bus) {
+        PacketId id = bus_new_id(bus);
+
+        introduction_remember(bus, &id);
+        return id;
+}
+
+static bool was_said(const p2pbus *bus, const PacketId *id) {
+        for (unsigned i = 0; i < MIN(bus->rings.n_said, (unsigned)RINGS_SAID); i++)
+                if (memcmp(&bus->rings.said[i], id, sizeof(*id)) == 0)
+                        return true;
+        return false;
+}
+
 static void say(p2pbus *bus, const Control *word) {
-        if (bus->is_up) /* without memory it goes unsaid, and what ends the ring is its bell */
-                (void)connection_queue_control(bus->connection, word, NULL);
+        PacketId id;
+
+        if (!bus->is_up)
+                return;
+        id = new_id(bus);
+        /* Without memory it goes unsaid, and what ends the ring is its bell. */
+        (void)connection_queue_control(bus->connection, word, &id);
 }
 
 static void say_end(p2pbus *bus, const PacketId *id, Address address, uint16_t code) {
@@ -99,7 +138,7 @@ static void offer(Peer *peer) {
                 put_off(peer);
                 return;
         }
-        peer->ring->offer = bus_new_id(bus);
+        peer->ring->offer = new_id(bus);
         r = connection_queue_control_fds(bus->connection, &word, &peer->ring->offer, &fd, 1);
         if (r < 0) {
                 (void)fd_close(fd);
@@ -304,7 +343,8 @@ static uint16_t accept_offer(Peer *peer, const Control *control, int fds[OFFERED
                 r = ring_path_set_bells(ring, fds[1], fds[2]);
         if (r == 0) {
                 fds[1] = fds[2] = -EBADF;
-                r = connection_queue_control_fds(bus->connection, &answer, NULL, &fd, 1);
+                ring->offer = new_id(bus);
+                r = connection_queue_control_fds(bus->connection, &answer, &ring->offer, &fd, 1);
         }
         if (r != 0) {
                 peer->ring = ring_path_free(ring);
@@ -350,13 +390,21 @@ static void on_end(p2pbus *bus, const Control *control) {
 bool introduction_on_error(p2pbus *bus, const PacketId *ref, uint16_t code) {
         RingPath *ring = find_offer(bus, ref);
 
-        if (!ring)
-                return false;
-        /* The other one was first: its offer is on its way. */
-        if (code != CODE_BUSY)
+        if (ring) {
+                /* The other one was first: its offer is on its way. */
+                if (code != CODE_BUSY)
+                        put_off(ring->peer);
+                drop(ring->peer);
+                return true;
+        }
+        ring = find_answer(bus, ref);
+        if (ring) { /* the other side will never look into it */
                 put_off(ring->peer);
-        drop(ring->peer);
-        return true;
+                ring->has_id = false; /* the daemon knows */
+                introduction_end(ring->peer, CODE_OK);
+                return true;
+        }
+        return was_said(bus, ref);
 }
 
 void introduction_consume(p2pbus *bus, const Control *control) {

@@ -46,10 +46,15 @@ void introduction_leave(Peer *peer);
 uint64_t introduction_due(const Peer *peer);
 /* Attached again: the daemon learns which rings there are. */
 void introduction_keep_all(p2pbus *bus);
+/* @id is a packet about a ring of which nobody else keeps track. */
+void introduction_remember(p2pbus *bus, const PacketId *id);
 /* The connection is lost: offers that were not answered are, too. */
 void introduction_forget_offers(p2pbus *bus);
 
 /* A RING word has come; the connection has its descriptors. */
 void introduction_consume(p2pbus *bus, const Control *control);
-/* An ERROR about packet @ref. Return: whether it was one of ours. */
+/*
+ * An ERROR about packet @ref. Return: whether that was about a ring, be it one that is over: then it
+ * says nothing about messages to that peer.
+ */
 bool introduction_on_error(p2pbus *bus, const PacketId *ref, uint16_t code);

@@ -76,6 +76,8 @@ RingPath *ring_path_free(RingPath *ring) {
                 DL_DELETE(bus->rings.asleep, ring);
         bus->rings.n--;
         ring->is_dead = true;
+        if (ring->keep.prev)
+                introduction_remember(bus, &ring->keep.id);
         daemon_drop(bus, &ring->keep);
         if (ring->bell_in >= 0)
                 loop_unwatch_bell(bus, ring->bell_in);

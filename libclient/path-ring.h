@@ -26,7 +26,7 @@
 
 struct RingPath {
         Peer *peer;
-        PacketId offer; /* id of the packet with our offer; zero: it was the other's */
+        PacketId offer; /* id of the packet with our offer, or our answer */
         PacketId id;    /* the ring's, as the daemon knows it */
         bool has_id;
         bool is_open; /* both files are mapped */

@@ -30,6 +30,16 @@ static void stop(void) {
         daemon_stop(d);
 }
 
+static void reload(const char *config) {
+        Client admin;
+
+        daemon_configure(d, config);
+        client_open(&admin, d, 0);
+        client_say(&admin, &(Control){ .verb = CONTROL_RELOAD });
+        expect_word(&admin, CONTROL_OK);
+        client_close(&admin);
+}
+
 /* Who rings faster than we read must not keep us reading. */
 START_TEST(a_bell_that_never_ends_is_heard_one_read_at_a_time) {
         static const char strokes[4096];
@@ -97,6 +107,42 @@ START_TEST(a_ring_does_not_wait_for_a_daemon_that_stands_still) {
 }
 END_TEST
 
+/* Whoever answers an offer uses the ring before the daemon has passed the answer on. */
+START_TEST(an_answer_that_is_refused_ends_the_ring) {
+        p2pbus *bus = talk_open(d, 0);
+        PacketId answer;
+        Partner p;
+
+        partner_start(&p, &echo);
+        (void)talk_ask(bus, p.full, "rule 1");
+        talk_until_path(bus, p.full, P2PBUS_PATH_RING);
+        answer = bus->peers->ring->offer;
+        ck_assert(introduction_on_error(bus, &answer, CODE_QUEUE_FULL));
+        ck_assert_int_eq(talk_path(bus, p.full), P2PBUS_PATH_LOCAL);
+        (void)talk_ask(bus, p.full, "0");
+        ck_assert(introduction_on_error(bus, &answer, CODE_NOT_HERE)); /* said once more */
+        partner_stop(&p);
+        p2pbus_unref(bus);
+}
+END_TEST
+
+/* The offer is withdrawn before the daemon's ERROR about it has come. */
+START_TEST(a_refused_offer_that_is_over_fails_no_message) {
+        p2pbus *bus = talk_open(d, 0);
+        Partner p;
+
+        partner_start(&p, &echo);
+        (void)talk_ask(bus, p.full, "0");
+        reload("[Bus]\nRings=no\n");
+        ok(p2pbus_set_ring(bus, p.full, P2PBUS_RING_ALWAYS));
+        ok(p2pbus_set_ring(bus, p.full, P2PBUS_RING_NEVER));
+        for (unsigned i = 0; i < 10; i++)
+                (void)talk_ask(bus, p.full, "0");
+        partner_stop(&p);
+        p2pbus_unref(bus);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("ring-faults");
         TCase *bells = tcase_create("bells");
@@ -114,6 +160,8 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(daemons, start, stop);
         tcase_set_timeout(daemons, 120);
         tcase_add_test(daemons, a_ring_does_not_wait_for_a_daemon_that_stands_still);
+        tcase_add_test(daemons, an_answer_that_is_refused_ends_the_ring);
+        tcase_add_test(daemons, a_refused_offer_that_is_over_fails_no_message);
         suite_add_tcase(suite, daemons);
         return suite;
 }
