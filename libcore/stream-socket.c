@@ -4,6 +4,10 @@
  * The kernel ends a read behind the bytes that brought descriptors, so one read brings at most
  * those of one frame: room for more would only be room for a peer that lies. What does not fit is
  * closed by the kernel, which says so with MSG_CTRUNC.
+ *
+ * A user has no more descriptors under way, in sockets that nobody reads, than one of its processes
+ * may have open: ETOOMANYREFS. Somebody else's fault must not end this connection, so the frame goes
+ * without its descriptors, whose receiver sees that it is of no use.
  */
 
 #include "libcore/stream-socket.h"
@@ -104,6 +108,10 @@ int stream_socket_write(Stream *stream, int fd, size_t *ret_n) {
                 memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
         }
         n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == ETOOMANYREFS && n_fds > 0) {
+                stream_drop_fds(stream); /* the next attempt goes without */
+                return 0;
+        }
         if (n < 0)
                 return translate_errno();
         stream_written(stream, (size_t)n);

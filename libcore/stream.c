@@ -396,14 +396,29 @@ int stream_peek(const Stream *stream, struct iovec iov[static STREAM_IOVECS], si
         return 0;
 }
 
-void stream_written(Stream *stream, size_t n) {
+/* Those that belong to the next byte. */
+static void close_first_fds(Stream *stream) {
         FdGroup *group = stream->out_fds;
 
-        if (n > 0 && group && group->position == stream->out_position) {
-                fds_close(group->fds, group->n_fds);
-                LL_DELETE(stream->out_fds, group);
-                free(group);
-        }
+        fds_close(group->fds, group->n_fds);
+        LL_DELETE(stream->out_fds, group);
+        free(group);
+}
+
+static bool has_fds_now(const Stream *stream) {
+        return stream->out_fds && stream->out_fds->position == stream->out_position;
+}
+
+void stream_drop_fds(Stream *stream) {
+        if (!has_fds_now(stream))
+                return;
+        packet_set_n_fds(stream->out_first->data + stream->out_first->begin, 0);
+        close_first_fds(stream);
+}
+
+void stream_written(Stream *stream, size_t n) {
+        if (n > 0 && has_fds_now(stream))
+                close_first_fds(stream);
         stream->out_position += n;
         stream->out_size -= n;
         while (n > 0) {

@@ -121,5 +121,7 @@ size_t stream_output_size(const Stream *stream);
 int stream_peek(const Stream *stream, struct iovec iov[static STREAM_IOVECS], size_t *ret_n_iov,
                 const int **ret_fds, size_t *ret_n_fds);
 
+/* The descriptors that stream_peek() showed cannot go: they are closed, and their frame goes without. */
+void stream_drop_fds(Stream *stream);
 /* @n bytes of what stream_peek() showed were written; descriptors that went along are closed. */
 void stream_written(Stream *stream, size_t n);

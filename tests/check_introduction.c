@@ -9,9 +9,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -168,6 +170,11 @@ static void hand_close(Hand *hand) {
         close(hand->file);
         close(hand->bell_in);
         close(hand->bell_out);
+}
+
+static void close_received(const Client *who) {
+        for (unsigned i = 0; i < who->last.header.n_fds; i++)
+                close(who->last.fds[i]);
 }
 
 static void expect_bells(Client *who, Address other, const PacketId *offer_id, Hand *ret) {
@@ -1160,6 +1167,48 @@ START_TEST(an_answer_that_does_not_fit_ends_the_offer) {
 }
 END_TEST
 
+/*
+ * The kernel counts what is under way for a user, in sockets that nobody reads: here for the daemon,
+ * which may not have more than 64, unless it is privileged.
+ */
+START_TEST(descriptors_that_cannot_go_end_no_connection) {
+        unsigned n_whole = 0, n_bare = 0;
+        struct rlimit limit, few;
+        PacketId id;
+
+        /* What this process has it keeps; the daemon will not get it. */
+        (void)prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE, 0, 0, 0);
+        (void)prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0);
+        start(NULL);
+        ck_assert_int_eq(prlimit(d.os_pid, RLIMIT_NOFILE, NULL, &limit), 0);
+        few = limit;
+        few.rlim_cur = 64;
+        ck_assert_int_eq(prlimit(d.os_pid, RLIMIT_NOFILE, &few, NULL), 0);
+        for (unsigned i = 0; i < 40; i++) {
+                (void)offer(&a, b.address, KIB64);
+                id = expect_word(&a, CONTROL_RING_BELLS)->ref;
+                close_received(&a);
+                end(&a, &id, CODE_OK);
+        }
+        for (unsigned i = 0; i < 40; i++) {
+                id = expect_word(&b, CONTROL_RING_OFFERED)->ref;
+                if (b.last.header.n_fds == 3)
+                        n_whole++;
+                else
+                        n_bare++;
+                close_received(&b);
+                expect_end(&b, a.address, &id, CODE_OK);
+        }
+        ck_assert_uint_eq(n_whole + n_bare, 40);
+        ck_assert_uint_gt(n_bare, 0);
+        /* Now that all is read there is room again. */
+        ck_assert_int_eq(prlimit(d.os_pid, RLIMIT_NOFILE, &limit, NULL), 0);
+        id = make_ring_without_hands(&a, &b);
+        end_ring(&a, &b, &id);
+        stop();
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("introduction");
         TCase *made = tcase_create("made"), *refused = tcase_create("refused"),
@@ -1203,6 +1252,7 @@ Suite *check_suite(void) {
         tcase_add_test(fds, descriptors_for_one_who_does_not_read_are_charged_to_its_user);
         tcase_add_test(fds, what_was_never_read_goes_with_its_process);
         tcase_add_test(fds, an_answer_that_does_not_fit_ends_the_offer);
+        tcase_add_test(fds, descriptors_that_cannot_go_end_no_connection);
 
         suite_add_tcase(suite, made);
         suite_add_tcase(suite, refused);
