@@ -37,7 +37,7 @@ check 'bytes arrive as they are' cmp "$work/expected" "$work/b.out"
 start_recv c -n 5000
 seq 1 5000 >"$work/numbers"
 run p2pbus-send --lines "$dest_c" <"$work/numbers"
-is '5000 lines are delivered' 0 "$status"
+is '5000 lines are delivered, and nothing is said of it' 0/0 "$status/$(lines "$work/err")"
 end c
 check 'lines arrive in order, none twice' cmp "$work/numbers" "$work/c.out"
 
@@ -47,8 +47,10 @@ end d
 is 'empty lines are empty messages' 'x///last/' "$(tr '\n' / <"$work/d.out")"
 
 start_recv e -n 11 --format raw
-run p2pbus-send --chunk 1M "$dest_e" <"$work/big"
+run p2pbus-send -v --chunk 1M "$dest_e" <"$work/big"
 is 'chunks of a mebibyte are delivered' 0 "$status"
+check '-v tells how many bytes, how long and how fast' \
+        said '^p2pbus-send: 10485760 bytes delivered in [0-9]*\.[0-9]* s, [0-9.]* [KMG]iB/s$'
 printf end | p2pbus-send "$dest_e"
 end e
 { cat "$work/big"; printf end; } >"$work/expected"

@@ -615,6 +615,8 @@ int main(int argc, char **argv) {
                 status = prepare(&sender);
                 if (status < 0)
                         status = run(&sender);
+                if (status == STATUS_DONE && !sender.no_wait)
+                        progress_end(sender.n_bytes_done);
         }
         progress_clear();
         sender_done(&sender);
