@@ -156,7 +156,7 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 ask = ask_find(bus, &control.ref);
                 if (ask)
                         ask_answer(bus, ask, &control);
-                else if (!introduction_on_error(bus, &control.ref, control.code))
+                else if (!introduction_on_error(bus, &control.ref))
                         peer_on_refused(bus, control.address, control.code);
                 break;
         case CONTROL_GOODBYE:

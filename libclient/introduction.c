@@ -13,7 +13,7 @@
 #include "libclient/send.h"
 #include "libcore/err.h"
 
-#define READS_MAX 64 /* more than lies in the largest ring: its other side may go on and on */
+#define READS_MAX 1024 /* all of the largest ring; but its other side may go on and on */
 #define OFFERED_FDS 3
 #define BELLS_FDS 2
 
@@ -387,13 +387,13 @@ static void on_end(p2pbus *bus, const Control *control) {
         introduction_end(peer, control->code == CODE_VIOLATION ? CODE_VIOLATION : CODE_OK);
 }
 
-bool introduction_on_error(p2pbus *bus, const PacketId *ref, uint16_t code) {
+bool introduction_on_error(p2pbus *bus, const PacketId *ref) {
         RingPath *ring = find_offer(bus, ref);
 
         if (ring) {
-                /* The other one was first: its offer is on its way. */
-                if (code != CODE_BUSY)
-                        put_off(ring->peer);
+                /* BUSY: the other one was first, and its offer is on its way; or the daemon has not
+                 * heard of the end of the last. */
+                put_off(ring->peer);
                 drop(ring->peer);
                 return true;
         }

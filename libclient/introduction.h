@@ -57,4 +57,4 @@ void introduction_consume(p2pbus *bus, const Control *control);
  * An ERROR about packet @ref. Return: whether that was about a ring, be it one that is over: then it
  * says nothing about messages to that peer.
  */
-bool introduction_on_error(p2pbus *bus, const PacketId *ref, uint16_t code);
+bool introduction_on_error(p2pbus *bus, const PacketId *ref);

@@ -48,7 +48,7 @@ START_TEST(both_directions_are_apart) {
 END_TEST
 
 START_TEST(less_may_be_committed_than_was_reserved) {
-        uint8_t *entry;
+        uint8_t *entry = NULL;
 
         ck_assert_int_eq(ring_reserve(&pair.a.producer, 5000, &entry), 0);
         memcpy(entry, "\x05\x06\x07", 3);

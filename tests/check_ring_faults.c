@@ -117,10 +117,10 @@ START_TEST(an_answer_that_is_refused_ends_the_ring) {
         (void)talk_ask(bus, p.full, "rule 1");
         talk_until_path(bus, p.full, P2PBUS_PATH_RING);
         answer = bus->peers->ring->offer;
-        ck_assert(introduction_on_error(bus, &answer, CODE_QUEUE_FULL));
+        ck_assert(introduction_on_error(bus, &answer));
         ck_assert_int_eq(talk_path(bus, p.full), P2PBUS_PATH_LOCAL);
         (void)talk_ask(bus, p.full, "0");
-        ck_assert(introduction_on_error(bus, &answer, CODE_NOT_HERE)); /* said once more */
+        ck_assert(introduction_on_error(bus, &answer)); /* said once more */
         partner_stop(&p);
         p2pbus_unref(bus);
 }
