@@ -145,6 +145,8 @@ void print_head(const Plan *plan, const char *bench) {
                "\"far\":%s",
                bench, plan->system->name, plan->size, plan->one_cpu ? "true" : "false",
                plan->two_cpus ? "true" : "false", plan->far ? "true" : "false");
+        if (plan->idle > 0)
+                printf(",\"idle\":%u", plan->idle);
         if (plan->group)
                 printf(",\"group\":\"%s\"", plan->group);
 }

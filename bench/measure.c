@@ -18,6 +18,7 @@
  *      --two-cpus        a pair on CPU 0 and CPU 1, one each
  *      --broker PID      its CPU time and memory are counted; may be repeated
  *      --far PATH        the other side attaches to this bus instead
+ *      --idle N          among N further endpoints that are attached and silent (roundtrip)
  *      --group TEXT      what this is compared with; goes into the line as it is
  *
  * Two processes speak to each other; in idle and burst the endpoints are spread over four.
@@ -53,7 +54,7 @@ static const Bench *bench_find(const char *name) {
 }
 
 static int parse_argv(Plan *plan, const Bench **ret_bench, int argc, char **argv) {
-        enum { SIZE = 256, COUNT, CLIENTS, SECONDS, ONE_CPU, TWO_CPUS, BROKER, FAR, GROUP };
+        enum { SIZE = 256, COUNT, CLIENTS, SECONDS, ONE_CPU, TWO_CPUS, BROKER, FAR, IDLE, GROUP };
         static const struct option options[] = {
                 { "size", required_argument, NULL, SIZE },
                 { "count", required_argument, NULL, COUNT },
@@ -63,6 +64,7 @@ static int parse_argv(Plan *plan, const Bench **ret_bench, int argc, char **argv
                 { "two-cpus", no_argument, NULL, TWO_CPUS },
                 { "broker", required_argument, NULL, BROKER },
                 { "far", required_argument, NULL, FAR },
+                { "idle", required_argument, NULL, IDLE },
                 { "group", required_argument, NULL, GROUP },
                 { 0 },
         };
@@ -94,6 +96,9 @@ static int parse_argv(Plan *plan, const Bench **ret_bench, int argc, char **argv
                         break;
                 case FAR:
                         plan->far = optarg;
+                        break;
+                case IDLE:
+                        plan->idle = (unsigned)strtoul(optarg, NULL, 10);
                         break;
                 case GROUP:
                         plan->group = optarg;

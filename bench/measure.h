@@ -26,6 +26,7 @@ typedef struct Plan {
         size_t size;       /* bytes of a message */
         unsigned count;    /* messages; 0: the measurement's own number */
         unsigned clients;
+        unsigned idle; /* further endpoints that are attached and silent (roundtrip) */
         double seconds;
         bool one_cpu, two_cpus;
         pid_t brokers[BROKERS_MAX]; /* whose CPU time and memory counts */

@@ -26,6 +26,8 @@ function add(metric,    value, key) {
 		row = field("bench") " of " field("clients")
 	if (field("one_cpu") == "true")
 		row = row ", one CPU"
+	if (field("idle") + 0 > 0)
+		row = row ", among " field("idle") " idle"
 	if (field("far") == "true")
 		row = row ", off-host"
 	n_metrics = split("p50_us p99_us p999_us msgs_per_s mb_per_s attaches_per_s attach_s " \
