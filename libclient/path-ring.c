@@ -242,6 +242,9 @@ static int look_for_room(RingPath *ring) {
         if (!ring->waits_for_room)
                 return RING_E_FULL;
         r = ring_reserve(&ring->out, RING_PATH_ROOM, &out);
+        /* Something small may have found its place since: then it takes more than was asked for. */
+        if (r == RING_E_FULL && ring_wait_for_room(&ring->out, RING_PATH_ROOM))
+                r = ring_reserve(&ring->out, RING_PATH_ROOM, &out);
         if (r != 0)
                 return r;
         ring->waits_for_room = false;

@@ -8,6 +8,7 @@
 
 #include "config.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "libclient/message.h"
 #include "libclient/p2pbus.h"
+#include "libclient/peer.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
@@ -302,6 +304,42 @@ START_TEST(test_without_credit_it_is_ordinary) {
         }
         for (unsigned i = 0; i < n; i++)
                 expect_result(a, 0);
+        stop();
+}
+END_TEST
+
+/* What takes little room goes past what waits for much, which then waits for more. */
+START_TEST(test_room_is_heard_of_although_something_small_took_some_of_it) {
+        static const Record small = { .type = RECORD_PONG };
+        uint8_t small_bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE];
+        struct pollfd bell;
+        static char large[LARGEST];
+        uint64_t timeout_usec;
+        p2pbus_message *m;
+        RingPath *ring;
+
+        start_on_ring();
+        ring = a->peers->ring;
+        for (unsigned i = 0; i < 5; i++) {
+                ok(p2pbus_message_new(&m, large, sizeof(large)));
+                ok(p2pbus_send(a, to_b, m, 0, NULL));
+                p2pbus_message_unref(m);
+        }
+        ok(p2pbus_process(a));
+        ck_assert(ring->waits_for_room);
+        record_encode(&small, small_bytes);
+        while (ring_path_send(ring, small_bytes, sizeof(small_bytes)))
+                ;
+
+        ck_assert_int_eq(ring_path_read(b->peers->ring), 0); /* one entry: not enough any more */
+        ok(p2pbus_process(a));
+        ck_assert(ring->waits_for_room);
+        ok(p2pbus_get_timeout(a, &timeout_usec));
+        ck_assert_int_eq(ring_path_read(b->peers->ring), 0);
+        bell = (struct pollfd){ .fd = p2pbus_get_fd(a), .events = POLLIN };
+        ck_assert_int_eq(poll(&bell, 1, 0), 1);
+        ok(p2pbus_process(a));
+        ck_assert(!ring->waits_for_room);
         stop();
 }
 END_TEST
@@ -838,6 +876,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, test_nothing_and_what_has_a_type_are_ordinary);
         tcase_add_test(tcase, test_a_second_reservation_is_ordinary);
         tcase_add_test(tcase, test_without_credit_it_is_ordinary);
+        tcase_add_test(tcase, test_room_is_heard_of_although_something_small_took_some_of_it);
         tcase_add_test(tcase, test_less_may_be_committed_than_was_reserved);
         tcase_add_test(tcase, test_one_that_is_given_up_leaves_no_trace);
         tcase_add_test(tcase, test_what_is_no_reservation_is_not_committed);
