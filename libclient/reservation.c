@@ -152,6 +152,7 @@ static int commit(p2pbus *bus, Message *m, size_t size, uint64_t timeout_usec) {
         int r;
 
         m->n_data = size;
+        m->kind = MESSAGE_ONE_WAY; /* whatever it was tried as */
         peer = may_commit(bus, m);
         if (peer) {
                 r = commit_in_place(bus, peer, m, timeout_usec);

@@ -401,6 +401,27 @@ START_TEST(test_what_is_no_reservation_is_not_committed) {
 }
 END_TEST
 
+START_TEST(test_what_was_tried_as_a_request_is_committed_as_none) {
+        static const size_t sizes[] = { 1, LARGEST + 1 };
+
+        start_on_ring();
+        for (unsigned i = 0; i < ELEMENTSOF(sizes); i++) {
+                p2pbus_message *m, *reply;
+                char *data;
+
+                m = reserve(sizes[i], &data);
+                memset(data, 'x', sizes[i]);
+                fails(p2pbus_request(a, to_b, m, 0, &reply), -EINVAL);
+                commit(m, sizes[i]);
+                m = next(b);
+                ck_assert_str_eq(p2pbus_kind_text(p2pbus_message_get_kind(m)), "one-way");
+                p2pbus_message_unref(m);
+                expect_result(a, 0);
+        }
+        stop();
+}
+END_TEST
+
 START_TEST(test_a_reservation_outlives_the_handle) {
         p2pbus_message *m;
         char *data;
@@ -880,6 +901,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, test_less_may_be_committed_than_was_reserved);
         tcase_add_test(tcase, test_one_that_is_given_up_leaves_no_trace);
         tcase_add_test(tcase, test_what_is_no_reservation_is_not_committed);
+        tcase_add_test(tcase, test_what_was_tried_as_a_request_is_committed_as_none);
         tcase_add_test(tcase, test_a_reservation_outlives_the_handle);
         tcase_add_test(tcase, test_a_reservation_outlives_the_ring);
         tcase_add_test(tcase, test_messages_come_in_the_order_of_sending_and_committing);
