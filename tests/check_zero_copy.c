@@ -93,8 +93,10 @@ static p2pbus_message *next(p2pbus *bus) {
 }
 
 static bool has_text(p2pbus_message *m, const char *text) {
-        return p2pbus_message_get_size(m) == strlen(text) &&
-               memcmp(p2pbus_message_get_payload(m), text, strlen(text)) == 0;
+        size_t n = strlen(text);
+
+        return p2pbus_message_get_size(m) == n &&
+               (n == 0 || memcmp(p2pbus_message_get_payload(m), text, n) == 0);
 }
 
 static void expect_text(p2pbus *bus, const char *text) {
