@@ -246,16 +246,6 @@ void session_out_go_back(SessionOut *out) {
         out->cursor_at = 0;
 }
 
-void session_out_lose(SessionOut *out, int result) {
-        Message *m, *next;
-
-        for (m = out->unreceived; m; m = next) {
-                next = m->next;
-                if (m->is_unretained)
-                        session_out_abandon(out, m, result);
-        }
-}
-
 static bool peer_has(const SessionOut *out, uint64_t seq) {
         if (seq < out->received)
                 return true;
@@ -263,6 +253,16 @@ static bool peer_has(const SessionOut *out, uint64_t seq) {
                 if (seq >= out->ranges[i].first && seq <= out->ranges[i].last)
                         return true;
         return false;
+}
+
+void session_out_lose(SessionOut *out, uint64_t end, int result) {
+        Message *m, *next;
+
+        for (m = out->unreceived; m && m->first_seq < end; m = next) {
+                next = m->next;
+                if (m->is_unretained && !peer_has(out, m->first_seq))
+                        session_out_abandon(out, m, result);
+        }
 }
 
 /* Moves the cursor to a record that the peer may lack. Return: false at the end of @sent. */
@@ -507,6 +507,10 @@ int session_out_ack(SessionOut *out, const Record *r, bool strict, bool *ret_pro
                 note_taken(out, taken);
         out->limit = limit;
         note_ranges(out, r);
+        /* A ring keeps the order, and another path had ended it: what is missing in front of a later
+         * record was read, and found no memory. It does not come again. */
+        if (out->n_ranges > 0)
+                session_out_lose(out, out->ranges[out->n_ranges - 1].first, RESULT_UNKNOWN);
         *ret_progress = newer;
         return 0;
 }

@@ -62,8 +62,11 @@ void session_out_abandon(SessionOut *out, Message *message, int result);
 
 /* Produce again what the peer is not known to have, and of which there is a copy. */
 void session_out_go_back(SessionOut *out);
-/* What the peer is not known to have may be lost: that of which there is no copy is given up. */
-void session_out_lose(SessionOut *out, int result);
+/*
+ * What the peer is not known to have, of the records before @end, may be lost: that of which there is
+ * no copy is given up.
+ */
+void session_out_lose(SessionOut *out, uint64_t end, int result);
 
 /* A message whose only record takes @n_record bytes would come out next, and now. */
 bool session_out_may_commit(SessionOut *out, size_t n_record);

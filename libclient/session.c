@@ -653,7 +653,7 @@ void session_set_path(Session *session, SessionPath path, uint64_t generation, u
         s->paused_until = 0;
         if (s->hinted_since != USEC_NEVER) /* whoever said so did not mean this way */
                 s->hinted_since = USEC_NEVER;
-        session_out_lose(&s->out, RESULT_UNKNOWN);
+        session_out_lose(&s->out, UINT64_MAX, RESULT_UNKNOWN);
         go_back(s);
         if (s->heard)
                 s->in.ack_due = true; /* the last may be lost, too */

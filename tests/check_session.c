@@ -127,6 +127,44 @@ START_TEST(a_message_arrives_and_is_delivered_when_it_was_taken) {
 }
 END_TEST
 
+/* The receiver has read it and found no memory; what came behind it cannot wait for it. */
+START_TEST(what_has_no_copy_and_was_lost_holds_up_nothing) {
+        Message *first = message(10, MESSAGE_ONE_WAY), *lost = message(100, MESSAGE_ONE_WAY);
+        Message *last = message(1000, MESSAGE_ONE_WAY), *done;
+        Record r;
+
+        ck_assert_int_eq(session_send(a, first, now), 0);
+        carry_all();
+        take(b, popped(b));
+        session_flush(b, now);
+        carry_all();
+        message_unref(session_pop_finished(a));
+
+        ck_assert(session_may_commit(a, 1000));
+        ck_assert_int_eq(session_commit(a, lost, now, &r), 0);
+        ck_assert_int_eq(session_send(a, last, now), 0);
+        ck_assert_uint_eq(carry(a, b), 1);
+        ck_assert_ptr_null(session_pop(b));
+        now += SESSION_ACK_DELAY_USEC;
+        session_tick(b, now);
+        carry_all();
+        take(b, popped(b));
+        done = session_pop_finished(a);
+        ck_assert_ptr_eq(done, lost);
+        ck_assert_int_eq(done->result, RESULT_UNKNOWN);
+        message_unref(done);
+        session_flush(b, now);
+        carry_all();
+        done = session_pop_finished(a);
+        ck_assert_ptr_eq(done, last);
+        ck_assert_int_eq(done->result, RESULT_DELIVERED);
+        message_unref(done);
+        message_unref(first);
+        message_unref(lost);
+        message_unref(last);
+}
+END_TEST
+
 START_TEST(many_sizes_arrive_whole_and_in_order) {
         static const size_t sizes[] = { 0,      1,      61391,  61392,  61393,  61440,
                                         122832, 122833, 200000, 262144, 300000, 1 << 20 };
@@ -1090,6 +1128,7 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(plain, two, none);
         tcase_add_test(plain, a_message_arrives_and_is_delivered_when_it_was_taken);
         tcase_add_test(plain, many_sizes_arrive_whole_and_in_order);
+        tcase_add_test(plain, what_has_no_copy_and_was_lost_holds_up_nothing);
         tcase_add_test(plain, a_closed_session_says_so_once);
         tcase_add_test(plain, start_is_in_front_until_it_was_answered);
         tcase_add_test(plain, an_answer_is_a_start_of_the_same_id);
