@@ -156,6 +156,9 @@ void introduction_consider(Peer *peer) {
 void introduction_count(Peer *peer) {
         Introduction *i = &peer->introduction;
 
+        if (peer->ring && !peer->ring->is_open && peer->ring->is_gone &&
+            peer->bus->now_usec - peer->ring->used_usec >= INTRODUCTION_WAIT_USEC)
+                introduction_end(peer, CODE_GONE); /* what the daemon says of it was lost */
         if (peer->ring)
                 return;
         if (peer->bus->now_usec - i->since_usec >= USEC_PER_SEC) {
@@ -186,7 +189,7 @@ void introduction_end(Peer *peer, uint16_t code) {
                 peer->bus->counters.bad_packets++;
                 peer->introduction.rule = P2PBUS_RING_NEVER;
         }
-        if (!ring->is_open) /* declined: its bell may say so before the daemon does */
+        if (!ring->is_open)
                 put_off(peer);
         drop(peer);
 }
@@ -302,7 +305,7 @@ static void on_answered(p2pbus *bus, const Control *control, const int *fd) {
         Peer *peer;
         int r;
 
-        if (!ring || ring->is_open || ring->bell_in < 0)
+        if (!ring || ring->is_open)
                 return;
         peer = ring->peer;
         if (control->code != CODE_OK) {

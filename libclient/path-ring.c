@@ -131,6 +131,13 @@ int ring_path_open(RingPath *ring, int fd, uint32_t size) {
         return 0;
 }
 
+/* It has gone, and may have said something in a file that the daemon has still to give us. */
+static void hear_no_more(RingPath *ring) {
+        loop_unwatch_bell(ring->peer->bus, ring->bell_in);
+        ring->bell_in = fd_close(ring->bell_in);
+        ring->used_usec = ring->peer->bus->now_usec;
+}
+
 static void stroke(RingPath *ring) {
         if (bell_ring(ring->bell_out) == BELL_E_GONE) {
                 ring->is_gone = true;
@@ -296,10 +303,10 @@ void rings_on_bell(RingPath *ring) {
 
         if (bell_hush(ring->bell_in) == BELL_E_GONE)
                 ring->is_gone = true;
-        if (!ring->is_open) {
+        if (!ring->is_open) { /* it has something already: its answer will come */
                 if (ring->is_gone)
-                        introduction_end(ring->peer, CODE_GONE);
-                return; /* it has something already: its answer will come */
+                        hear_no_more(ring);
+                return;
         }
         room = look_for_room(ring);
         if (room == RING_E_VIOLATION ||

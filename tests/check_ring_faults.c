@@ -126,6 +126,45 @@ START_TEST(an_answer_that_is_refused_ends_the_ring) {
 }
 END_TEST
 
+/* Says in the ring that it is offered what it has to say, and tells its parent. */
+static void say_last_words(p2pbus *bus, Partner *self) {
+        char dest[P2PBUS_FULL_SIZE];
+        p2pbus_message *m;
+
+        ok(p2pbus_receive(bus, PATIENCE, &m));
+        strcpy(dest, p2pbus_message_get_from(m));
+        p2pbus_message_unref(m);
+        while (talk_path(bus, dest) != P2PBUS_PATH_RING)
+                ok(p2pbus_wait(bus, SECOND / 100));
+        ok(talk_send(bus, dest, 7, 1000));
+        ok(p2pbus_hand_over(bus, PATIENCE));
+        partner_tell(self, 1);
+        (void)partner_hear(self);
+}
+
+/* Its bell says that it is gone before the daemon has said that it answered. */
+START_TEST(what_was_said_in_a_ring_before_it_was_opened_is_read) {
+        const PartnerOptions options = { .daemon = d, .run = say_last_words };
+        p2pbus *bus = talk_open(d, 0);
+        Partner p;
+
+        partner_start(&p, &options);
+        ok(talk_send(bus, p.full, 0, 100));
+        ok(p2pbus_flush(bus, PATIENCE));
+        ck_assert_int_eq(kill(p.os_pid, SIGSTOP), 0);
+        ok(p2pbus_set_ring(bus, p.full, P2PBUS_RING_ALWAYS));
+        while (!bus->peers->ring->has_id)
+                ok(p2pbus_process(bus));
+        ck_assert_int_eq(kill(p.os_pid, SIGCONT), 0);
+        ck_assert_uint_eq(partner_hear(&p), 1);
+        partner_kill(&p);
+        ck_assert_uint_eq(talk_receive(bus), 7);
+        while (bus->peers->ring)
+                (void)p2pbus_wait(bus, SECOND);
+        p2pbus_unref(bus);
+}
+END_TEST
+
 /* The offer is withdrawn before the daemon's ERROR about it has come. */
 START_TEST(a_refused_offer_that_is_over_fails_no_message) {
         p2pbus *bus = talk_open(d, 0);
@@ -160,6 +199,7 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(daemons, start, stop);
         tcase_set_timeout(daemons, 120);
         tcase_add_test(daemons, a_ring_does_not_wait_for_a_daemon_that_stands_still);
+        tcase_add_test(daemons, what_was_said_in_a_ring_before_it_was_opened_is_read);
         tcase_add_test(daemons, an_answer_that_is_refused_ends_the_ring);
         tcase_add_test(daemons, a_refused_offer_that_is_over_fails_no_message);
         suite_add_tcase(suite, daemons);
