@@ -190,6 +190,7 @@ struct p2pbus {
         bool is_calling;
         pthread_t caller;
         p2pbus_counters counters;
+        SessionCounters past; /* of peers that were forgotten */
 
         /* Names and monitoring */
         Name *names;

@@ -220,6 +220,7 @@ Peer *peer_free(Peer *peer) {
                 bus->last_peer = NULL;
         bus->memory -= peer->memory;
         table_remove(bus, peer);
+        report_remember(peer);
         session_free(peer->session);
         session_free(peer->mirror);
         free(peer->sealed_ids);

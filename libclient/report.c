@@ -59,6 +59,46 @@ static uint64_t waiting_since(const Peer *peer) {
         return since;
 }
 
+static void fill_counts(const SessionCounters *counters, Report *report) {
+        report->n_sent = counters->n_sent;
+        report->n_delivered = counters->n_delivered;
+        report->n_refused = counters->n_refused;
+        report->n_expired = counters->n_expired;
+        report->n_cancelled = counters->n_cancelled;
+        report->n_unknown = counters->n_unknown;
+        report->n_received = counters->n_received;
+        report->n_taken = counters->n_taken;
+}
+
+void report_remember(const Peer *peer) {
+        const SessionCounters *counters = session_counters(peer->session);
+        SessionCounters *past = &peer->bus->past;
+
+        if (peer->mirror)
+                return;
+        past->n_sent += counters->n_sent;
+        past->n_delivered += counters->n_delivered;
+        past->n_refused += counters->n_refused;
+        past->n_expired += counters->n_expired;
+        past->n_cancelled += counters->n_cancelled;
+        past->n_unknown += counters->n_unknown;
+        past->n_received += counters->n_received;
+        past->n_taken += counters->n_taken;
+}
+
+/* All with whom nothing is under way, in one. */
+static void report_past(const p2pbus *bus, Report *ret) {
+        *ret = (Report){
+                .peer = PID_NONE,
+                .path = REPORT_PATH_NONE,
+                .ring_size = REPORT_NONE,
+                .ring_out = REPORT_NONE,
+                .ring_in = REPORT_NONE,
+                .round_trip_usec = REPORT_NONE,
+        };
+        fill_counts(&bus->past, ret);
+}
+
 void report_peer(const Peer *peer, Report *ret) {
         uint64_t since = waiting_since(peer), now = peer->bus->now_usec;
 
@@ -75,6 +115,7 @@ void report_peer(const Peer *peer, Report *ret) {
                 .round_trip_usec = peer->round_trip_usec > 0 ? peer->round_trip_usec : REPORT_NONE,
         };
         fill_rates(peer, ret);
+        fill_counts(session_counters(peer->session), ret);
         if (!peer_is_on_ring(peer))
                 return;
         ret->ring_size = ring_producer_size(&peer->ring->out);
@@ -91,21 +132,28 @@ static bool say(p2pbus *bus, Control *word, bool more) {
         return true;
 }
 
+static bool add(p2pbus *bus, Control *word, const Report *report) {
+        if (word->n_body + REPORT_LINE_MAX > CONTROL_BODY_MAX && !say(bus, word, true))
+                return false;
+        word->n_body += report_format(report, (char *)bus->scratch + word->n_body);
+        return true;
+}
+
 void report_answer(p2pbus *bus, const PacketId *id) {
         Control word = { .verb = CONTROL_REPORTED, .ref = *id, .body = bus->scratch };
-        char *text = (char *)bus->scratch;
+        Report report;
 
+        if (bus->past.n_sent > 0 || bus->past.n_received > 0) {
+                report_past(bus, &report);
+                (void)add(bus, &word, &report); /* the first: there is room */
+        }
         for (const Peer *first = bus->peers; first; first = first->hh.next)
                 for (const Peer *peer = first; peer; peer = peer->same_pid) {
-                        Report report;
-
                         if (peer->mirror) /* what we say to ourselves goes nowhere */
                                 continue;
-                        if (word.n_body + REPORT_LINE_MAX > CONTROL_BODY_MAX &&
-                            !say(bus, &word, true))
-                                return;
                         report_peer(peer, &report);
-                        word.n_body += report_format(&report, text + word.n_body);
+                        if (!add(bus, &word, &report))
+                                return;
                 }
         (void)say(bus, &word, false);
 }

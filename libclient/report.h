@@ -30,6 +30,9 @@ static inline bool report_is_sample_due(const Traffic *traffic, uint64_t now_use
         return now_usec - traffic->last.usec >= USEC_PER_SEC;
 }
 
+/* @peer is forgotten, but not what was sent to it. */
+void report_remember(const Peer *peer);
+
 /* How it is with @peer now. */
 void report_peer(const Peer *peer, Report *ret);
 /* REPORT, in the packet @id, has come. */

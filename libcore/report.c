@@ -24,7 +24,11 @@ static const size_t numbers[] = {
         offsetof(Report, ring_out),        offsetof(Report, ring_in),
         offsetof(Report, messages_out),    offsetof(Report, messages_in),
         offsetof(Report, bytes_out),       offsetof(Report, bytes_in),
-        offsetof(Report, round_trip_usec),
+        offsetof(Report, round_trip_usec), offsetof(Report, n_sent),
+        offsetof(Report, n_delivered),     offsetof(Report, n_refused),
+        offsetof(Report, n_expired),       offsetof(Report, n_cancelled),
+        offsetof(Report, n_unknown),       offsetof(Report, n_received),
+        offsetof(Report, n_taken),
 };
 _Static_assert(3 + ELEMENTSOF(numbers) == REPORT_FIELDS, "a field has no place");
 _Static_assert(16 + 1 + 8 + 1 + 3 + ELEMENTSOF(numbers) * (1 + NUMBER_DIGITS_MAX) + 2 <=
@@ -71,7 +75,7 @@ static bool parse_peer(const char *field, size_t n, Pid *ret) {
                 return false;
         memcpy(text, field, n);
         text[n] = '\0';
-        return pid_parse(text, ret) == 0 && !pid_is_reserved(*ret);
+        return pid_parse(text, ret) == 0 && (*ret == PID_NONE || !pid_is_reserved(*ret));
 }
 
 static bool parse_path(const char *field, size_t n, ReportPath *ret) {

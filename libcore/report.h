@@ -16,8 +16,8 @@
 #include "libcore/pid.h"
 
 #define REPORT_NONE UINT64_MAX /* of a number: there is none, or it is not known */
-#define REPORT_LINE_MAX 320    /* bytes of a line, newline and NUL included */
-#define REPORT_FIELDS 14
+#define REPORT_LINE_MAX 512    /* bytes of a line, newline and NUL included */
+#define REPORT_FIELDS 22
 
 typedef enum ReportPath {
         REPORT_PATH_NONE,
@@ -28,7 +28,7 @@ typedef enum ReportPath {
 } ReportPath;
 
 typedef struct Report {
-        Pid peer; /* with whom */
+        Pid peer; /* with whom; PID_NONE: with all who were forgotten since */
         ReportPath path;
         bool is_established;      /* it has answered */
         uint64_t queued_messages; /* sent and not yet settled */
@@ -42,6 +42,14 @@ typedef struct Report {
         uint64_t bytes_out;
         uint64_t bytes_in;
         uint64_t round_trip_usec;
+        uint64_t n_sent; /* messages, since the conversation began; so all that follow */
+        uint64_t n_delivered;
+        uint64_t n_refused;
+        uint64_t n_expired;
+        uint64_t n_cancelled;
+        uint64_t n_unknown;
+        uint64_t n_received; /* complete */
+        uint64_t n_taken;    /* of these, by the application */
 } Report;
 
 enum {

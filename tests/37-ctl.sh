@@ -27,6 +27,10 @@ is 'peers' 0 "$status"
 check '  fields of the daemon, and of the process' sh -c '! awk -F "\t" "NF != 24" "$1" | grep -q .' sh "$work/out"
 check '  this one is there' grep -q "^$full_r$tab$pid_r$tab" "$work/out"
 
+run p2pbusctl audit
+is 'audit' 0 "$status"
+check '  fields, of which the difference is none' sh -c '! awk -F "\t" "NF != 14 || \$12 !~ /^(0|-)\$/" "$1" | grep -q .' sh "$work/out"
+
 run p2pbusctl resolve test.alpha
 is 'resolve a name' "0 $full_r local" "$status $(cat "$work/out")"
 run p2pbusctl resolve "$dest_r"
@@ -82,7 +86,7 @@ else
         }
 fi
 p2pbusctl keygen "$work/key" >/dev/null
-for words in status list peers metrics show-config 'resolve test.alpha' 'ping -c 1 test.alpha' reload \
+for words in status list peers audit metrics show-config 'resolve test.alpha' 'ping -c 1 test.alpha' reload \
         "keygen $work/key2" "id $work/key" 'resolve no.such' 'ping -c 1 -t 0.1 0123456789abcdef'; do
         # shellcheck disable=SC2086 # a verb and its operand
         run p2pbusctl $words --json

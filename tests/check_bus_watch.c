@@ -289,7 +289,7 @@ static char *query_peers(void) {
         return q.text;
 }
 
-enum { SAYS = 9, PEER, PATH, ESTABLISHED, QUEUED, HELD, WAITS, RING_SIZE, FILL_OUT, FILL_IN, N = 24 };
+enum { SAYS = 9, PEER, PATH, ESTABLISHED, QUEUED, HELD, WAITS, RING_SIZE, FILL_OUT, FILL_IN, SENT = 24, DELIVERED, REFUSED, EXPIRED, CANCELLED, UNKNOWN, RECEIVED, TAKEN, N };
 
 typedef struct Line {
         char text[1024];
@@ -381,6 +381,42 @@ START_TEST(who_waits_for_whom_is_told) {
 }
 END_TEST
 
+static uint64_t number(const Line *line, unsigned field) {
+        return strtoull(line->fields[field], NULL, 10);
+}
+
+START_TEST(what_was_sent_is_accounted_for) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        unsigned n = 0;
+        char *text;
+        Line line;
+
+        if (_i == 0)
+                make_ring();
+        for (unsigned i = 0; i < 5; i++)
+                ok(send_bytes(a, b, "hello", 5));
+        for (unsigned i = 0; i < 4; i++) /* the last one stays */
+                receive(b, 5);
+        do {
+                step(&n);
+                ok(p2pbus_get_counters(a, &counters));
+        } while (counters.delivered < 4);
+        text = query_peers();
+        line = line_of(text, a, b);
+        split(&line);
+        ck_assert_uint_ge(number(&line, SENT), 5);
+        ck_assert_uint_ge(number(&line, DELIVERED), 4);
+        ck_assert_uint_eq(number(&line, SENT),
+                          number(&line, DELIVERED) + number(&line, REFUSED) +
+                                  number(&line, EXPIRED) + number(&line, CANCELLED) +
+                                  number(&line, UNKNOWN) + number(&line, QUEUED));
+        line = line_of(text, b, a);
+        split(&line);
+        ck_assert_uint_ge(number(&line, RECEIVED), 5);
+        free(text);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("bus watch");
         TCase *monitors = tcase_create("monitors");
@@ -396,6 +432,7 @@ Suite *check_suite(void) {
 
         tcase_add_test(conversations, both_sides_show_their_ring);
         tcase_add_loop_test(conversations, who_waits_for_whom_is_told, 0, 2);
+        tcase_add_loop_test(conversations, what_was_sent_is_accounted_for, 0, 2);
         tcase_add_checked_fixture(conversations, start, stop);
         suite_add_tcase(suite, conversations);
         return suite;

@@ -8,8 +8,8 @@
 #include "tests/main.h"
 
 #define HEAD "e85004f63798e2c0\tring\tyes\t"
-#define TAIL "\t49152\t1200000\t262144\t196608\t8\t1000\t1\t64000\t1200\t"
-#define LINE HEAD "3" TAIL "250\n"
+#define TAIL "\t49152\t1200000\t262144\t196608\t8\t1000\t1\t64000\t1200\t250\t20\t10\t1\t2\t3\t1\t40\t"
+#define LINE HEAD "3" TAIL "39\n"
 
 static const Report good = {
         .peer = UINT64_C(0xe85004f63798e2c0),
@@ -26,6 +26,14 @@ static const Report good = {
         .bytes_out = 64000,
         .bytes_in = 1200,
         .round_trip_usec = 250,
+        .n_sent = 20,
+        .n_delivered = 10,
+        .n_refused = 1,
+        .n_expired = 2,
+        .n_cancelled = 3,
+        .n_unknown = 1,
+        .n_received = 40,
+        .n_taken = 39,
 };
 
 static void expect_equal(const Report *x, const Report *y) {
@@ -76,7 +84,7 @@ START_TEST(the_longest_line_fits) {
         r.peer = good.peer;
         r.path = REPORT_PATH_OFF_HOST;
         r.is_established = true;
-        for (uint64_t *number = &r.queued_messages; number <= &r.round_trip_usec; number++)
+        for (uint64_t *number = &r.queued_messages; number <= &r.n_taken; number++)
                 *number = UINT64_MAX - 1;
         ck_assert_uint_lt(report_format(&r, line), sizeof(line));
 }
@@ -130,6 +138,17 @@ START_TEST(no_version_writes) {
 }
 END_TEST
 
+START_TEST(what_is_past_has_nobody) {
+        static const char text[] = "0000000000000000\tnone\tno\t0" TAIL "39\n";
+        size_t at = 0;
+        Report r = good;
+
+        ck_assert_int_eq(report_parse(text, strlen(text), &at, &r), 0);
+        ck_assert(r.peer == PID_NONE);
+        ck_assert_uint_eq(r.n_taken, 39);
+}
+END_TEST
+
 START_TEST(a_nul_is_no_end) {
         static const char in_pid[] = "e85004f6\0\0\0\0\0\0\0\0\tring\tyes\t3" TAIL "-\n";
         static const char in_number[] = HEAD "3\0" TAIL "-\n";
@@ -140,7 +159,7 @@ START_TEST(a_nul_is_no_end) {
 END_TEST
 
 START_TEST(fields_of_a_later_version_are_passed_over) {
-        static const char text[] = HEAD "3" TAIL "250\tmore\t\n" LINE;
+        static const char text[] = HEAD "3" TAIL "39\tmore\t\n" LINE;
         size_t at = 0;
         Report r = { 0 };
 
@@ -160,6 +179,7 @@ Suite *check_suite(void) {
         tcase_add_test(lines, the_longest_line_fits);
         tcase_add_test(lines, a_short_line_is_refused_at_each_length);
         tcase_add_loop_test(lines, no_version_writes, 0, ELEMENTSOF(bad));
+        tcase_add_test(lines, what_is_past_has_nobody);
         tcase_add_test(lines, a_nul_is_no_end);
         tcase_add_test(lines, fields_of_a_later_version_are_passed_over);
         suite_add_tcase(suite, lines);

@@ -5,6 +5,8 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
 
 #include "libcore/report.h"
 #include "libsecure/crypto.h"
@@ -12,9 +14,10 @@
 #include "tests/main.h"
 
 #define PEER "e85004f63798e2c0"
-#define NUMBERS "\t3\t49152\t1200000\t262144\t196608\t0\t1000\t0\t64000\t1200\t-"
+#define QUEUED "\t3\t49152\t1200000\t262144\t196608\t0\t1000\t0\t64000\t1200\t-"
+#define NUMBERS QUEUED "\t9\t3\t0\t1\t1\t1\t5\t5"
 #define LINE PEER "\tring\tyes" NUMBERS "\n"
-#define NOTHING "\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\n"
+#define NOTHING "\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\n"
 
 static Daemon d;
 static Client a, b, asker;
@@ -327,6 +330,46 @@ START_TEST(what_was_not_asked_for_is_dropped) {
 }
 END_TEST
 
+/* --- p2pbusctl audit --- */
+
+static const struct {
+        const char *said, *row;
+        int status;
+} audits[] = {
+        { LINE, "\tself\t" PEER "\t9\t3\t0\t1\t1\t1\t3\t0\t5\t5\n", 0 },
+        { PEER "\tring\tyes" QUEUED "\t11\t3\t0\t1\t1\t1\t5\t5\n", /* two are lost */
+          "\tself\t" PEER "\t11\t3\t0\t1\t1\t1\t3\t2\t5\t5\n", 1 },
+        { PEER "\tring\tyes" QUEUED "\t8\t3\t0\t1\t1\t1\t5\t5\n", /* one was told twice */
+          "\tself\t" PEER "\t8\t3\t0\t1\t1\t1\t3\t1\t5\t5\n", 1 },
+        { "0000000000000000\tnone\tno\t0\t0\t0\t-\t-\t-\t0\t0\t0\t0\t-\t7\t7\t0\t0\t0\t0\t2\t2\n",
+          "\tself\tpast\t7\t7\t0\t0\t0\t0\t0\t0\t2\t2\n", 0 },
+        { "nonsense\n", "\tgarbled\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\n", 1 },
+};
+
+START_TEST(an_audit_finds_what_is_missing) {
+        const char *build = getenv("top_builddir");
+        char command[256];
+        size_t n;
+        FILE *tool;
+        int status;
+
+        (void)snprintf(command, sizeof(command), "%s/p2pbusctl -S %s audit 2>&1", build ? build : ".",
+                       d.socket);
+        tool = popen(command, "r");
+        ck_assert_ptr_nonnull(tool);
+        answers(&asker, "");
+        answers(&a, audits[_i].said);
+        answers(&b, LINE);
+        n = fread(text, 1, sizeof(text) - 1, tool);
+        text[n] = '\0';
+        status = pclose(tool);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == audits[_i].status,
+                      "status %d:\n%s", status, text);
+        expect_line(&a, audits[_i].row);
+        ck_assert(!!strstr(text, "p2pbusctl: audit: ") == !!audits[_i].status);
+}
+END_TEST
+
 /* --- users --- */
 
 START_TEST(a_user_sees_its_own_and_root_sees_all) {
@@ -384,7 +427,8 @@ END_TEST
 Suite *check_suite(void) {
         Suite *suite = suite_create("survey");
         TCase *plain = tcase_create("plain"), *leave = tcase_create("leave"),
-              *lies = tcase_create("lies"), *users = tcase_create("users");
+              *lies = tcase_create("lies"), *audit = tcase_create("audit"),
+              *users = tcase_create("users");
 
         tcase_add_test(plain, each_says_what_it_knows);
         tcase_add_test(plain, an_answer_may_come_in_several_packets);
@@ -401,14 +445,18 @@ Suite *check_suite(void) {
         tcase_add_test(lies, a_process_that_says_too_much_is_cut);
         tcase_add_test(lies, what_was_not_asked_for_is_dropped);
 
+        tcase_add_loop_test(audit, an_audit_finds_what_is_missing, 0, ELEMENTSOF(audits));
+
         tcase_add_test(users, a_user_sees_its_own_and_root_sees_all);
 
         tcase_add_checked_fixture(plain, start, stop);
         tcase_add_checked_fixture(leave, start, stop);
         tcase_add_checked_fixture(lies, start, stop);
+        tcase_add_checked_fixture(audit, start, stop);
         suite_add_tcase(suite, plain);
         suite_add_tcase(suite, leave);
         suite_add_tcase(suite, lies);
+        suite_add_tcase(suite, audit);
         suite_add_tcase(suite, users);
         return suite;
 }

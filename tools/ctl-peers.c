@@ -12,6 +12,31 @@
 #include "tools/ctl.h"
 #include "tools/output.h"
 
+#define FIELDS_BEFORE_PEER 10
+#define NOBODY "0000000000000000\t"
+
+/* Takes the lines out that are about nobody in particular: what is over is for the audit alone. */
+static void drop_past(char *text) {
+        char *to = text;
+
+        while (*text) {
+                size_t n = strcspn(text, "\n");
+                const char *peer = text;
+
+                n += text[n] == '\n';
+                for (unsigned i = 0; peer && i < FIELDS_BEFORE_PEER; i++) {
+                        peer = memchr(peer, '\t', n - (size_t)(peer - text));
+                        peer = peer ? peer + 1 : NULL;
+                }
+                if (!peer || strncmp(peer, NOBODY, strlen(NOBODY)) != 0) {
+                        memmove(to, text, n);
+                        to += n;
+                }
+                text += n;
+        }
+        *to = '\0';
+}
+
 int ctl_peers(Ctl *ctl) {
         /* clang-format off */
         static const Column columns[] = {
@@ -51,6 +76,7 @@ int ctl_peers(Ctl *ctl) {
         if (status != 0)
                 return status;
 
+        drop_past(text);
         table_init(&table, columns, ELEMENTSOF(columns));
         if (table_add_lines(&table, text) < 0)
                 status = output_print(NULL, 0);
