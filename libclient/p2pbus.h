@@ -282,6 +282,16 @@ p2pbus_message *p2pbus_message_unref(p2pbus_message *message);
  * Return: 0, -EINVAL, -ENOMEM, -EPERM: the message was sent or received. */
 int p2pbus_message_set_type(p2pbus_message *message, const char *type);
 
+/* Whether the message may be delivered twice. Then, if the receiver is restarted before it has
+ * confirmed the message, its next process gets it too, instead of a result of "unknown"; what that
+ * cannot be sent to is unknown still.
+ * Return: 0, -EPERM: the message was sent or received. */
+int p2pbus_message_set_idempotent(p2pbus_message *message, int idempotent);
+/* 1: its sender said so. */
+int p2pbus_message_is_idempotent(p2pbus_message *message);
+/* Of a received message: 1 if an earlier process with this one's key may have had it, too. */
+int p2pbus_message_may_be_repeat(p2pbus_message *message);
+
 /* Any pointer of the caller's, for example to know a result again; never followed or freed. */
 void p2pbus_message_set_userdata(p2pbus_message *message, void *userdata);
 void *p2pbus_message_get_userdata(p2pbus_message *message);

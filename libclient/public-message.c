@@ -76,6 +76,23 @@ _public_ int p2pbus_message_set_type(p2pbus_message *message, const char *type) 
         return 0;
 }
 
+_public_ int p2pbus_message_set_idempotent(p2pbus_message *message, int idempotent) {
+        Message *m = message_of(message);
+
+        if (m->is_given)
+                return reason_fail_errno(-EPERM, "the message was sent or received before");
+        m->flags = idempotent ? m->flags | MESSAGE_IDEMPOTENT : m->flags & ~MESSAGE_IDEMPOTENT;
+        return 0;
+}
+
+_public_ int p2pbus_message_is_idempotent(p2pbus_message *message) {
+        return (message_of(message)->flags & MESSAGE_IDEMPOTENT) != 0;
+}
+
+_public_ int p2pbus_message_may_be_repeat(p2pbus_message *message) {
+        return (message_of(message)->flags & MESSAGE_MAYBE_REPEAT) != 0;
+}
+
 _public_ void p2pbus_message_set_userdata(p2pbus_message *message, void *userdata) {
         message_of(message)->userdata = userdata;
 }

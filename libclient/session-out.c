@@ -104,6 +104,8 @@ static bool is_reply(const Message *m) {
 static void finish(SessionOut *out, Message *m, int result) {
         uint64_t *counter;
 
+        if (result != RESULT_DELIVERED && (m->flags & MESSAGE_MAYBE_REPEAT))
+                result = RESULT_UNKNOWN; /* an earlier session may have delivered it */
         switch (result) {
         case RESULT_DELIVERED:
                 counter = &out->counters->n_delivered;
@@ -125,6 +127,24 @@ static void finish(SessionOut *out, Message *m, int result) {
         m->place = MESSAGE_FINISHED;
         out->memory -= message_memory(m);
         DL_APPEND(out->finished, m);
+}
+
+/* The session that it was begun in is over, and with it the answer. */
+static bool may_repeat(const Message *m, bool again) {
+        return again && (m->flags & MESSAGE_IDEMPOTENT) && !m->is_unretained;
+}
+
+/* The other side may have it from the session before: whatever else comes of it is unknown. */
+static void begin_again(SessionOut *out, Message *m, Message **list) {
+        size_t bytes = bytes_before(out, m, m->n_records);
+
+        m->flags |= MESSAGE_MAYBE_REPEAT;
+        m->n_records_sent = 0;
+        m->place = MESSAGE_QUEUED;
+        out->waiting += bytes;
+        if (is_reply(m))
+                out->replies += bytes;
+        DL_APPEND(*list, m);
 }
 
 static void remove_from_queued(SessionOut *out, Message *m) {
@@ -196,13 +216,20 @@ void session_out_fail_queued(SessionOut *out, int result) {
                 session_out_abandon(out, out->queued, result);
 }
 
-void session_out_renew(SessionOut *out, int result) {
+void session_out_renew(SessionOut *out, int result, bool again) {
+        Message *repeated = NULL;
+
         while (out->sent) {
                 Message *m = out->sent;
 
                 remove_from_sent(out, m);
-                finish(out, m, result);
+                if (may_repeat(m, again))
+                        begin_again(out, m, &repeated);
+                else
+                        finish(out, m, result);
         }
+        DL_CONCAT(repeated, out->queued);
+        out->queued = repeated;
         while (out->skipping) {
                 Message *m = out->skipping;
 
@@ -231,7 +258,7 @@ Message *session_out_pop_finished(SessionOut *out) {
 void session_out_done(SessionOut *out) {
         Message *m;
 
-        session_out_renew(out, RESULT_UNKNOWN);
+        session_out_renew(out, RESULT_UNKNOWN, false);
         session_out_fail_queued(out, RESULT_UNKNOWN);
         while ((m = session_out_pop_finished(out)))
                 message_unref(m);

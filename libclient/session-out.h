@@ -50,8 +50,11 @@ typedef struct SessionOut {
 
 void session_out_init(SessionOut *out, const SessionOptions *options, SessionCounters *counters);
 void session_out_done(SessionOut *out);
-/* Begins anew with sequence number 0; messages that were begun are finished with @result. */
-void session_out_renew(SessionOut *out, int result);
+/*
+ * Begins anew with sequence number 0. Messages that were begun are finished with @result; but if
+ * @again, those that may be repeated are queued again, in their order, in front of all others.
+ */
+void session_out_renew(SessionOut *out, int result, bool again);
 /* The same for messages that were never begun. */
 void session_out_fail_queued(SessionOut *out, int result);
 

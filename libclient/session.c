@@ -173,9 +173,9 @@ static void unpause(Session *s, uint64_t now_usec) {
         arm_probe(s, now_usec);
 }
 
-/* Both directions begin anew under @id; what was begun is finished with @result. */
-static void renew(Session *s, uint64_t id, int result, uint64_t now_usec) {
-        session_out_renew(&s->out, result);
+/* Both directions begin anew under @id; see session_out_renew(). */
+static void renew(Session *s, uint64_t id, int result, bool again, uint64_t now_usec) {
+        session_out_renew(&s->out, result, again);
         session_in_renew(&s->in);
         s->id = id;
         s->started = s->heard = s->answers = s->known = false;
@@ -200,8 +200,8 @@ static uint64_t next_id(const Session *s) {
 }
 
 /* The next session from our side: the peer will take it as newer than the last. */
-static void renew_ourselves(Session *s, int result, uint64_t now_usec) {
-        renew(s, next_id(s), result, now_usec);
+static void renew_ourselves(Session *s, int result, bool again, uint64_t now_usec) {
+        renew(s, next_id(s), result, again, now_usec);
         s->opened_usec++;
 }
 
@@ -239,7 +239,7 @@ static int consume_start(Session *s, const Record *r, uint64_t now_usec) {
                 if (s->heard && s->peer_opened_usec > 0 &&
                     r->start.opened_usec > s->peer_opened_usec) {
                         /* It answers for one that died, of whom we may have heard. */
-                        renew_ourselves(s, RESULT_UNKNOWN, now_usec);
+                        renew_ourselves(s, RESULT_UNKNOWN, true, now_usec);
                         return 0;
                 }
         } else {
@@ -257,12 +257,12 @@ static int consume_start(Session *s, const Record *r, uint64_t now_usec) {
                                 return 0;
                         }
                         if (r->flags & RECORD_AGAIN) /* it may have had what we have begun */
-                                session_out_renew(&s->out, RESULT_UNKNOWN);
+                                session_out_renew(&s->out, RESULT_UNKNOWN, true);
                         s->id = r->session;
                         s->has_ignored_id = false;
                         go_back(s);
                 } else
-                        renew(s, r->session, RESULT_UNKNOWN, now_usec);
+                        renew(s, r->session, RESULT_UNKNOWN, true, now_usec);
                 s->answers = true;
         }
 
@@ -287,13 +287,13 @@ static void consume_reset(Session *s, uint64_t now_usec) {
                 s->opened_usec += s->catch_up_usec;
                 s->catch_up_usec = MIN(2 * s->catch_up_usec, UINT64_C(1) << 48);
         }
-        renew_ourselves(s, RESULT_UNKNOWN, now_usec);
+        renew_ourselves(s, RESULT_UNKNOWN, true, now_usec);
 }
 
 static int consume_close(Session *s, uint64_t now_usec) {
         bool may_be_late = s->may_be_late;
 
-        renew_ourselves(s, RESULT_UNKNOWN, now_usec);
+        renew_ourselves(s, RESULT_UNKNOWN, true, now_usec);
         s->peer_closed = true;
         /* What is late would begin the session once more if nobody remembered it. */
         if (may_be_late)
@@ -535,8 +535,8 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
                 return SESSION_E_IDLE;
         }
         messages = has_message(s, now_usec);
-        if (!messages && !s->in.ack_due && !s->probe_due &&
-            !session_in_has_answers(&s->in) && !session_out_has_skips(&s->out) && !s->close_due)
+        if (!messages && !s->in.ack_due && !s->probe_due && !session_in_has_answers(&s->in) &&
+            !session_out_has_skips(&s->out) && !s->close_due)
                 return SESSION_E_IDLE;
 
         if (!s->known)
@@ -673,7 +673,7 @@ void session_fail(Session *session, int result, uint64_t now_usec) {
         session_out_fail_queued(&session->out, result);
         session->hinted_since = USEC_NEVER;
         if (session->started || session->heard)
-                renew_ourselves(session, result, now_usec);
+                renew_ourselves(session, result, false, now_usec);
 }
 
 void session_hint(Session *session, uint16_t code, uint64_t now_usec) {

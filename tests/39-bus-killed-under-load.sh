@@ -42,4 +42,24 @@ rm "$work/bus.pid"
 start_bus
 end asker
 is 'a reply survives the bus that it was written to' '0 still there?' "$status $(cat "$work/asker.out")"
+
+# A receiver that is restarted: with --idempotent nothing is left unknown
+mkfifo "$work/more"
+full=$(p2pbusctl keygen "$work/key2")
+exec 8<>"$work/more"
+start_recv once -k "$work/key2" 8>&-
+start sender p2pbus-send --idempotent --lines "$full" <"$work/more" 8>&-
+start feeder sh -c 'exec seq 1 20000 >"$0"' "$work/more" 8>&-
+wait_line "$work/once.out" '^500$'
+kill -KILL "$pid_once"
+end once
+cp "$work/once.out" "$work/before"
+start_recv once -k "$work/key2" 8>&-
+end feeder
+exec 8>&-
+end sender
+is 'the sender is told that all were delivered, by one or the other' 0 "$status"
+seq 1 20000 >"$work/numbers"
+check 'all are there, in order' sh -c 'sort -n -u "$0" "$1" | cmp - "$2" && sort -n -c "$1"' \
+        "$work/before" "$work/once.out" "$work/numbers"
 finish

@@ -423,6 +423,83 @@ START_TEST(a_peer_that_begins_anew_leaves_what_was_begun_unknown) {
 }
 END_TEST
 
+static void sends_idempotent(Session *s, size_t n_data) {
+        Message *m = message(n_data, MESSAGE_ONE_WAY);
+
+        m->flags = MESSAGE_IDEMPOTENT;
+        ck_assert_int_eq(session_send(s, m, now), 0);
+        message_unref(m);
+}
+
+/* A new process with the other's key, of another session. */
+static void b_begins_anew(void) {
+        b = session_free(b);
+        now++;
+        b = session('b', &quota_b, 99, 0);
+        session_set_path(b, SESSION_PATH_LOCAL, 1, now);
+}
+
+START_TEST(what_may_come_twice_goes_to_a_peer_that_begins_anew) {
+        static const size_t sizes[] = { 10, 11, 100000, 13 }, order[] = { 10, 100000, 13, 14 };
+        Message *got;
+
+        for (unsigned i = 0; i < 4; i++) /* 11 alone must not */
+                if (sizes[i] == 11)
+                        sends(a, 11, MESSAGE_ONE_WAY);
+                else
+                        sends_idempotent(a, sizes[i]);
+        carry_all();
+        for (unsigned i = 0; i < 3; i++) {
+                got = popped(b); /* not taken: it may have done anything */
+                ck_assert_uint_eq(got->flags & MESSAGE_MAYBE_REPEAT, 0);
+                message_unref(got);
+        }
+        sends(a, 14, MESSAGE_ONE_WAY);
+        session_set_path(a, SESSION_PATH_NONE, 1, now);
+
+        b_begins_anew();
+        session_set_path(a, SESSION_PATH_LOCAL, 2, now);
+        sends(b, 20, MESSAGE_ONE_WAY);
+        carry(b, a);
+        finished(a, RESULT_UNKNOWN); /* 11 */
+        nothing_finished(a);
+        carry_all();
+        for (unsigned i = 0; i < 4; i++) {
+                got = popped(b);
+                ck_assert_uint_eq(got->n_data, order[i]);
+                ck_assert_int_eq(!!(got->flags & MESSAGE_MAYBE_REPEAT), order[i] != 14);
+                take(b, got);
+        }
+        session_flush(b, now);
+        carry_all();
+        for (unsigned i = 0; i < 4; i++)
+                finished(a, RESULT_DELIVERED);
+        take(a, popped(a));
+        ck_assert_uint_eq(session_waiting_bytes(a), 0);
+        ck_assert_uint_eq(session_memory(a), 0);
+}
+END_TEST
+
+START_TEST(what_may_have_come_once_is_unknown_whatever_comes_of_the_repeat) {
+        Record reset = { .type = RECORD_RESET };
+
+        for (unsigned i = 0; i < 2; i++)
+                sends_idempotent(a, 10);
+        ck_assert_uint_gt(carry(a, NULL), 0);
+        reset.session = session_id(a);
+        ck_assert_int_eq(session_consume(a, &reset, now), 0);
+        nothing_finished(a);
+        ck_assert_uint_gt(carry(a, NULL), 0); /* begun again, both */
+        reset.session = session_id(a);
+        ck_assert_int_eq(session_consume(a, &reset, now), 0);
+        nothing_finished(a);
+        session_fail(a, CODE_NOT_HERE, now);
+        finished(a, RESULT_UNKNOWN);
+        finished(a, RESULT_UNKNOWN);
+        nothing_finished(a);
+}
+END_TEST
+
 START_TEST(reset_begins_another_session) {
         Record reset = { .type = RECORD_RESET, .session = session_id(a) };
         Record r[3];
@@ -1140,6 +1217,9 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(local, met_locally, none);
         tcase_add_test(local, a_late_start_is_answered_reset);
         tcase_add_test(local, a_peer_that_begins_anew_leaves_what_was_begun_unknown);
+        tcase_add_test(local, what_may_come_twice_goes_to_a_peer_that_begins_anew);
+        tcase_add_test(local,
+                       what_may_have_come_once_is_unknown_whatever_comes_of_the_repeat);
         tcase_add_test(local, reset_begins_another_session);
         tcase_add_test(local, beginning_anew_again_and_again_holds_no_more);
         tcase_add_test(local, an_ack_goes_alone_after_20_ms);

@@ -45,6 +45,8 @@ static const char help[] =
         "      --no-wait       end when the bus has taken the messages over\n"
         "      --lines         each line of stdin is a message\n"
         "      --chunk SIZE    each SIZE bytes of stdin are a message, for example 64K or 1M\n"
+        "      --idempotent    a receiver that is restarted before it has confirmed a message gets it "
+        "again\n"
         "      --type MIME     what the payload is, for example application/json\n" OPTIONS_HELP
         "\n"
         "Exit status: 0 delivered, 1 failed, 2 usage, 3 no such destination, 4 timed out, 5 "
@@ -77,6 +79,7 @@ struct Sender {
         uint64_t timeout_usec;
         bool request;
         bool no_wait;
+        bool idempotent;
         InputMode mode;
         size_t chunk_size;
 
@@ -281,6 +284,8 @@ static int make_outgoing(Sender *sender, const char *data, size_t n) {
                 r = p2pbus_message_new(&out->message, n > 0 ? data : NULL, n);
         if (r >= 0 && sender->type)
                 r = p2pbus_message_set_type(out->message, sender->type);
+        if (r >= 0 && sender->idempotent)
+                r = p2pbus_message_set_idempotent(out->message, 1);
         if (r < 0) {
                 (void)outgoing_free(out);
                 return r;
@@ -452,6 +457,7 @@ enum {
         OPTION_NO_WAIT = _OPTION_FIRST_OWN,
         OPTION_LINES,
         OPTION_CHUNK,
+        OPTION_IDEMPOTENT,
         OPTION_TYPE,
 };
 
@@ -534,6 +540,7 @@ static int parse_argv(Sender *sender, int argc, char **argv) {
                 { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
                 { "lines", no_argument, NULL, OPTION_LINES },
                 { "chunk", required_argument, NULL, OPTION_CHUNK },
+                { "idempotent", no_argument, NULL, OPTION_IDEMPOTENT },
                 { "type", required_argument, NULL, OPTION_TYPE },
                 OPTIONS_LONG,
                 { 0 },
@@ -560,6 +567,9 @@ static int parse_argv(Sender *sender, int argc, char **argv) {
                         break;
                 case OPTION_CHUNK:
                         status = take_chunk(sender, optarg);
+                        break;
+                case OPTION_IDEMPOTENT:
+                        sender->idempotent = true;
                         break;
                 case OPTION_TYPE:
                         sender->type = optarg;
