@@ -70,7 +70,7 @@ static const struct {
         { "F_SEAL_WRITE for F_SEAL_FUTURE_WRITE", .seals = (ALL_SEALS & ~F_SEAL_FUTURE_WRITE) | F_SEAL_WRITE },
         { "a device", .path = "/dev/zero", .open_flags = O_RDONLY },
         { "a folder", .path = "/", .open_flags = O_RDONLY },
-        { "a plain file", .path = "/", .open_flags = O_TMPFILE | O_RDWR },
+        { "a plain file", .path = "/tmp", .open_flags = O_TMPFILE | O_RDWR },
         { "opened with O_PATH", .path = "self", .open_flags = O_PATH },
         { "opened for writing", .path = "self", .open_flags = O_WRONLY },
         { "huge pages", .flags = MFD_HUGETLB, .size = 2097152, .sparse = true },
