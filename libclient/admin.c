@@ -74,6 +74,21 @@ static int verify(p2pbus *bus, const Ask *ask, const Destination *to, Resolved *
         return 0;
 }
 
+/* Met by a bare PID, now or before. */
+static int check_known(p2pbus *bus, const Resolved *found) {
+        const PublicKey *known = known_peers_find(bus->known, found->address.pid);
+        char was[KEY_TEXT_SIZE], is[KEY_TEXT_SIZE];
+
+        if (!known && found->is_remote)
+                known_peers_add(bus->known, &found->key,
+                                found->lease.lease.flags & LEASE_TRANSIENT);
+        if (!known || key_equal(known, &found->key))
+                return 0;
+        return reason_fail_text(P2PBUS_REASON_WRONG_KEY,
+                                "it is %s, but was %s when it was first met", key_format(&found->key, is),
+                                key_format(known, was));
+}
+
 static int resolve(p2pbus *bus, const char *dest, uint64_t until, Resolved *ret) {
         Destination to;
         int r;
@@ -92,6 +107,8 @@ static int resolve(p2pbus *bus, const char *dest, uint64_t until, Resolved *ret)
                 r = daemon_ask_wait(bus, &ask, until);
                 if (r == 0)
                         r = verify(bus, &ask, &to, ret);
+                if (r == 0 && to.kind == P2PBUS_DESTINATION_PID)
+                        r = check_known(bus, ret);
                 daemon_drop(bus, &ask);
                 if (r == 0 || !ask.is_answered || ask.code != CODE_SETTLING)
                         return r;

@@ -112,6 +112,7 @@ static void bus_free(p2pbus *bus) {
         loop_done(bus);
         sealer_free(bus->sealer);
         identity_free(bus->identity);
+        known_peers_free(bus->known);
         secret_free(bus->alive);
         free(bus->scratch);
         free(bus->sealed);
@@ -181,7 +182,8 @@ static int options_check(const p2pbus_options *options) {
         static const uint32_t known =
                 P2PBUS_OFF_HOST | P2PBUS_TAKEOVER | P2PBUS_NO_RECONNECT | P2PBUS_RESULTS;
 
-        if (options->struct_size != sizeof(*options))
+        if (!struct_size_is_known(options->struct_size, offsetof(p2pbus_options, known_peers),
+                                  sizeof(*options)))
                 return reason_fail_errno(-EINVAL, "p2pbus_options.struct_size is not set");
         if (options->flags & ~known)
                 return reason_fail_errno(-EINVAL, "unknown flags in p2pbus_options");
@@ -264,6 +266,8 @@ static int bus_new(p2pbus **ret, const p2pbus_options *options) {
                 r = reason_fail(P2PBUS_REASON_PATH_TOO_LONG);
         } else {
                 r = init_identity(bus, options->key_file);
+                if (r == 0)
+                        r = known_peers_new(&bus->known, options->known_peers);
                 if (r == 0) {
                         r = init_memory(bus);
                         if (r < 0)
@@ -304,19 +308,20 @@ static int bus_attach(p2pbus *bus, uint64_t timeout_usec) {
 }
 
 _public_ int p2pbus_open(p2pbus **ret, const p2pbus_options *options) {
-        p2pbus_options none = { .struct_size = sizeof(none) };
+        p2pbus_options all = { .struct_size = sizeof(all) };
         p2pbus *bus = NULL;
         int r;
 
-        if (!options)
-                options = &none;
-        r = options_check(options);
+        if (options) {
+                r = options_check(options);
+                if (r < 0)
+                        return r;
+                memcpy(&all, options, options->struct_size); /* earlier versions had fewer */
+        }
+        r = bus_new(&bus, &all);
         if (r < 0)
                 return r;
-        r = bus_new(&bus, options);
-        if (r < 0)
-                return r;
-        r = bus_attach(bus, options->connect_timeout_usec);
+        r = bus_attach(bus, all.connect_timeout_usec);
         if (r < 0) {
                 p2pbus_unref(bus);
                 return r;

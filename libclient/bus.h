@@ -50,6 +50,7 @@
 #include "libclient/connection.h"
 #include "libclient/message.h"
 #include "libclient/p2pbus.h"
+#include "libclient/known-peers.h"
 #include "libclient/session.h"
 #include "libclient/timer.h"
 #include "libcore/control.h"
@@ -129,6 +130,7 @@ struct p2pbus {
 
         /* Who we are */
         IdentityKey *identity;
+        KnownPeers *known; /* whom we have met by a bare PID */
         KeyHash self;
         char self_full[KEY_TEXT_SIZE];
         char self_pid[PID_TEXT_SIZE];

@@ -19,6 +19,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/introduction.h \
 	%D%/key-file.c \
 	%D%/key-file.h \
+	%D%/known-peers.c \
+	%D%/known-peers.h \
 	%D%/loan.c \
 	%D%/loan.h \
 	%D%/loop.c \

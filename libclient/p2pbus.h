@@ -146,7 +146,8 @@ enum p2pbus_reason {
         P2PBUS_REASON_KEY_OWNER = 142,     /* -EKEYREJECTED: neither the caller's nor root's */
         P2PBUS_REASON_KEY_MODE = 143,      /* -EKEYREJECTED: group or others may use it */
         P2PBUS_REASON_KEY_NOT_REGULAR = 144, /* -EKEYREJECTED */
-        P2PBUS_REASON_KEY_MALFORMED = 145  /* -EKEYREJECTED */
+        P2PBUS_REASON_KEY_MALFORMED = 145, /* -EKEYREJECTED */
+        P2PBUS_REASON_KNOWN_PEERS = 146    /* -EINVAL: that file is damaged, or cannot be read */
 };
 
 /* ---- Open and close ---- */
@@ -168,6 +169,8 @@ typedef struct p2pbus_options {
         uint32_t flags;            /* P2PBUS_OFF_HOST ... */
         uint64_t connect_timeout_usec; /* until attached; 0: 5 seconds */
         uint64_t buffer_bytes;     /* memory of all conversations; 0: 64 MiB */
+        const char *known_peers;   /* file of keys met before, see p2pbus_default_known_peers();
+                                    * NULL: met anew by each handle */
 } p2pbus_options;
 
 /**
@@ -186,7 +189,8 @@ typedef struct p2pbus_options {
  *      -EACCES         refused by policy; -EBUSY: the key is attached, without P2PBUS_TAKEOVER;
  *                      -EDQUOT: too many processes or attaches of this user
  *      -ETIMEDOUT      the daemon does not answer
- *      -EINVAL         unknown flags, struct_size of no version; -ENOMEM; -EMFILE
+ *      -EINVAL         unknown flags, struct_size of no version, a file of known peers that cannot
+ *                      be read or has a malformed line; -ENOMEM; -EMFILE
  *
  * Bytes: PROTOCOL.md, "Attach".
  */
@@ -766,6 +770,21 @@ int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen *seen, u
 int p2pbus_key_generate(const char *file, char ret_full[P2PBUS_FULL_SIZE]);
 /* Reads a key file, as p2pbus_open() does. Return: 0, -ENOKEY, -EKEYREJECTED. */
 int p2pbus_key_read(const char *file, char ret_full[P2PBUS_FULL_SIZE]);
+
+/* ---- Known peers: without a bus ---- */
+
+/* Who sends to a bare PID on another host knows 64 bits of a hash. The first key that proves to be
+ * behind them is kept in the handle, and in the file that p2pbus_options.known_peers names unless
+ * that key was made for one run; another key later is refused with P2PBUS_REASON_WRONG_KEY. */
+
+/* Where the command line tools keep theirs: $XDG_STATE_HOME/p2pbus/peers, else
+ * ~/.local/state/p2pbus/peers. @path receives it with a NUL, at most @n_path bytes.
+ * Return: 0; -ENOENT: neither $XDG_STATE_HOME nor $HOME is set; -ENAMETOOLONG. */
+int p2pbus_default_known_peers(char *path, size_t n_path);
+/* Takes the key of @dest, a PID in any form, out of the file @known_peers. Handles that are open go on
+ * knowing it.
+ * Return: 0; -ENOENT: it is not in there; -EINVAL; the kernel's -errno. */
+int p2pbus_forget_peer(const char *known_peers, const char *dest);
 
 /* ---- Errors in words ---- */
 

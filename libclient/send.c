@@ -70,6 +70,19 @@ _public_ int p2pbus_check_destination(const char *dest) {
         return r < 0 ? r : destination.kind;
 }
 
+/* Whoever is met again by a bare PID must have the key of the first time. */
+static void complete(const p2pbus *bus, Destination *destination) {
+        const PublicKey *key = NULL;
+
+        if (destination->kind == P2PBUS_DESTINATION_PID)
+                key = known_peers_find(bus->known, destination->address.pid);
+        if (!key)
+                return;
+        destination->address = key_hash(key).address;
+        destination->has_key = true;
+        destination->key = *key;
+}
+
 static int get_peer(p2pbus *bus, const Destination *destination, Peer **ret) {
         int r;
 
@@ -98,6 +111,7 @@ int destination_peer(p2pbus *bus, const char *text, Peer **ret) {
                 *ret = NULL;
                 return 0;
         }
+        complete(bus, &destination);
         r = get_peer(bus, &destination, ret);
         if (r == 0 && strlen(text) < sizeof(bus->last_dest)) {
                 strcpy(bus->last_dest, text);

@@ -133,6 +133,7 @@ void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_
         };
         Peer *peer = peer_find(bus, address, NULL);
         SignedRecord record;
+        bool by_pid;
 
         if (!peer || peer->path != SESSION_PATH_LOCAL || peer_is_on_ring(peer))
                 return; /* it was settled by somebody else meanwhile */
@@ -149,9 +150,12 @@ void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_
                 refused(peer, bus->sealer ? CODE_NOT_HERE : CODE_NO_ROUTE);
                 return;
         }
+        by_pid = !peer->has_key && peer->address.tag == 0;
         if (!peer_settle(peer, key_hash(&record.signer).address, &record.signer)) {
                 refused(peer, CODE_WRONG_KEY);
                 return;
         }
+        if (by_pid)
+                known_peers_add(bus->known, &record.signer, record.lease.flags & LEASE_TRANSIENT);
         peer_go_off_host(peer, &record);
 }

@@ -14,6 +14,10 @@ EXTRA_%C%_check_bus_watch_DEPENDENCIES = p2pbusd
 
 shell_tests += %D%/check-abi.sh
 
+unit_tests += %D%/check_known_peers
+%C%_check_known_peers_CFLAGS = $(unit_cflags)
+%C%_check_known_peers_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-secure.la libp2pbus-core.la
+
 unit_tests += %D%/check_timer
 %C%_check_timer_CFLAGS = $(unit_cflags)
 %C%_check_timer_LDADD = $(unit_libs) libp2pbus-client.la

@@ -25,6 +25,9 @@ export LC_ALL
 unset P2PBUS_SOCKET P2PBUS_KEY P2PBUS_LOG XDG_RUNTIME_DIR CREDENTIALS_DIRECTORY
 
 work=$(mktemp -d /tmp/p2pbus-test.XXXXXX)
+# Whom the tools meet is not the caller's to remember.
+XDG_STATE_HOME=$work/state-home
+export XDG_STATE_HOME
 n_checks=0
 started=
 status=0

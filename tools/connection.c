@@ -158,6 +158,7 @@ int connection_fail_key(const char *file, int error, int reason) {
 
 int connection_open(Connection *connection, const Options *options, uint32_t flags) {
         p2pbus_options wishes;
+        char known_peers[4096];
         int r;
 
         memset(&wishes, 0, sizeof(wishes));
@@ -165,11 +166,16 @@ int connection_open(Connection *connection, const Options *options, uint32_t fla
         wishes.socket_path = options->socket;
         wishes.key_file = options->key;
         wishes.flags = flags | (options->local ? 0 : (uint32_t)P2PBUS_OFF_HOST);
+        if (!options->local && p2pbus_default_known_peers(known_peers, sizeof(known_peers)) == 0)
+                wishes.known_peers = known_peers;
         connection->options = options;
 
         r = p2pbus_open(&connection->bus, &wishes);
         if (r == -ENOKEY || r == -EKEYREJECTED)
                 return connection_fail_key(options->key, r, p2pbus_get_reason());
+        if (r < 0 && p2pbus_get_reason() == P2PBUS_REASON_KNOWN_PEERS)
+                return fail(STATUS_FAILED, "known peers: %s; mend the file or move it away",
+                            p2pbus_get_explanation());
         if (r < 0)
                 return fail_open(options, r, p2pbus_get_reason());
         connection->attached = true;
@@ -385,8 +391,10 @@ static const char *advice(Connection *connection, int error, int reason) {
                 if (local)
                         return "leave out --local to look on other hosts";
                 return "see the processes of this host with p2pbusctl list, or start p2pbus-bridge";
-        case P2PBUS_REASON_AMBIGUOUS:
         case P2PBUS_REASON_WRONG_KEY:
+                return "write the full form that p2pbusctl id prints there, or, if its key was "
+                       "replaced, run p2pbusctl forget";
+        case P2PBUS_REASON_AMBIGUOUS:
                 return "write the full form that p2pbusctl id prints there";
         case P2PBUS_REASON_UNKNOWN:
                 return "ask the receiver before you send it again";

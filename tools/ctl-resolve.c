@@ -48,7 +48,9 @@ int ctl_resolve(Ctl *ctl) {
                         if (status != 0)
                                 return status;
                 }
-                return connection_fail(&ctl->connection, dest, NULL, r, reason, NULL);
+                return connection_fail(&ctl->connection, dest, NULL, r, reason,
+                                       reason == P2PBUS_REASON_WRONG_KEY ? p2pbus_get_explanation()
+                                                                         : NULL);
         }
         if (ctl->options.json)
                 return print_json(dest, full, remote ? "remote" : "local", NULL);

@@ -43,6 +43,7 @@ static const Verb verbs[] = {
         { "id",      ctl_id,      "[FILE]",        0, 1, "the full form of a key file" },
         { "peers",   ctl_peers,   "",              0, 0, "who talks with whom, which way, and who waits" },
         { "audit",   ctl_audit,   "",              0, 0, "whether each message that was sent is accounted for" },
+        { "forget",  ctl_forget,  "DEST",          1, 1, "let DEST have another key than it was first met with" },
         { "metrics", ctl_metrics, "",              0, 0, "what the daemon counts, as OpenMetrics text" },
         { "show-config", ctl_show_config, "",      0, 0, "the settings that the daemon goes by" },
         { "reload",  ctl_reload,  "",              0, 0, "make the daemon read its configuration again" },

@@ -36,6 +36,7 @@ int ctl_keygen(Ctl *ctl);
 int ctl_id(Ctl *ctl);
 int ctl_peers(Ctl *ctl);
 int ctl_audit(Ctl *ctl);
+int ctl_forget(Ctl *ctl);
 int ctl_reload(Ctl *ctl);
 int ctl_metrics(Ctl *ctl);
 int ctl_show_config(Ctl *ctl);
