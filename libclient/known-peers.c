@@ -226,10 +226,31 @@ static int copy_others(FILE *from, FILE *to, Pid pid) {
         return ferror(from) ? -EIO : n;
 }
 
+/* The same from file to file; the second one is made. Return: the same. */
+static int copy_file(const char *path, const char *next, Pid pid) {
+        FILE *from = fopen(path, "re"), *to;
+        int n;
+
+        if (!from)
+                return err_origin(-errno);
+        to = fopen(next, "wxe");
+        if (!to) {
+                n = err_origin(-errno);
+                (void)fclose(from); /* it was only read */
+                return n;
+        }
+        n = copy_others(from, to, pid);
+        (void)fclose(from);
+        if (fchmod(fileno(to), 0600) < 0)
+                n = err_origin(-errno);
+        if (fclose(to) == EOF)
+                n = err_origin(-EIO);
+        return n;
+}
+
 static int forget_in(const char *path, Pid pid) {
         _cleanup_(fd_closep) int fd = -EBADF;
         char next[LINE_MAX_SIZE];
-        FILE *from, *to = NULL;
         int n;
 
         if (snprintf(next, sizeof(next), "%s.new", path) >= (int)sizeof(next))
@@ -237,15 +258,8 @@ static int forget_in(const char *path, Pid pid) {
         fd = open_locked(path, O_RDWR); /* until the new one is in its place */
         if (fd < 0)
                 return err_trace(fd);
-        from = fopen(path, "re");
         (void)unlink(next);
-        if (from)
-                to = fopen(next, "wxe");
-        n = to ? copy_others(from, to, pid) : err_origin(-errno);
-        if (from)
-                (void)fclose(from);
-        if (to && (fchmod(fileno(to), 0600) < 0 || fclose(to) == EOF) && n > 0)
-                n = err_origin(-EIO);
+        n = copy_file(path, next, pid);
         if (n > 0 && rename(next, path) < 0)
                 n = err_origin(-errno);
         if (n <= 0)
