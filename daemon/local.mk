@@ -38,6 +38,8 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/settings.h \
 	%D%/survey.c \
 	%D%/survey.h \
+	%D%/topics.c \
+	%D%/topics.h \
 	%D%/words.c \
 	%D%/words.h \
 	$(NULL)

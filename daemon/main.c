@@ -21,6 +21,7 @@
  *      monitor.c   -- copies for those who watch
  *      query.c     -- status and lists as text
  *      survey.c    -- what processes say of their conversations
+ *      topics.c    -- who subscribed to what, and what was retained
  *      metrics.c   -- counters as OpenMetrics
  *      policy.c    -- who may do what: pure functions
  *      quota.c     -- who pays for what the daemon holds

@@ -369,6 +369,7 @@ Manager *manager_free(Manager *manager) {
         listener_done(&manager->listener);
         gateway_done(manager);
         registry_done(&manager->registry);
+        topics_done(&manager->topics);
         quota_done(&manager->quota);
         manager->sigterm = sd_event_source_disable_unref(manager->sigterm);
         manager->sigint = sd_event_source_disable_unref(manager->sigint);

@@ -28,6 +28,7 @@
 #include "daemon/rings.h"
 #include "daemon/settings.h"
 #include "daemon/survey.h"
+#include "daemon/topics.h"
 #include "libcore/control.h"
 #include "libcore/log.h"
 #include "libcore/stream.h"
@@ -57,6 +58,9 @@ typedef struct Counters {
         uint64_t rings_declined;
         uint64_t ring_timeouts;   /* the other side did not answer */
         uint64_t ring_violations; /* reported by the other side */
+        uint64_t topics_published;
+        uint64_t topics_delivered;
+        uint64_t topics_lost; /* for want of room */
 } Counters;
 
 typedef struct ManagerOptions {
@@ -80,6 +84,7 @@ struct Manager {
         Monitors monitors;
         Rings rings;
         Surveys surveys;
+        Topics topics;
         Listener listener;
         Counters counters;
 

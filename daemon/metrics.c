@@ -41,6 +41,10 @@ static void write_gauges(FILE *out, const Manager *manager) {
         write_gauge(out, "rings", "Rings between processes of this host",
                     rings_count(&manager->rings));
         write_gauge(out, "ring_bytes", "Memory of these", manager->rings.bytes);
+        write_gauge(out, "subscriptions", "Patterns that processes subscribed to",
+                    manager->topics.n_subscriptions);
+        write_gauge(out, "retained", "Messages kept for later subscribers",
+                    manager->topics.n_retained);
         write_gauge(out, "gateway", "1 while a gateway to other hosts is attached",
                     gateway->peer != NULL);
         write_gauge(out, "links_up", "Relays that the gateway is connected to", gateway->links_up);
@@ -75,5 +79,11 @@ void metrics_write(FILE *out, const Manager *manager) {
                       counters->ring_timeouts);
         write_counter(out, "ring_violations", "Rings ended for what the other side did in them",
                       counters->ring_violations);
+        write_counter(out, "topics_published", "Messages published on topics",
+                      counters->topics_published);
+        write_counter(out, "topics_delivered", "Copies of these, one for each subscriber",
+                      counters->topics_delivered);
+        write_counter(out, "topics_lost", "Copies that subscribers had no room for",
+                      counters->topics_lost);
         fputs("# EOF\n", out);
 }

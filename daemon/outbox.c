@@ -44,8 +44,8 @@ static int outbox_grow(Outbox *outbox) {
         return 0;
 }
 
-int outbox_reserve(Outbox *outbox, Usage *usage, size_t size, const int *fds, size_t n_fds,
-                   uint64_t now_usec, uint8_t **ret_data) {
+/* The run that @size more bytes of @usage go to; NULL: a new one, for which there is room. */
+static int find_run(Outbox *outbox, const Usage *usage, size_t size, OutboxRun **ret) {
         OutboxRun *last = outbox->n_runs > 0 ? run_at(outbox, outbox->n_runs - 1) : NULL;
         int r;
 
@@ -57,6 +57,31 @@ int outbox_reserve(Outbox *outbox, Usage *usage, size_t size, const int *fds, si
                 }
                 last = NULL;
         }
+        *ret = last;
+        return 0;
+}
+
+static void note(Outbox *outbox, OutboxRun *run, Usage *usage, size_t size, size_t n_fds,
+                 uint64_t now_usec) {
+        if (!run) {
+                run = run_at(outbox, outbox->n_runs++);
+                *run = (OutboxRun){ .usage = usage, .since_usec = now_usec };
+        }
+        run->bytes += (uint32_t)size;
+        run->charged += (uint32_t)size;
+        run->packets++;
+        run->fds += (uint32_t)n_fds;
+        outbox->n_packets++;
+}
+
+int outbox_reserve(Outbox *outbox, Usage *usage, size_t size, const int *fds, size_t n_fds,
+                   uint64_t now_usec, uint8_t **ret_data) {
+        OutboxRun *run;
+        int r;
+
+        r = find_run(outbox, usage, size, &run);
+        if (r < 0)
+                return err_trace(r);
         if (usage_charge(usage, size, 1, n_fds) != 0)
                 return OUTBOX_E_QUOTA;
         r = stream_queue(outbox->stream, size, fds, n_fds, ret_data);
@@ -64,15 +89,25 @@ int outbox_reserve(Outbox *outbox, Usage *usage, size_t size, const int *fds, si
                 usage_release(usage, size, 1, n_fds);
                 return err_trace(r);
         }
-        if (!last) {
-                last = run_at(outbox, outbox->n_runs++);
-                *last = (OutboxRun){ .usage = usage, .since_usec = now_usec };
+        note(outbox, run, usage, size, n_fds, now_usec);
+        return 0;
+}
+
+int outbox_share(Outbox *outbox, Usage *usage, StreamShared *frame, uint64_t now_usec) {
+        OutboxRun *run;
+        int r;
+
+        r = find_run(outbox, usage, frame->size, &run);
+        if (r < 0)
+                return err_trace(r);
+        if (usage_charge(usage, frame->size, 1, 0) != 0)
+                return OUTBOX_E_QUOTA;
+        r = stream_queue_shared(outbox->stream, frame);
+        if (r < 0) {
+                usage_release(usage, frame->size, 1, 0);
+                return err_trace(r);
         }
-        last->bytes += (uint32_t)size;
-        last->charged += (uint32_t)size;
-        last->packets++;
-        last->fds += (uint32_t)n_fds;
-        outbox->n_packets++;
+        note(outbox, run, usage, frame->size, 0, now_usec);
         return 0;
 }
 

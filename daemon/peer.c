@@ -144,6 +144,7 @@ void peer_kill(Peer *peer) {
                 gateway_forget_waiters(peer);
                 lease_remove(peer);
                 names_release_all(peer);
+                topics_leave(peer);
                 monitor_remove(peer);
                 rings_remove_all(peer);
                 registry_remove(&manager->registry, &peer->entry);

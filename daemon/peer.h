@@ -87,6 +87,7 @@ struct Peer {
 
         Lease *lease; /* NULL: none was ever asked for */
         OwnedName *owned_names;
+        TopicReader topics;
         Waiter *waiters; /* questions to the gateway */
         Monitor *monitor;
         Waiting *waiting; /* who was refused here with QUEUE_FULL */

@@ -37,6 +37,8 @@ typedef enum QuotaSlot {
         QUOTA_LEASES,
         QUOTA_RINGS,
         QUOTA_RING_BYTES, /* of data, in the files of its processes */
+        QUOTA_SUBSCRIPTIONS,
+        QUOTA_RETAINED, /* messages kept for later subscribers */
         _QUOTA_SLOTS,
 } QuotaSlot;
 

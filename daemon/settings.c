@@ -37,6 +37,8 @@ static const ConfOption options[] = {
         { "Limits", "Leases", conf_parse_number, LIMIT(QUOTA_LEASES), 0, UINT32_MAX },
         { "Limits", "Rings", conf_parse_number, LIMIT(QUOTA_RINGS), 0, UINT32_MAX },
         { "Limits", "RingBytes", conf_parse_size, LIMIT(QUOTA_RING_BYTES), 0, UINT64_C(1) << 40 },
+        { "Limits", "Subscriptions", conf_parse_number, LIMIT(QUOTA_SUBSCRIPTIONS), 0, UINT32_MAX },
+        { "Limits", "Retained", conf_parse_number, LIMIT(QUOTA_RETAINED), 0, UINT32_MAX },
         { "Limits", "Memory", conf_parse_size, FIELD(limits.memory), MIB, UINT64_C(1) << 50 },
 };
 /* clang-format on */
@@ -62,6 +64,8 @@ void config_init(Config *config) {
                                 [QUOTA_LEASES] = 256,
                                 [QUOTA_RINGS] = 256,
                                 [QUOTA_RING_BYTES] = 64 * MIB,
+                                [QUOTA_SUBSCRIPTIONS] = 1024,
+                                [QUOTA_RETAINED] = 1024,
                         },
                         .attach_rate = 50,
                         .attach_burst = 200,

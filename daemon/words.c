@@ -77,6 +77,20 @@ static void on_own(Peer *from, const Word *word) {
               0);
 }
 
+static void on_subscribe(Peer *from, const Word *word) {
+        reply(from, word,
+              topics_subscribe(from, word->control.value, (const char *)word->control.body,
+                               word->control.n_body),
+              0);
+}
+
+static void on_publish(Peer *from, const Word *word) {
+        ControlCode code = topics_publish(from, &word->control, &word->id);
+
+        if (code != CODE_OK || word->control.value & PUBLISH_ANSWER)
+                reply(from, word, code, 0);
+}
+
 static void on_resolve_name(Peer *from, const Word *word) {
         const Name *name = names_find(&from->manager->names, (const char *)word->control.body,
                                       word->control.n_body);
@@ -191,6 +205,8 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_GATEWAY] = { false, on_gateway },
         [CONTROL_OWN] = { false, on_own },
         [CONTROL_RESOLVE_NAME] = { false, on_resolve_name },
+        [CONTROL_SUBSCRIBE] = { false, on_subscribe },
+        [CONTROL_PUBLISH] = { false, on_publish },
         [CONTROL_MONITOR] = { false, on_monitor },
         [CONTROL_QUERY] = { false, on_query },
         [CONTROL_RELOAD] = { false, on_reload },

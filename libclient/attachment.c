@@ -17,6 +17,7 @@
 #include "libclient/name.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
+#include "libclient/topic.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
 
@@ -114,6 +115,7 @@ static void on_welcome(p2pbus *bus) {
         make_room_for_largest(bus);
 
         name_claim_again(bus);
+        topic_subscribe_again(bus);
         monitor_ask_again(bus);
         daemon_ask_again(bus);
         introduction_keep_all(bus);

@@ -15,6 +15,7 @@
 #include "libclient/reason.h"
 #include "libclient/request.h"
 #include "libclient/send.h"
+#include "libclient/topic.h"
 #include "libcore/err.h"
 #include "libsecure/secret.h"
 
@@ -105,6 +106,7 @@ bool budget_take(Budget *budget, uint64_t now, uint32_t per_second, uint32_t bur
 static void bus_free(p2pbus *bus) {
         peer_free_all(bus);
         name_free_all(bus);
+        topic_free_all(bus);
         request_free_all(bus);
         send_free_all(bus);
         monitor_free(bus);

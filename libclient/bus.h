@@ -36,6 +36,7 @@
  *      reservation.c messages that are composed where the receiver reads them
  *      receive.c     messages in
  *      borrow.c, loan.c   messages that are read where they came
+ *      topic.c         publish and subscribe
  *      admin.c       resolve, ping, query, reload, counters
  *      monitor.c     what others say
  *      public-message.c, key-file.c, reason.c   the rest of p2pbus.h
@@ -75,6 +76,7 @@ typedef struct Ask Ask;
 typedef struct MonitorQueue MonitorQueue;
 typedef struct Name Name;
 typedef struct OwnName OwnName;
+typedef struct OwnTopic OwnTopic;
 typedef struct Ping Ping;
 typedef struct Request Request;
 typedef struct RingPath RingPath;
@@ -197,6 +199,14 @@ struct p2pbus {
         /* Names and monitoring */
         Name *names;
         OwnName *own_names;
+        struct {
+                OwnTopic *own;  /* subscribed to */
+                Message *inbox; /* list, by bus_next */
+                size_t n_inbox_bytes;
+                uint64_t n_lost; /* since the last that came */
+                uint64_t n_published;
+                bool had_turn; /* the application got one of these last */
+        } topics;
         Watch *watches;
         MonitorQueue *monitor;
 };

@@ -19,6 +19,7 @@
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/report.h"
+#include "libclient/topic.h"
 #include "libcore/err.h"
 
 static void ask_send(p2pbus *bus, Ask *ask) {
@@ -193,6 +194,12 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 break;
         case CONTROL_REPORT:
                 report_answer(bus, &header->id);
+                break;
+        case CONTROL_PUBLISHED:
+                topic_on_published(bus, &control);
+                break;
+        case CONTROL_TOPIC_LOST:
+                topic_on_lost(bus, &control);
                 break;
         case CONTROL_MONITORED:
                 monitor_consume(bus, &control);

@@ -65,6 +65,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/tap.h \
 	%D%/timer.c \
 	%D%/timer.h \
+	%D%/topic.c \
+	%D%/topic.h \
 	%D%/whereabouts.c \
 	$(NULL)
 

@@ -66,6 +66,9 @@ struct Message {
         Peer *peer;     /* whose session it came by or goes by; NULL once that is gone */
         bool taken;     /* incoming: session_taken() has nothing to do for it (any more) */
 
+        const char *topic;      /* incoming: what it was published on, inside @bytes; or NULL */
+        uint64_t n_lost;        /* incoming: messages on topics that were lost before this one */
+
         /* Outgoing, set by its maker. */
         bool ack_now;           /* somebody waits for the delivery: no delayed acknowledgement */
         uint64_t deadline_usec; /* CLOCK_BOOTTIME; USEC_NEVER: none */

@@ -83,6 +83,8 @@ extern "C" {
 #define P2PBUS_ID_SIZE 33   /* bytes of a message's id as text: 32 hex digits and a NUL */
 #define P2PBUS_NAME_MAX 255 /* characters of a service name, without NUL */
 #define P2PBUS_TYPE_MAX 255 /* characters of a MIME type, without NUL */
+#define P2PBUS_TOPIC_MAX 255 /* characters of a topic or pattern, without NUL */
+#define P2PBUS_TOPIC_MESSAGE_MAX 60000U /* bytes of a message that is published */
 #define P2PBUS_ERROR_TEXT_MAX 4096 /* bytes of the text of an error reply, without NUL */
 
 #define P2PBUS_TIMEOUT_DEFAULT ((uint64_t)30 * 1000000) /* microseconds */
@@ -147,7 +149,8 @@ enum p2pbus_reason {
         P2PBUS_REASON_KEY_MODE = 143,      /* -EKEYREJECTED: group or others may use it */
         P2PBUS_REASON_KEY_NOT_REGULAR = 144, /* -EKEYREJECTED */
         P2PBUS_REASON_KEY_MALFORMED = 145, /* -EKEYREJECTED */
-        P2PBUS_REASON_KNOWN_PEERS = 146    /* -EINVAL: that file is damaged, or cannot be read */
+        P2PBUS_REASON_KNOWN_PEERS = 146,   /* -EINVAL: that file is damaged, or cannot be read */
+        P2PBUS_REASON_BAD_TOPIC = 147      /* -EINVAL */
 };
 
 /* ---- Open and close ---- */
@@ -761,6 +764,55 @@ typedef struct p2pbus_seen {
  * Return: 0; -EAGAIN: none in time; -ENOTCONN; -ECHILD. Blocks unless @timeout_usec is 0. One
  * thread. */
 int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen *seen, uint64_t *ret_lost);
+
+/* ---- Topics: to whoever wants it, on this host ---- */
+
+/* p2pbus_subscribe() */
+enum p2pbus_subscribe_flags {
+        P2PBUS_RETAINED = 1 << 0 /* what was retained on these topics comes first */
+};
+/* p2pbus_publish() */
+enum p2pbus_publish_flags {
+        P2PBUS_RETAIN = 1 << 0 /* keep it for who subscribes later, in place of the last one; without a
+                                * payload: keep nothing any more */
+};
+
+/**
+ * p2pbus_subscribe() - receive what is published on some topics
+ * @pattern: elements joined by dots, of which "*" stands for any one, and ">" as the last for one or
+ *           more; up to P2PBUS_TOPIC_MAX characters
+ *
+ * All that is published after this has returned comes through p2pbus_receive(), once however many
+ * patterns fit, as one-way messages with a topic. Nobody confirms: who does not keep up misses some,
+ * and p2pbus_message_get_lost() of the next tells how many. Subscribed again by itself when the daemon
+ * returns; what was published meanwhile is not here. Blocks, at most @timeout_usec.
+ * Return: 0; -EINVAL; -EDQUOT; -EACCES; -ETIMEDOUT; -ENOTCONN; -ECHILD; -ENOMEM.
+ */
+int p2pbus_subscribe(p2pbus *bus, const char *pattern, uint32_t flags, uint64_t timeout_usec);
+/* Ends it; messages that came before stay. Return: as above; -ENXIO: was not subscribed. */
+int p2pbus_unsubscribe(p2pbus *bus, const char *pattern, uint64_t timeout_usec);
+
+/**
+ * p2pbus_publish() - send to all who subscribed
+ * @topic:   elements of printable characters other than blank, "*" and ">", joined by dots
+ * @message: of at most P2PBUS_TOPIC_MESSAGE_MAX bytes; the caller keeps its reference
+ * @timeout_usec: 0: hand it to the bus and do not wait; else return when the daemon has it, or says why
+ *           not
+ *
+ * Reaches processes of this host that this one may send to. That nobody subscribed is no failure.
+ * Return: 0; -EINVAL; -EMSGSIZE; -EAGAIN: no room now, or the bus is away: p2pbus_wait() and try again; -EDQUOT: too much is
+ * retained (who is subscribed gets it); -ETIMEDOUT; -ENOTCONN: closed; -ECHILD; -ENOMEM. Blocks unless
+ * @timeout_usec is 0.
+ */
+int p2pbus_publish(p2pbus *bus, const char *topic, p2pbus_message *message, uint32_t flags,
+                   uint64_t timeout_usec);
+
+/* Whether a text is a topic: 0; or, with wild elements, a pattern of topics: 1; neither: -EINVAL. */
+int p2pbus_check_topic(const char *text);
+/* The topic that a received message was published on; "" if it was sent to this process. */
+const char *p2pbus_message_get_topic(p2pbus_message *message);
+/* Messages on topics of this handle that were lost before this one, for want of room. */
+uint64_t p2pbus_message_get_lost(p2pbus_message *message);
 
 /* ---- Key files: without a bus ---- */
 

@@ -76,6 +76,14 @@ _public_ int p2pbus_message_set_type(p2pbus_message *message, const char *type) 
         return 0;
 }
 
+_public_ const char *p2pbus_message_get_topic(p2pbus_message *message) {
+        return message_of(message)->topic ? message_of(message)->topic : "";
+}
+
+_public_ uint64_t p2pbus_message_get_lost(p2pbus_message *message) {
+        return message_of(message)->n_lost;
+}
+
 _public_ int p2pbus_message_set_idempotent(p2pbus_message *message, int idempotent) {
         Message *m = message_of(message);
 

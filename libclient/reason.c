@@ -75,6 +75,7 @@ static const struct {
         { 0, P2PBUS_REASON_KEY_MODE, EKEYREJECTED, "group or others may use the key file" },
         { 0, P2PBUS_REASON_KEY_NOT_REGULAR, EKEYREJECTED, "the key file is not a regular file" },
         { 0, P2PBUS_REASON_KEY_MALFORMED, EKEYREJECTED, "not a key file, or damaged" },
+        { 0, P2PBUS_REASON_BAD_TOPIC, EINVAL, "neither a topic nor a pattern of topics" },
         { 0, P2PBUS_REASON_KNOWN_PEERS, EINVAL, "the file of known peers is damaged or unreadable" },
 };
 

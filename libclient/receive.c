@@ -11,6 +11,7 @@
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/reservation.h"
+#include "libclient/topic.h"
 #include "libcore/err.h"
 
 /*
@@ -78,11 +79,16 @@ void receive_tell(p2pbus *bus) {
         }
 }
 
-/* Without memory for a copy it is as if it had not come yet. */
+/* Without memory for a copy it is as if it had not come yet. Topics and peers have turns. */
 static Message *take(p2pbus *bus, bool borrow) {
         Peer *peer = bus->ready;
         Message *m;
 
+        if (topic_has_messages(bus) && (!peer || !bus->topics.had_turn)) {
+                bus->topics.had_turn = true;
+                return topic_take(bus);
+        }
+        bus->topics.had_turn = false;
         if (!peer)
                 return NULL;
         m = peer->inbox;

@@ -53,6 +53,10 @@ static const struct {
         [CONTROL_RING_TAP] = { true, PACKET_HEADER_SIZE, BODY_ANY },
         [CONTROL_REPORT] = { true, 0, 0 },
         [CONTROL_REPORTED] = { true, 0, BODY_ANY },
+        [CONTROL_SUBSCRIBE] = { true, 1, CONTROL_NAME_MAX },
+        [CONTROL_PUBLISH] = { true, 1, BODY_ANY },
+        [CONTROL_PUBLISHED] = { true, CONTROL_KEY_SIZE + 1, BODY_ANY },
+        [CONTROL_TOPIC_LOST] = { true, 0, 0 },
 };
 
 int control_decode(const uint8_t *payload, size_t n_payload, Control *ret) {

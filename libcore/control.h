@@ -83,6 +83,11 @@ typedef enum ControlVerb {
 
         CONTROL_REPORT = 70,
         CONTROL_REPORTED = 71,
+
+        CONTROL_SUBSCRIBE = 80,
+        CONTROL_PUBLISH = 81,
+        CONTROL_PUBLISHED = 82,
+        CONTROL_TOPIC_LOST = 83,
         _CONTROL_VERB_MAX,
 } ControlVerb;
 
@@ -143,6 +148,13 @@ enum {
 
         OWN_RELEASE = 0, /* OWN's value */
         OWN_CLAIM = 1,
+
+        SUBSCRIBE_END = 0, /* SUBSCRIBE's value */
+        SUBSCRIBE_BEGIN = 1,
+        SUBSCRIBE_RETAINED = 2, /* the same, and what was retained first */
+
+        PUBLISH_ANSWER = 1 << 0, /* PUBLISH's value: OK or ERROR is wanted */
+        PUBLISH_RETAIN = 1 << 1, /* keep it for who subscribes later; without a payload: no more */
 
         RESOLVED_REMOTE = 0, /* RESOLVED's value: the body is a lease, or a key */
         RESOLVED_LOCAL = 1,

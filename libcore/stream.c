@@ -5,7 +5,8 @@
  * in memory of the stream's own, or in a buffer somebody lent; begin and end are offsets into
  * either.
  *
- * Output is a list of chunks. A frame never crosses from one chunk to the next, so that it can be
+ * Output is a list of chunks. A frame that many streams have is a chunk of its own, which refers to it.
+ * Any other never crosses from one chunk to the next, so that it can be
  * written in place. The first chunk of an empty queue is small and the next ones grow: most
  * queues hold one small answer, a few hold megabytes.
  *
@@ -30,6 +31,7 @@ static const unsigned pool_limits[] = { 256, 64, 64 };
 typedef struct Chunk Chunk;
 struct Chunk {
         Chunk *next;
+        StreamShared *shared; /* then it is one frame, and not in data[]; or NULL */
         unsigned class;
         uint32_t begin, end; /* what is queued in data[] */
         uint8_t data[];
@@ -67,7 +69,7 @@ struct Stream {
 };
 
 static size_t chunk_room(const Chunk *chunk) {
-        return chunk_sizes[chunk->class] - sizeof(Chunk) - chunk->end;
+        return chunk->shared ? 0 : chunk_sizes[chunk->class] - sizeof(Chunk) - chunk->end;
 }
 
 static Chunk *chunk_new(StreamPool *pool, unsigned class) {
@@ -83,13 +85,17 @@ static Chunk *chunk_new(StreamPool *pool, unsigned class) {
                         return NULL;
         }
         chunk->next = NULL;
+        chunk->shared = NULL;
         chunk->class = class;
         chunk->begin = chunk->end = 0;
         return chunk;
 }
 
 static void chunk_free(StreamPool *pool, Chunk *chunk) {
-        if (pool && pool->n_spare[chunk->class] < pool_limits[chunk->class]) {
+        if (chunk->shared) {
+                stream_shared_unref(chunk->shared);
+                free(chunk);
+        } else if (pool && pool->n_spare[chunk->class] < pool_limits[chunk->class]) {
                 chunk->next = pool->spare[chunk->class];
                 pool->spare[chunk->class] = chunk;
                 pool->n_spare[chunk->class]++;
@@ -316,6 +322,43 @@ size_t stream_input_size(const Stream *stream) {
         return stream->in_end - stream->in_begin;
 }
 
+static void append_chunk(Stream *stream, Chunk *chunk) {
+        if (stream->out_last)
+                stream->out_last->next = chunk;
+        else
+                stream->out_first = chunk;
+        stream->out_last = chunk;
+}
+
+StreamShared *stream_shared_new(size_t size) {
+        StreamShared *shared = malloc(sizeof(*shared) + size);
+
+        if (shared) {
+                shared->n_refs = 1;
+                shared->size = (uint32_t)size;
+        }
+        return shared;
+}
+
+StreamShared *stream_shared_unref(StreamShared *shared) {
+        if (shared && --shared->n_refs == 0)
+                free(shared);
+        return NULL;
+}
+
+int stream_queue_shared(Stream *stream, StreamShared *shared) {
+        Chunk *chunk = calloc(1, sizeof(*chunk));
+
+        if (!chunk)
+                return err_origin(-ENOMEM);
+        shared->n_refs++;
+        chunk->shared = shared;
+        chunk->end = shared->size;
+        append_chunk(stream, chunk);
+        stream->out_size += shared->size;
+        return 0;
+}
+
 static int stream_add_chunk(Stream *stream, size_t size) {
         unsigned class = stream->out_last ? MIN(stream->out_last->class + 1, N_CLASSES - 1) : 0;
         Chunk *chunk;
@@ -325,11 +368,7 @@ static int stream_add_chunk(Stream *stream, size_t size) {
         chunk = chunk_new(stream->pool, class);
         if (!chunk)
                 return err_origin(-ENOMEM);
-        if (stream->out_last)
-                stream->out_last->next = chunk;
-        else
-                stream->out_first = chunk;
-        stream->out_last = chunk;
+        append_chunk(stream, chunk);
         return 0;
 }
 
@@ -389,7 +428,9 @@ int stream_peek(const Stream *stream, struct iovec iov[static STREAM_IOVECS], si
              chunk = chunk->next) {
                 size_t n = MIN(left, (size_t)(chunk->end - chunk->begin));
 
-                iov[n_iov++] = (struct iovec){ chunk->data + chunk->begin, n };
+                uint8_t *data = chunk->shared ? chunk->shared->data : chunk->data;
+
+                iov[n_iov++] = (struct iovec){ data + chunk->begin, n };
                 left -= n;
         }
         *ret_n_iov = n_iov;

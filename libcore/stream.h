@@ -110,6 +110,23 @@ size_t stream_input_size(const Stream *stream);
  */
 int stream_queue(Stream *stream, size_t size, const int *fds, size_t n_fds, uint8_t **ret_data);
 
+/*
+ * A frame for many streams, kept once. Filled in by who made it before it is queued the first time, and
+ * not changed after that. One thread.
+ */
+typedef struct StreamShared {
+        uint32_t n_refs;
+        uint32_t size;
+        uint8_t data[];
+} StreamShared;
+
+/* Return: one of @size bytes with one reference, or NULL. */
+StreamShared *stream_shared_new(size_t size);
+/* Frees with the last reference. Accepts NULL, returns NULL. */
+StreamShared *stream_shared_unref(StreamShared *shared);
+/* Queues it as stream_queue() does, without descriptors, by reference. Return: 0 or -ENOMEM. */
+int stream_queue_shared(Stream *stream, StreamShared *shared);
+
 /* Bytes queued and not yet written. */
 size_t stream_output_size(const Stream *stream);
 

@@ -296,6 +296,65 @@ START_TEST(output_is_what_was_queued_in_pieces_of_any_size) {
 }
 END_TEST
 
+/* Between frames of its own, in two streams that are written at different times. */
+START_TEST(a_shared_frame_is_kept_until_the_last_stream_has_written_it) {
+        Stream *in[2], *out[2];
+        StreamShared *shared = stream_shared_new(5000);
+        StreamFrame frame;
+
+        ck_assert_ptr_nonnull(shared);
+        frame_make(shared->data, 5000, 0, 2);
+        for (unsigned i = 0; i < 2; i++) {
+                ck_assert_int_eq(stream_new(&in[i]), 0);
+                ck_assert_int_eq(stream_new(&out[i]), 0);
+                queue(out[i], 100, 1, NULL, 0);
+                ck_assert_int_eq(stream_queue_shared(out[i], shared), 0);
+                ck_assert_int_eq(stream_queue_shared(out[i], shared), 0);
+                queue(out[i], 200, 3, NULL, 0);
+                ck_assert_uint_eq(stream_output_size(out[i]), 100 + 2 * 5000 + 200);
+        }
+        ck_assert_uint_eq(shared->n_refs, 5);
+        stream_shared_unref(shared);
+        for (unsigned i = 0; i < 2; i++) {
+                static const size_t expected[] = { 100, 5000, 5000, 200 };
+                static const uint8_t seeds[] = { 1, 2, 2, 3 };
+                struct iovec iov[STREAM_IOVECS];
+                size_t n_iov, n_fds;
+                const int *fds;
+
+                while (stream_peek(out[i], iov, &n_iov, &fds, &n_fds) == 0) {
+                        size_t n = MIN(iov[0].iov_len, (size_t)700);
+
+                        ck_assert_int_eq(feed(in[i], iov[0].iov_base, n, NULL, 0), 0);
+                        stream_written(out[i], n);
+                }
+                for (unsigned k = 0; k < 4; k++) {
+                        ck_assert_int_eq(stream_pop(in[i], &frame), 0);
+                        frame_check(&frame, expected[k], seeds[k]);
+                }
+                if (i == 0)
+                        ck_assert_uint_eq(shared->n_refs, 2);
+                stream_free(in[i]);
+                stream_free(out[i]);
+        }
+}
+END_TEST
+
+START_TEST(a_freed_stream_lets_go_of_what_it_shared) {
+        StreamShared *shared = stream_shared_new(3000);
+        Stream *out;
+
+        ck_assert_ptr_nonnull(shared);
+        frame_make(shared->data, 3000, 0, 0);
+        ck_assert_int_eq(stream_new(&out), 0);
+        ck_assert_int_eq(stream_queue_shared(out, shared), 0);
+        ck_assert_uint_eq(shared->n_refs, 2);
+        stream_free(out);
+        ck_assert_uint_eq(shared->n_refs, 1);
+        ck_assert_ptr_null(stream_shared_unref(shared));
+}
+END_TEST
+
 START_TEST(a_write_never_runs_over_into_descriptors_of_a_later_frame) {
         _cleanup_(stream_freep) Stream *s = NULL;
         struct iovec iov[STREAM_IOVECS];
@@ -546,6 +605,8 @@ Suite *check_suite(void) {
         tcase_add_test(in, surplus_in_the_last_frame_is_a_violation_before_it_is_handed_out);
         tcase_add_test(in, more_descriptors_than_two_frames_have_are_closed);
         tcase_add_loop_test(out, output_is_what_was_queued_in_pieces_of_any_size, 0, 5);
+        tcase_add_test(out, a_shared_frame_is_kept_until_the_last_stream_has_written_it);
+        tcase_add_test(out, a_freed_stream_lets_go_of_what_it_shared);
         tcase_add_test(out, a_write_never_runs_over_into_descriptors_of_a_later_frame);
         tcase_add_test(out, free_closes_what_was_not_written);
         tcase_add_loop_test(sockets, descriptors_survive_a_socket_with_tiny_reads_and_short_writes,

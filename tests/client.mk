@@ -12,6 +12,11 @@ unit_tests += %D%/check_bus_watch
 %C%_check_bus_watch_LDADD = $(unit_libs) libp2pbus.la libp2pbus-harness.la
 EXTRA_%C%_check_bus_watch_DEPENDENCIES = p2pbusd
 
+unit_tests += %D%/check_bus_topics
+%C%_check_bus_topics_CFLAGS = $(unit_cflags)
+%C%_check_bus_topics_LDADD = $(unit_libs) libp2pbus.la libp2pbus-harness.la
+EXTRA_%C%_check_bus_topics_DEPENDENCIES = p2pbusd
+
 shell_tests += %D%/check-abi.sh
 
 unit_tests += %D%/check_known_peers

@@ -25,6 +25,15 @@ unit_tests += %D%/check_survey
 %C%_check_survey_LDADD = $(unit_libs) libp2pbus-harness.la
 EXTRA_%C%_check_survey_DEPENDENCIES = p2pbusd
 
+unit_tests += %D%/check_topics
+%C%_check_topics_CFLAGS = $(unit_cflags)
+%C%_check_topics_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-secure.la libp2pbus-core.la
+EXTRA_%C%_check_topics_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_topic
+%C%_check_topic_CFLAGS = $(unit_cflags)
+%C%_check_topic_LDADD = $(unit_libs) libp2pbus-core.la
+
 unit_tests += %D%/check_name
 %C%_check_name_CFLAGS = $(unit_cflags)
 %C%_check_name_LDADD = $(unit_libs) libp2pbus-core.la

@@ -32,6 +32,10 @@ static char *format_json(p2pbus_message *message, const char *to, size_t *ret_n)
         json_add_text(object, "kind", p2pbus_kind_text(kind));
         if (*reply_to)
                 json_add_text(object, "reply_to", reply_to);
+        if (*p2pbus_message_get_topic(message)) {
+                json_add_text(object, "topic", p2pbus_message_get_topic(message));
+                json_add_number(object, "lost", p2pbus_message_get_lost(message));
+        }
         if (kind == P2PBUS_KIND_ERROR)
                 json_add_number(object, "status", p2pbus_message_get_status(message));
         if (p2pbus_message_get_type(message))

@@ -43,6 +43,10 @@ static const char help[] =
         "  -t, --timeout SECONDS\n"
         "                      end after so long (0: take what is there)\n"
         "      --name NAME     provide the service NAME too; may be repeated\n"
+        "      --topic PATTERN receive what is published on topics that fit: * stands for one "
+        "word,\n"
+        "                      > at the end for all that follow; may be repeated\n"
+        "      --retained      with --topic: first what was retained on them\n"
         "      --format FORMAT line (the default), raw, json or hex\n"
         "      --jobs N        run up to N commands at a time (default: 1)\n"
         "      --exec CMD [ARG]...\n"
@@ -65,6 +69,9 @@ typedef struct Receiver {
         uint64_t timeout_usec;
         const char *names[NAMES_MAX];
         size_t n_names;
+        const char *topics[NAMES_MAX];
+        size_t n_topics;
+        bool retained;
         Format format;
         bool format_given;
         char **command; /* NULL: to stdout */
@@ -110,6 +117,17 @@ static void tell_unanswered(Receiver *receiver, p2pbus_message *message) {
              p2pbus_message_get_from_pid(message));
 }
 
+static void tell_lost(p2pbus_message *message) {
+        uint64_t n = p2pbus_message_get_lost(message);
+
+        if (n > 0)
+                tell(LEVEL_WARNING,
+                     "%s: %" PRIu64
+                     " messages on topics were lost before this one; read faster, or "
+                     "publish less",
+                     p2pbus_message_get_topic(message), n);
+}
+
 static int print_message(Receiver *receiver, p2pbus_message *message) {
         _cleanup_(freep) char *owned = NULL;
         const char *data;
@@ -131,7 +149,8 @@ static int start_job(Receiver *receiver, Work *work) {
         char from_key[sizeof("P2PBUS_FROM_KEY=") + P2PBUS_FULL_SIZE];
         char id[sizeof("P2PBUS_ID=") + P2PBUS_ID_SIZE];
         char type[sizeof("P2PBUS_TYPE=") + P2PBUS_TYPE_MAX];
-        char *environment[] = { from, from_key, id, type };
+        char topic[sizeof("P2PBUS_TOPIC=") + P2PBUS_TOPIC_MAX];
+        char *environment[] = { from, from_key, id, type, topic };
         p2pbus_message *message = work->message;
         const char *mime = p2pbus_message_get_type(message);
         JobOptions options = {
@@ -149,6 +168,7 @@ static int start_job(Receiver *receiver, Work *work) {
                        p2pbus_message_get_from(message));
         (void)snprintf(id, sizeof(id), "P2PBUS_ID=%s", p2pbus_message_get_id(message));
         (void)snprintf(type, sizeof(type), "P2PBUS_TYPE=%s", mime ? mime : "");
+        (void)snprintf(topic, sizeof(topic), "P2PBUS_TOPIC=%s", p2pbus_message_get_topic(message));
         return job_new(&work->job, &options);
 }
 
@@ -284,7 +304,8 @@ static int take_messages(Receiver *receiver) {
 
         receiver->has_more = false;
         for (unsigned i = 0; r == 0 && !is_complete(receiver) &&
-               (!receiver->command || receiver->n_working < receiver->n_jobs); i++) {
+                             (!receiver->command || receiver->n_working < receiver->n_jobs);
+             i++) {
                 p2pbus_message *message;
 
                 if (i == TURN_MESSAGES) {
@@ -295,6 +316,7 @@ static int take_messages(Receiver *receiver) {
                 if (r < 0)
                         return r == -EAGAIN || r == -ENOTCONN ? 0 : r;
                 receiver->n_started++;
+                tell_lost(message);
                 if (receiver->command) {
                         r = start_work(receiver, message);
                         continue;
@@ -405,6 +427,18 @@ static int own_names(Receiver *receiver) {
         return 0;
 }
 
+static int subscribe(Receiver *receiver) {
+        for (size_t i = 0; i < receiver->n_topics; i++) {
+                int r = p2pbus_subscribe(receiver->connection.bus, receiver->topics[i],
+                                         receiver->retained ? P2PBUS_RETAINED : 0, ANSWER_USEC);
+
+                if (r < 0)
+                        return connection_fail(&receiver->connection, "topic", receiver->topics[i],
+                                               r, p2pbus_get_reason(), NULL);
+        }
+        return 0;
+}
+
 /* Others on this host reach us from now on in any case; so this only warns. Return: 0, or the status
  * to end with. */
 static int wait_reachable(Receiver *receiver) {
@@ -442,6 +476,8 @@ static int listen_on_bus(Receiver *receiver) {
         if (status == 0)
                 status = own_names(receiver);
         if (status == 0)
+                status = subscribe(receiver);
+        if (status == 0)
                 status = connection_watch(&receiver->connection);
         if (status == 0)
                 status = wait_reachable(receiver);
@@ -454,6 +490,8 @@ static int listen_on_bus(Receiver *receiver) {
 
 enum {
         OPTION_NAME = _OPTION_FIRST_OWN,
+        OPTION_TOPIC,
+        OPTION_RETAINED,
         OPTION_FORMAT,
         OPTION_JOBS,
         OPTION_EXEC,
@@ -469,6 +507,20 @@ static int take_name(Receiver *receiver, const char *name) {
                 return fail(STATUS_USAGE, "--name %s: one name too many; %d are enough", name,
                             NAMES_MAX);
         receiver->names[receiver->n_names++] = name;
+        return -1;
+}
+
+static int take_topic(Receiver *receiver, const char *pattern) {
+        if (p2pbus_check_topic(pattern) < 0)
+                return fail(
+                        STATUS_USAGE,
+                        "--topic %s: not a pattern; write words, * and > with dots between, for "
+                        "example weather.*.temperature",
+                        pattern);
+        if (receiver->n_topics == NAMES_MAX)
+                return fail(STATUS_USAGE, "--topic %s: one pattern too many; %d are enough",
+                            pattern, NAMES_MAX);
+        receiver->topics[receiver->n_topics++] = pattern;
         return -1;
 }
 
@@ -523,6 +575,8 @@ static int check_arguments(Receiver *receiver) {
                 return fail(STATUS_USAGE,
                             "--format and --json: with --exec the messages go to CMD; "
                             "leave them out");
+        if (receiver->retained && receiver->n_topics == 0)
+                return fail(STATUS_USAGE, "--retained: only a topic retains; add --topic");
         if (receiver->jobs_given && !receiver->command)
                 return fail(STATUS_USAGE, "--jobs: nothing to run; add --exec CMD");
         if (receiver->options.json && receiver->format_given && receiver->format != FORMAT_JSON)
@@ -547,6 +601,8 @@ static int parse_argv(Receiver *receiver, int argc, char **argv) {
                 { "count", required_argument, NULL, 'n' },
                 { "timeout", required_argument, NULL, 't' },
                 { "name", required_argument, NULL, OPTION_NAME },
+                { "topic", required_argument, NULL, OPTION_TOPIC },
+                { "retained", no_argument, NULL, OPTION_RETAINED },
                 { "format", required_argument, NULL, OPTION_FORMAT },
                 { "jobs", required_argument, NULL, OPTION_JOBS },
                 { "exec", required_argument, NULL, OPTION_EXEC },
@@ -572,6 +628,12 @@ static int parse_argv(Receiver *receiver, int argc, char **argv) {
                         break;
                 case OPTION_NAME:
                         status = take_name(receiver, optarg);
+                        break;
+                case OPTION_TOPIC:
+                        status = take_topic(receiver, optarg);
+                        break;
+                case OPTION_RETAINED:
+                        receiver->retained = true;
                         break;
                 case OPTION_FORMAT:
                         status = take_format(receiver, optarg);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * p2pbus-send: sends messages to one destination
+ * p2pbus-send: sends messages to one destination, or publishes them on a topic
  *
  * Code structure:
  *      send.c          options; from input to messages, from results to the exit status
@@ -35,6 +35,7 @@
 
 static const char help[] =
         "Usage: p2pbus-send [OPTION]... DEST [MESSAGE]\n"
+        "       p2pbus-send [OPTION]... --topic TOPIC [MESSAGE]\n"
         "Send MESSAGE, or all of stdin, to DEST: a PID, its tagged or full form, or a service "
         "name.\n"
         "\n"
@@ -47,6 +48,9 @@ static const char help[] =
         "      --chunk SIZE    each SIZE bytes of stdin are a message, for example 64K or 1M\n"
         "      --idempotent    a receiver that is restarted before it has confirmed a message gets it "
         "again\n"
+        "      --topic TOPIC   to whoever subscribed to it, instead of DEST\n"
+        "      --retain        with --topic: keep the last message for who subscribes later; an\n"
+        "                      empty one ends that\n"
         "      --type MIME     what the payload is, for example application/json\n" OPTIONS_HELP
         "\n"
         "Exit status: 0 delivered, 1 failed, 2 usage, 3 no such destination, 4 timed out, 5 "
@@ -76,6 +80,8 @@ struct Sender {
         const char *dest;
         const char *text; /* MESSAGE, or NULL: stdin */
         const char *type;
+        const char *topic; /* then there is no @dest; or NULL */
+        bool retain;
         uint64_t timeout_usec;
         bool request;
         bool no_wait;
@@ -124,16 +130,22 @@ static const char *outgoing_name(const Sender *sender, uint64_t number, char nam
         return name;
 }
 
+static uint64_t message_max(const Sender *sender) {
+        uint64_t max = p2pbus_get_message_max(sender->connection.bus);
+
+        return sender->topic ? MIN(max, (uint64_t)P2PBUS_TOPIC_MESSAGE_MAX) : max;
+}
+
 static int fail_too_big(Sender *sender, uint64_t number, uint64_t size) {
         bool single = sender->mode == INPUT_WHOLE;
         char name[40];
 
         outgoing_name(sender, number, name);
         return fail(STATUS_REFUSED,
-                    "%s%smessage of %" PRIu64 " bytes, this bus takes %" PRIu64
+                    "%s%smessage of %" PRIu64 " bytes, %s takes %" PRIu64
                     "; send it in pieces with --chunk",
                     single ? "" : name, single ? "" : ": ", size,
-                    p2pbus_get_message_max(sender->connection.bus));
+                    sender->topic ? "a topic" : "this bus", message_max(sender));
 }
 
 /* The reason comes right behind "line N:"; for a single message it comes behind its destination. */
@@ -153,8 +165,10 @@ static int fail_outgoing(Sender *sender, const Outgoing *out) {
                             text ? text : "");
         }
         return connection_fail(&sender->connection,
-                               sender->mode == INPUT_WHOLE ? sender->dest : name, NULL, out->error,
-                               out->reason, NULL);
+                               sender->mode != INPUT_WHOLE ? name
+                               : sender->topic             ? sender->topic
+                                                           : sender->dest,
+                               NULL, out->error, out->reason, NULL);
 }
 
 /* ---- Results ---- */
@@ -216,10 +230,14 @@ static int print_outgoing(Sender *sender, const Outgoing *out) {
         } else if (sender->options.json) {
                 JsonValue *object = json_begin();
 
-                json_add_text(object, "to", sender->dest);
+                json_add_text(object, sender->topic ? "topic" : "to",
+                              sender->topic ? sender->topic : sender->dest);
                 json_add_text(object, "id", p2pbus_message_get_id(out->message));
                 json_add_number(object, "size", p2pbus_message_get_size(out->message));
-                json_add_text(object, "result", sender->no_wait ? "handed over" : "delivered");
+                json_add_text(object, "result",
+                              sender->topic     ? "published"
+                              : sender->no_wait ? "handed over"
+                                                : "delivered");
                 data = owned = json_finish(object, &n);
                 if (!owned)
                         return -ENOMEM;
@@ -293,10 +311,50 @@ static int make_outgoing(Sender *sender, const char *data, size_t n) {
         p2pbus_message_set_userdata(out->message, out);
         out->sender = sender;
         out->number = ++sender->n_messages;
+        out->deadline_usec = deadline_after(sender->timeout_usec);
         sender->unsent = out;
         if (sender->mode == INPUT_WHOLE)
                 progress_begin(n);
         return 0;
+}
+
+/*
+ * A single message waits for the daemon's word; many do not wait for each. Return: as
+ * p2pbus_publish(), -EAGAIN within the message's time only; or CONNECTION_E_X.
+ */
+static int publish(Sender *sender, Outgoing *out) {
+        uint32_t flags = sender->retain ? P2PBUS_RETAIN : 0;
+        p2pbus *bus = sender->connection.bus;
+        int r;
+
+        if (sender->mode == INPUT_WHOLE) {
+                r = connection_blocking(&sender->connection);
+                if (r != 0)
+                        return r;
+                return p2pbus_publish(bus, sender->topic, out->message, flags,
+                                      MAX(sender->timeout_usec, (uint64_t)1));
+        }
+        r = p2pbus_publish(bus, sender->topic, out->message, flags, 0);
+        if (r == -EAGAIN && now_usec(CLOCK_MONOTONIC) >= out->deadline_usec)
+                return -ETIMEDOUT;
+        return r;
+}
+
+/* Nobody confirms: what the daemon has is done with. Return: as send_unsent(). */
+static int publish_unsent(Sender *sender) {
+        Outgoing *out = sender->unsent;
+        int r = publish(sender, out);
+
+        if (r > 0)
+                return connection_end(&sender->connection, r);
+        if (r == -EAGAIN)
+                return -EAGAIN;
+        sender->unsent = NULL;
+        append(sender, out);
+        settle(out, r, r == -ETIMEDOUT ? P2PBUS_REASON_TIMEOUT : r < 0 ? p2pbus_get_reason() : 0);
+        if (r < 0)
+                sender->input_ended = true;
+        return -1;
 }
 
 /* Return: -1: sent; -EAGAIN: it does not fit yet; else the status to end with. */
@@ -306,6 +364,8 @@ static int send_unsent(Sender *sender) {
         p2pbus *bus = sender->connection.bus;
         int r;
 
+        if (sender->topic)
+                return publish_unsent(sender);
         if (sender->request)
                 r = p2pbus_request_start(bus, sender->dest, out->message, timeout_usec, on_reply,
                                          out, NULL);
@@ -385,7 +445,7 @@ static int read_input(Sender *sender) {
         return -1;
 }
 
-/* --no-wait: all is sent; the bus only has to take it over. */
+/* --no-wait, --topic: all is sent; the bus only has to take it over. */
 static int hand_over(Sender *sender) {
         int r, status;
 
@@ -400,7 +460,9 @@ static int hand_over(Sender *sender) {
                 status = drop_settled(sender);
                 if (status >= 0)
                         return status;
-                return connection_fail(&sender->connection, sender->dest, NULL, r, reason, NULL);
+                return connection_fail(&sender->connection,
+                                       sender->topic ? sender->topic : sender->dest, NULL, r,
+                                       reason, NULL);
         }
         for (Outgoing *out = sender->first; out; out = out->next) {
                 r = print_outgoing(sender, out);
@@ -424,7 +486,7 @@ static int run(Sender *sender) {
                         return status;
                 if (sender->input_ended && !sender->unsent) {
                         if (!sender->first)
-                                return STATUS_DONE;
+                                return sender->topic ? hand_over(sender) : STATUS_DONE;
                         if (sender->no_wait && !sender->failed)
                                 return hand_over(sender);
                 }
@@ -435,6 +497,8 @@ static int run(Sender *sender) {
                 deadline = progress_due();
                 if (sender->first)
                         deadline = MIN(deadline, sender->first->deadline_usec);
+                if (sender->topic && sender->unsent)
+                        deadline = MIN(deadline, sender->unsent->deadline_usec);
                 r = connection_wait(&sender->connection, fds, ELEMENTSOF(fds), deadline);
                 if (r != 0 && r != CONNECTION_E_TIMEOUT)
                         return connection_end(&sender->connection, r);
@@ -459,6 +523,8 @@ enum {
         OPTION_CHUNK,
         OPTION_IDEMPOTENT,
         OPTION_TYPE,
+        OPTION_TOPIC,
+        OPTION_RETAIN,
 };
 
 static int take_operand(Sender *sender, const char *text) {
@@ -508,8 +574,29 @@ static bool is_type(const char *type) {
         return r >= 0;
 }
 
+/* The only operand is MESSAGE. Return: -1 to go on, else the status to end with. */
+static int check_topic(Sender *sender) {
+        if (sender->text)
+                return fail(STATUS_USAGE,
+                            "%s: with --topic there is no DEST; quote a MESSAGE with blanks",
+                            sender->text);
+        sender->text = sender->dest;
+        sender->dest = NULL;
+        if (sender->request || sender->idempotent)
+                return fail(STATUS_USAGE, "-r and --idempotent: who subscribed to a topic neither "
+                                          "replies nor confirms; leave them out");
+        if (p2pbus_check_topic(sender->topic) != 0)
+                return fail(STATUS_USAGE,
+                            "--topic %s: not a topic; write words with dots between, for example "
+                            "weather.paris.temperature",
+                            sender->topic);
+        return -1;
+}
+
 /* Return: -1 to go on, else the status to end with. */
-static int check_arguments(const Sender *sender) {
+static int check_destination(const Sender *sender) {
+        if (sender->retain)
+                return fail(STATUS_USAGE, "--retain: only a topic retains; add --topic");
         if (!sender->dest)
                 return fail(STATUS_USAGE, "DEST: missing; see p2pbus-send --help");
         if (p2pbus_check_destination(sender->dest) < 0 &&
@@ -518,6 +605,15 @@ static int check_arguments(const Sender *sender) {
                             "%s: neither a PID nor a name with a dot; see who is there "
                             "with p2pbusctl list",
                             sender->dest);
+        return -1;
+}
+
+/* Return: -1 to go on, else the status to end with. */
+static int check_arguments(Sender *sender) {
+        int status = sender->topic ? check_topic(sender) : check_destination(sender);
+
+        if (status >= 0)
+                return status;
         if (sender->text && sender->mode != INPUT_WHOLE)
                 return fail(STATUS_USAGE, "MESSAGE: --lines and --chunk send stdin; leave it out");
         if (sender->request && sender->no_wait)
@@ -542,6 +638,8 @@ static int parse_argv(Sender *sender, int argc, char **argv) {
                 { "chunk", required_argument, NULL, OPTION_CHUNK },
                 { "idempotent", no_argument, NULL, OPTION_IDEMPOTENT },
                 { "type", required_argument, NULL, OPTION_TYPE },
+                { "topic", required_argument, NULL, OPTION_TOPIC },
+                { "retain", no_argument, NULL, OPTION_RETAIN },
                 OPTIONS_LONG,
                 { 0 },
         };
@@ -574,6 +672,12 @@ static int parse_argv(Sender *sender, int argc, char **argv) {
                 case OPTION_TYPE:
                         sender->type = optarg;
                         break;
+                case OPTION_TOPIC:
+                        sender->topic = optarg;
+                        break;
+                case OPTION_RETAIN:
+                        sender->retain = true;
+                        break;
                 default:
                         status = options_take(&sender->options, c, argv, help);
                 }
@@ -585,7 +689,7 @@ static int parse_argv(Sender *sender, int argc, char **argv) {
 
 /* What can be refused before anything is read. Return: -1 to go on, else the status to end with. */
 static int prepare(Sender *sender) {
-        uint64_t max = p2pbus_get_message_max(sender->connection.bus);
+        uint64_t max = message_max(sender);
         int r;
 
         if (sender->mode == INPUT_CHUNKS && sender->chunk_size > max)

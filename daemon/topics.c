@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Who may send to a process may publish to it; nothing more is asked. What is retained belongs to the
+ * user who published it: another user's does not replace it, and does not reach who may not hear of it.
+ */
+
+#define HASH_NONFATAL_OOM 1
+
+#include "daemon/topics.h"
+
+#include <utlist.h>
+
+#include "daemon/peer.h"
+#include "libcore/record.h"
+
+#define FRAME_HEAD_SIZE (PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE + CONTROL_KEY_SIZE)
+
+struct Subscription {
+        Peer *peer;
+        TopicNode *node;
+        bool with_rest;                      /* the pattern goes on with ">" */
+        Subscription *prev, *next;           /* the node's */
+        Subscription *prev_peer, *next_peer; /* the process's */
+};
+
+/* The elements from the root down to here are the pattern, without a ">" at its end. */
+struct TopicNode {
+        UT_hash_handle hh; /* in the parent's children, by @element */
+        TopicNode *parent;
+        TopicNode *children;
+        Subscription *subscriptions;
+        size_t n_element;
+        char element[];
+};
+
+/* The last message of one user on one topic, as it was sent to those who were there. */
+struct Retained {
+        UT_hash_handle hh; /* by @key */
+        Usage *usage;      /* what the user holds on itself */
+        User *user;
+        StreamShared *frame;
+        size_t n_key;
+        char key[]; /* uid 4, topic */
+};
+
+/* --- the tree --- */
+
+static TopicNode *child_of(const TopicNode *node, const char *element, size_t n) {
+        TopicNode *child;
+
+        HASH_FIND(hh, node->children, element, n, child);
+        return child;
+}
+
+static TopicNode *node_new(TopicNode *parent, const char *element, size_t n) {
+        TopicNode *node = calloc(1, sizeof(*node) + n);
+
+        if (!node)
+                return NULL;
+        node->parent = parent;
+        node->n_element = n;
+        if (!parent)
+                return node;
+        memcpy(node->element, element, n);
+        HASH_ADD_KEYPTR(hh, parent->children, node->element, n, node);
+        if (!node->hh.tbl) {
+                free(node);
+                return NULL;
+        }
+        return node;
+}
+
+/* Frees @node, and all above it, as far as nobody needs them. */
+static void node_prune(Topics *topics, TopicNode *node) {
+        while (node && !node->children && !node->subscriptions) {
+                TopicNode *parent = node->parent;
+
+                if (parent)
+                        HASH_DELETE(hh, parent->children, node);
+                else
+                        topics->root = NULL;
+                free(node);
+                node = parent;
+        }
+}
+
+/* The node of @pattern, made if need be, and whether a ">" stands behind it. NULL: no memory. */
+static TopicNode *node_get(Topics *topics, const char *pattern, size_t n_pattern, bool *ret_rest) {
+        TopicNode *node = topics->root, *next;
+
+        if (!node)
+                node = topics->root = node_new(NULL, NULL, 0);
+        *ret_rest = false;
+        while (node && n_pattern > 0) {
+                size_t n = topic_element(pattern, n_pattern);
+
+                if (n == 1 && pattern[0] == '>') {
+                        *ret_rest = true;
+                        break;
+                }
+                next = child_of(node, pattern, n);
+                if (!next)
+                        next = node_new(node, pattern, n);
+                if (!next) {
+                        node_prune(topics, node);
+                        return NULL;
+                }
+                node = next;
+                n += n < n_pattern;
+                pattern += n;
+                n_pattern -= n;
+        }
+        return node;
+}
+
+/* --- to one reader --- */
+
+static void tell_lost(Peer *to) {
+        TopicReader *reader = &to->topics;
+        Control word = { .verb = CONTROL_TOPIC_LOST };
+
+        if (reader->n_lost == 0)
+                return;
+        word.value = (uint32_t)MIN(reader->n_lost, (uint64_t)UINT32_MAX);
+        peer_say(to, &word);
+        reader->n_lost = 0;
+}
+
+/* @usage: what the publisher holds at @to. Return: whether it was queued. */
+static bool queue_frame(Peer *to, Usage *usage, StreamShared *frame) {
+        uint64_t now = to->manager->now_usec;
+        uint8_t *data;
+
+        if (frame->size > TOPICS_COPY_MAX)
+                return outbox_share(&to->outbox, usage, frame, now) == 0;
+        if (outbox_reserve(&to->outbox, usage, frame->size, NULL, 0, now, &data) != 0)
+                return false;
+        memcpy(data, frame->data, frame->size);
+        return true;
+}
+
+static void deliver(Peer *to, const User *publisher, StreamShared *frame) {
+        Counters *counters = &to->manager->counters;
+        Usage *usage;
+
+        if (to->output_dead ||
+            !policy_may_send(&to->manager->policy, publisher->uid, to->user->uid))
+                return;
+        tell_lost(to); /* there is a reserve for words */
+        if (!peer_has_room(to, frame->size) || usage_get(to->user, publisher->uid, &usage) < 0) {
+                to->topics.n_lost++;
+                counters->topics_lost++;
+                return;
+        }
+        if (queue_frame(to, usage, frame)) {
+                to->packets_out++;
+                counters->topics_delivered++;
+                peer_touch(to);
+        } else {
+                to->topics.n_lost++;
+                counters->topics_lost++;
+        }
+        usage_unref(usage);
+}
+
+/* --- publishing --- */
+
+typedef struct Publication {
+        Topics *topics;
+        const User *publisher;
+        StreamShared *frame;
+} Publication;
+
+static void give(const Publication *p, const TopicNode *node, bool with_rest) {
+        Subscription *subscription, *next;
+
+        DL_FOREACH_SAFE (node->subscriptions, subscription, next) {
+                Peer *to = subscription->peer;
+
+                if (subscription->with_rest != with_rest || to->topics.round == p->topics->round)
+                        continue;
+                to->topics.round = p->topics->round;
+                deliver(to, p->publisher, p->frame);
+        }
+}
+
+/* @topic: what of it is below @node. At most TOPIC_ELEMENTS_MAX deep. */
+static void walk(const Publication *p, const TopicNode *node, const char *topic, size_t n_topic) {
+        const TopicNode *child;
+        size_t n;
+
+        if (n_topic == 0) {
+                give(p, node, false);
+                return;
+        }
+        give(p, node, true);
+        n = topic_element(topic, n_topic);
+        for (unsigned is_wild = 0; is_wild < 2; is_wild++) {
+                size_t n_behind = n + (n < n_topic);
+
+                child = is_wild ? child_of(node, "*", 1) : child_of(node, topic, n);
+                if (child)
+                        walk(p, child, topic + n_behind, n_topic - n_behind);
+        }
+}
+
+/* One whole message of no session, on a topic. Return: CODE_OK, @ret_topic and its size. */
+static ControlCode read_message(const Control *word, Record *ret, const char **ret_topic,
+                                size_t *ret_n_topic) {
+        const uint8_t *topic;
+        size_t at = 0;
+        int c = record_decode(word->body, word->n_body, &at, ret);
+
+        if (c == RECORD_E_UNSUPPORTED)
+                return CODE_UNSUPPORTED;
+        if (c != 0 || at != word->n_body || ret->type != RECORD_MSG || ret->session != 0 ||
+            ret->seq != 0 || ret->message.kind != MESSAGE_ONE_WAY ||
+            ret->message.total != ret->message.n_data)
+                return CODE_VIOLATION;
+        topic = record_extension(ret->message.extensions, ret->message.n_extensions,
+                                 MESSAGE_EXT_TOPIC, ret_n_topic);
+        if (!topic || !topic_is_valid((const char *)topic, *ret_n_topic))
+                return CODE_UNSUPPORTED;
+        *ret_topic = (const char *)topic;
+        return CODE_OK;
+}
+
+/* The same bytes for all who get it: it is for everyone on this host. NULL: no memory. */
+static StreamShared *frame_new(const Peer *from, const Control *word, const PacketId *id) {
+        size_t size = FRAME_HEAD_SIZE + word->n_body;
+        const PacketHeader header = {
+                .size = (uint32_t)size,
+                .src = { PID_DAEMON, 0 },
+                .dst = { PID_EVERYONE, 0 },
+                .id = *id,
+                .kind = PACKET_CONTROL,
+        };
+        const Control published = { .verb = CONTROL_PUBLISHED, .address = from->entry.address };
+        StreamShared *frame = stream_shared_new(size);
+
+        if (!frame)
+                return NULL;
+        packet_header_encode(&header, frame->data);
+        control_encode(&published, frame->data + PACKET_HEADER_SIZE);
+        memcpy(frame->data + PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE, from->key.bytes,
+               CONTROL_KEY_SIZE);
+        memcpy(frame->data + FRAME_HEAD_SIZE, word->body, word->n_body);
+        return frame;
+}
+
+/* Monitors see it once, as if it were a packet from who published it to everyone. */
+static void show(Peer *from, const Control *word, const PacketId *id) {
+        uint8_t packet[FRAME_SIZE_MAX];
+        const PacketHeader header = {
+                .size = (uint32_t)(PACKET_HEADER_SIZE + word->n_body),
+                .src = from->entry.address,
+                .dst = { PID_EVERYONE, 0 },
+                .id = *id,
+                .kind = PACKET_RECORDS,
+        };
+
+        packet_header_encode(&header, packet);
+        memcpy(packet + PACKET_HEADER_SIZE, word->body, word->n_body);
+        monitor_show(from->manager, packet, header.size);
+}
+
+/* --- what is retained --- */
+
+static size_t retained_key(const User *user, const char *topic, size_t n_topic,
+                           char key[static 4 + TOPIC_SIZE_MAX]) {
+        memcpy(key, &user->uid, 4);
+        memcpy(key + 4, topic, n_topic);
+        return 4 + n_topic;
+}
+
+static void retained_free(Topics *topics, Retained *retained) {
+        HASH_DELETE(hh, topics->retained, retained);
+        topics->n_retained--;
+        usage_release(retained->usage, retained->frame->size + sizeof(*retained), 0, 0);
+        usage_unref(retained->usage);
+        user_give(retained->user, QUOTA_RETAINED, 1);
+        user_unref(retained->user);
+        stream_shared_unref(retained->frame);
+        free(retained);
+}
+
+static Retained *retained_new(Topics *topics, Peer *from, const char *key, size_t n_key,
+                              size_t n_charge) {
+        Retained *retained = calloc(1, sizeof(*retained) + n_key);
+
+        if (!retained)
+                return NULL;
+        if (user_take(from->user, QUOTA_RETAINED, 1) != 0)
+                goto no_place;
+        if (usage_get(from->user, from->user->uid, &retained->usage) < 0)
+                goto no_usage;
+        if (usage_charge(retained->usage, n_charge, 0, 0) != 0 ||
+            user_get(&from->manager->quota, from->user->uid, &retained->user) < 0)
+                goto no_charge;
+        retained->n_key = n_key;
+        memcpy(retained->key, key, n_key);
+        HASH_ADD_KEYPTR(hh, topics->retained, retained->key, n_key, retained);
+        if (retained->hh.tbl) {
+                topics->n_retained++;
+                return retained;
+        }
+        user_unref(retained->user);
+        usage_release(retained->usage, n_charge, 0, 0);
+no_charge:
+        usage_unref(retained->usage);
+no_usage:
+        user_give(from->user, QUOTA_RETAINED, 1);
+no_place:
+        free(retained);
+        return NULL;
+}
+
+/* @frame takes the place of what was there; NULL: nothing does. */
+static ControlCode retain(Peer *from, const char *topic, size_t n_topic, StreamShared *frame) {
+        Topics *topics = &from->manager->topics;
+        char key[4 + TOPIC_SIZE_MAX];
+        size_t n_key = retained_key(from->user, topic, n_topic, key);
+        Retained *retained;
+
+        HASH_FIND(hh, topics->retained, key, n_key, retained);
+        if (retained)
+                retained_free(topics, retained);
+        if (!frame)
+                return CODE_OK;
+        retained = retained_new(topics, from, key, n_key, frame->size + sizeof(*retained));
+        if (!retained)
+                return CODE_QUOTA;
+        frame->n_refs++;
+        retained->frame = frame;
+        return CODE_OK;
+}
+
+static void give_retained(Peer *to, const char *pattern, size_t n_pattern) {
+        Retained *retained, *next;
+
+        HASH_ITER (hh, to->manager->topics.retained, retained, next)
+                if (topic_matches(pattern, n_pattern, retained->key + 4, retained->n_key - 4))
+                        deliver(to, retained->user, retained->frame);
+}
+
+/* --- words --- */
+
+ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) {
+        Manager *manager = from->manager;
+        Publication p = { .topics = &manager->topics, .publisher = from->user };
+        ControlCode code;
+        const char *topic;
+        size_t n_topic;
+        Record record;
+
+        code = read_message(word, &record, &topic, &n_topic);
+        if (code != CODE_OK)
+                return code;
+        if (FRAME_HEAD_SIZE + word->n_body > FRAME_SIZE_MAX)
+                return CODE_TOO_BIG;
+        p.frame = frame_new(from, word, id);
+        if (!p.frame)
+                return CODE_OVERLOAD;
+        manager->counters.topics_published++;
+        if (word->value & PUBLISH_RETAIN)
+                code = retain(from, topic, n_topic, record.message.n_data > 0 ? p.frame : NULL);
+        if (p.topics->root) {
+                p.topics->round++;
+                walk(&p, p.topics->root, topic, n_topic);
+        }
+        if (manager->monitors.n > 0)
+                show(from, word, id);
+        stream_shared_unref(p.frame);
+        return code;
+}
+
+static Subscription *find(const Peer *peer, const TopicNode *node, bool with_rest) {
+        Subscription *subscription;
+
+        DL_FOREACH (node->subscriptions, subscription)
+                if (subscription->peer == peer && subscription->with_rest == with_rest)
+                        return subscription;
+        return NULL;
+}
+
+static void subscription_free(Subscription *subscription) {
+        Peer *peer = subscription->peer;
+        Topics *topics = &peer->manager->topics;
+
+        DL_DELETE(subscription->node->subscriptions, subscription);
+        DL_DELETE2(peer->topics.subscriptions, subscription, prev_peer, next_peer);
+        user_give(peer->user, QUOTA_SUBSCRIPTIONS, 1);
+        topics->n_subscriptions--;
+        node_prune(topics, subscription->node);
+        free(subscription);
+}
+
+static ControlCode begin(Peer *peer, TopicNode *node, bool with_rest) {
+        Subscription *subscription;
+
+        if (find(peer, node, with_rest))
+                return CODE_OK;
+        if (user_take(peer->user, QUOTA_SUBSCRIPTIONS, 1) != 0)
+                return CODE_QUOTA;
+        subscription = calloc(1, sizeof(*subscription));
+        if (!subscription) {
+                user_give(peer->user, QUOTA_SUBSCRIPTIONS, 1);
+                return CODE_OVERLOAD;
+        }
+        subscription->peer = peer;
+        subscription->node = node;
+        subscription->with_rest = with_rest;
+        DL_APPEND(node->subscriptions, subscription);
+        DL_APPEND2(peer->topics.subscriptions, subscription, prev_peer, next_peer);
+        peer->manager->topics.n_subscriptions++;
+        return CODE_OK;
+}
+
+ControlCode topics_subscribe(Peer *peer, uint32_t value, const char *pattern, size_t n_pattern) {
+        Topics *topics = &peer->manager->topics;
+        ControlCode code = CODE_OK;
+        Subscription *old;
+        TopicNode *node;
+        bool with_rest;
+
+        if (!topic_is_pattern(pattern, n_pattern) || value > SUBSCRIBE_RETAINED)
+                return CODE_UNSUPPORTED;
+        if (gateway_is(&peer->manager->gateway, peer))
+                return CODE_DENIED;
+        node = node_get(topics, pattern, n_pattern, &with_rest);
+        if (!node)
+                return CODE_OVERLOAD;
+        if (value == SUBSCRIBE_END) {
+                old = find(peer, node, with_rest);
+                if (old)
+                        subscription_free(old);
+                else
+                        node_prune(topics, node);
+                return old ? CODE_OK : CODE_NO_PROVIDER;
+        }
+        code = begin(peer, node, with_rest);
+        if (code != CODE_OK)
+                node_prune(topics, node);
+        else if (value == SUBSCRIBE_RETAINED)
+                give_retained(peer, pattern, n_pattern);
+        return code;
+}
+
+void topics_leave(Peer *peer) {
+        while (peer->topics.subscriptions)
+                subscription_free(peer->topics.subscriptions);
+}
+
+void topics_done(Topics *topics) {
+        while (topics->retained)
+                retained_free(topics, topics->retained);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Topics on this host: who subscribed to what, and what was retained
+ *
+ * Patterns are a tree, an element a step; what is published walks down all branches that fit it, so that
+ * its cost is that of the patterns that have its beginning, not of all. A process whose patterns fit
+ * more than once gets one copy. Nothing is promised: whoever does not read misses some, and is told how
+ * many before the next.
+ *
+ * A frame of more than TOPICS_COPY_MAX bytes is kept once for all who get it; the copies of a smaller
+ * one cost less than keeping count.
+ */
+
+#include <stdint.h>
+
+#include "libcore/control.h"
+#include "libcore/topic.h"
+
+#define TOPICS_COPY_MAX 1024
+
+typedef struct Peer Peer;
+typedef struct TopicNode TopicNode;
+typedef struct Subscription Subscription;
+typedef struct Retained Retained;
+
+typedef struct Topics {
+        TopicNode *root; /* NULL: nobody subscribed */
+        Retained *retained;
+        uint64_t n_subscriptions;
+        uint64_t n_retained;
+        uint64_t round; /* numbers what is published, so that nobody gets it twice */
+} Topics;
+
+/* What a process has here. */
+typedef struct TopicReader {
+        Subscription *subscriptions;
+        uint64_t round;  /* it got the message of this round */
+        uint64_t n_lost; /* since it was told last */
+} TopicReader;
+
+/* Handles SUBSCRIBE. Return: what to answer. */
+ControlCode topics_subscribe(Peer *peer, uint32_t value, const char *pattern, size_t n_pattern);
+/* Handles PUBLISH, a MSG record in @word's body, in the packet @id. Return: CODE_OK, or why not. */
+ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id);
+/* Ends all subscriptions of a process. */
+void topics_leave(Peer *peer);
+/* The end: all processes have left. */
+void topics_done(Topics *topics);

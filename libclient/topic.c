@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "libclient/topic.h"
+
+#include <utlist.h>
+
+#include "libclient/daemon.h"
+#include "libclient/loop.h"
+#include "libclient/reason.h"
+#include "libcore/buf.h"
+#include "libcore/err.h"
+#include "libcore/topic.h"
+
+#define SUBSCRIPTIONS_MAX 65536
+
+struct OwnTopic {
+        char pattern[TOPIC_SIZE_MAX + 1];
+        uint32_t value; /* of SUBSCRIBE */
+        Ask ask;        /* subscribes again */
+        UT_hash_handle hh;
+};
+
+_public_ int p2pbus_check_topic(const char *text) {
+        size_t n = text ? strlen(text) : 0;
+
+        if (topic_is_valid(text, n))
+                return 0;
+        if (topic_is_pattern(text, n))
+                return 1;
+        return reason_fail_text(P2PBUS_REASON_BAD_TOPIC, "%.64s is neither a topic nor a pattern",
+                                text ? text : "(null)");
+}
+
+/* Subscribing */
+
+static Control subscribe_control(const char *pattern, uint32_t value) {
+        return (Control){
+                .verb = CONTROL_SUBSCRIBE,
+                .value = value,
+                .body = (const uint8_t *)pattern,
+                .n_body = strlen(pattern),
+        };
+}
+
+static void own_free(p2pbus *bus, OwnTopic *own) {
+        daemon_drop(bus, &own->ask);
+        HASH_DELETE(hh, bus->topics.own, own);
+        free(own);
+}
+
+/* Refused now, it may be granted after the next attach. */
+static void on_subscribed(p2pbus *bus, Ask *ask) {
+        daemon_drop(bus, ask);
+}
+
+void topic_subscribe_again(p2pbus *bus) {
+        OwnTopic *own, *next;
+
+        HASH_ITER (hh, bus->topics.own, own, next) {
+                daemon_drop(bus, &own->ask);
+                own->ask.control = subscribe_control(own->pattern, own->value);
+                own->ask.on_answer = on_subscribed;
+                own->ask.is_answered = false;
+                DL_APPEND(bus->asks, &own->ask); /* daemon_ask_again() follows */
+        }
+}
+
+static int remember(p2pbus *bus, const char *pattern, uint32_t value) {
+        OwnTopic *own;
+
+        HASH_FIND_STR(bus->topics.own, pattern, own);
+        if (value == SUBSCRIBE_END) {
+                if (own)
+                        own_free(bus, own);
+                return 0;
+        }
+        if (!own) {
+                own = calloc(1, sizeof(*own));
+                if (!own)
+                        return reason_fail_errno(-ENOMEM, "out of memory");
+                strcpy(own->pattern, pattern);
+                HASH_ADD_STR(bus->topics.own, pattern, own);
+        }
+        own->value = value;
+        return 0;
+}
+
+static int subscribe(p2pbus *bus, const char *pattern, uint32_t value, uint64_t timeout_usec) {
+        Ask ask = { .control = subscribe_control(pattern ? pattern : "", value) };
+        int r;
+
+        if (!pattern || !topic_is_pattern(pattern, strlen(pattern)))
+                return reason_fail_text(P2PBUS_REASON_BAD_TOPIC, "%.64s is no pattern of topics",
+                                        pattern ? pattern : "(null)");
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        if (HASH_COUNT(bus->topics.own) >= SUBSCRIPTIONS_MAX)
+                r = reason_fail(P2PBUS_REASON_QUOTA);
+        if (r == 0)
+                r = daemon_ask_wait(bus, &ask,
+                                    bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+        daemon_drop(bus, &ask);
+        if (r == 0)
+                r = remember(bus, pattern, value);
+        return bus_leave(bus, r);
+}
+
+_public_ int p2pbus_subscribe(p2pbus *bus, const char *pattern, uint32_t flags,
+                              uint64_t timeout_usec) {
+        if (flags & ~(uint32_t)P2PBUS_RETAINED)
+                return reason_fail_errno(-EINVAL, "unknown flags");
+        return subscribe(bus, pattern,
+                         flags & P2PBUS_RETAINED ? SUBSCRIBE_RETAINED : SUBSCRIBE_BEGIN,
+                         timeout_usec);
+}
+
+_public_ int p2pbus_unsubscribe(p2pbus *bus, const char *pattern, uint64_t timeout_usec) {
+        return subscribe(bus, pattern, SUBSCRIBE_END, timeout_usec);
+}
+
+/* Publishing */
+
+static size_t put_extension(BufWriter *w, uint8_t type, const char *text) {
+        size_t n = strlen(text);
+
+        buf_put_u8(w, type);
+        buf_put_le16(w, (uint16_t)n);
+        buf_put_bytes(w, text, n);
+        return n;
+}
+
+/* The MSG record of @m on @topic. Return: 0; noted: -EMSGSIZE, -ENOMEM. @ret_bytes: malloc()ed. */
+static int encode(p2pbus *bus, const char *topic, const Message *m, uint8_t **ret_bytes,
+                  size_t *ret_n) {
+        uint8_t extensions[2 * 3 + TOPIC_SIZE_MAX + P2PBUS_TYPE_MAX];
+        BufWriter w = buf_writer(extensions, sizeof(extensions));
+        Record record = {
+                .type = RECORD_MSG,
+                .message = {
+                        .kind = MESSAGE_ONE_WAY,
+                        .flags = m->flags,
+                        .id = m->id,
+                        .total = m->n_data,
+                        .data = m->data,
+                        .n_data = m->n_data,
+                },
+        };
+
+        (void)bus;
+        put_extension(&w, MESSAGE_EXT_TOPIC, topic);
+        if (m->type)
+                put_extension(&w, MESSAGE_EXT_TYPE, m->type);
+        record.message.extensions = extensions;
+        record.message.n_extensions = (uint16_t)w.at;
+        if (m->n_data > P2PBUS_TOPIC_MESSAGE_MAX)
+                return reason_fail_text(P2PBUS_REASON_TOO_BIG,
+                                        "message of %zu bytes, a topic takes %u", m->n_data,
+                                        P2PBUS_TOPIC_MESSAGE_MAX);
+        *ret_n = record_size(&record);
+        *ret_bytes = malloc(*ret_n);
+        if (!*ret_bytes)
+                return reason_fail_errno(-ENOMEM, "out of memory");
+        record_encode(&record, *ret_bytes);
+        return 0;
+}
+
+/* Hands it to the socket. */
+static int say(p2pbus *bus, const Control *word) {
+        int r;
+
+        if (!bus->is_up || connection_queued(bus->connection) > TOPIC_OUTPUT_MAX)
+                return -EAGAIN;
+        r = connection_queue_control(bus->connection, word, NULL);
+        return r < 0 ? reason_fail_errno(-ENOMEM, "out of memory") : 0;
+}
+
+static int publish(p2pbus *bus, const char *topic, Message *m, uint32_t flags,
+                   uint64_t timeout_usec) {
+        Ask ask = { .control = { .verb = CONTROL_PUBLISH } };
+        _cleanup_(freep) uint8_t *bytes = NULL;
+        int r;
+
+        if (bus->is_closed)
+                return reason_fail(bus->away_reason);
+        if (m->is_given)
+                return reason_fail_errno(-EINVAL, "the message was sent or received before");
+        m->id = bus_new_id(bus);
+        r = encode(bus, topic, m, &bytes, &ask.control.n_body);
+        if (r < 0)
+                return r;
+        ask.control.body = bytes;
+        ask.control.value = flags & P2PBUS_RETAIN ? PUBLISH_RETAIN : 0;
+        if (timeout_usec == 0) {
+                r = say(bus, &ask.control);
+        } else {
+                ask.control.value |= PUBLISH_ANSWER;
+                r = daemon_ask_wait(bus, &ask,
+                                    bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+                daemon_drop(bus, &ask);
+        }
+        if (r == 0) {
+                m->is_given = true;
+                bus->topics.n_published++;
+        }
+        return r;
+}
+
+_public_ int p2pbus_publish(p2pbus *bus, const char *topic, p2pbus_message *message, uint32_t flags,
+                            uint64_t timeout_usec) {
+        Message *m = (Message *)message;
+        int r;
+
+        if (!topic || !topic_is_valid(topic, strlen(topic)))
+                return reason_fail_text(P2PBUS_REASON_BAD_TOPIC, "%.64s is no topic",
+                                        topic ? topic : "(null)");
+        if (flags & ~(uint32_t)P2PBUS_RETAIN || !m || m->reservation)
+                return reason_fail_errno(-EINVAL, "unknown flags, or no message to be published");
+        r = timeout_usec > 0 ? bus_enter_blocking(bus) : bus_enter(bus);
+        if (r < 0)
+                return r;
+        return bus_leave(bus, publish(bus, topic, m, flags, timeout_usec));
+}
+
+/* Receiving */
+
+/* What the daemon vouches for still has to be a key of that address. */
+static int decode(const Control *word, PublicKey *ret_key, Record *ret) {
+        size_t at = 0;
+
+        memcpy(ret_key->bytes, word->body, KEY_SIZE);
+        if (!address_equal(key_hash(ret_key).address, word->address) ||
+            record_decode(word->body + KEY_SIZE, word->n_body - KEY_SIZE, &at, ret) != 0 ||
+            ret->type != RECORD_MSG || ret->message.total != ret->message.n_data)
+                return -EBADMSG;
+        return 0;
+}
+
+/* The topic follows the extensions, with a NUL. */
+static Message *make_message(const Record *record, const uint8_t *topic, size_t n_topic) {
+        const RecordMessage *head = &record->message;
+        Message *m;
+
+        if (message_new_with_size(&m, head->n_data, (uint16_t)(head->n_extensions + n_topic + 1)) <
+            0)
+                return NULL;
+        m->kind = head->kind;
+        m->flags = head->flags;
+        m->id = head->id;
+        if (head->n_data > 0)
+                memcpy(m->data, head->data, head->n_data);
+        memcpy(m->extensions, head->extensions, head->n_extensions);
+        memcpy(m->extensions + head->n_extensions, topic, n_topic);
+        m->extensions[head->n_extensions + n_topic] = '\0';
+        m->topic = (const char *)m->extensions + head->n_extensions;
+        m->n_extensions = head->n_extensions;
+        return m;
+}
+
+void topic_on_published(p2pbus *bus, const Control *word) {
+        const uint8_t *topic;
+        PublicKey key;
+        Record record;
+        size_t n_topic;
+        Message *m;
+
+        if (decode(word, &key, &record) < 0) {
+                bus->counters.bad_packets++;
+                return;
+        }
+        topic = record_extension(record.message.extensions, record.message.n_extensions,
+                                 MESSAGE_EXT_TOPIC, &n_topic);
+        if (!topic || !topic_is_valid((const char *)topic, n_topic)) {
+                bus->counters.bad_packets++;
+                return;
+        }
+        m = bus->topics.n_inbox_bytes > TOPIC_INBOX_MAX ? NULL
+                                                        : make_message(&record, topic, n_topic);
+        if (!m) {
+                bus->topics.n_lost++;
+                return;
+        }
+        memcpy(m->from_key, key.bytes, sizeof(m->from_key));
+        m->from = word->address;
+        m->is_given = true;
+        m->n_lost = bus->topics.n_lost;
+        bus->topics.n_lost = 0;
+        bus->topics.n_inbox_bytes += message_memory(m);
+        DL_APPEND2(bus->topics.inbox, m, bus_prev, bus_next);
+        bus->counters.received++;
+        bus_happened(bus);
+}
+
+void topic_on_lost(p2pbus *bus, const Control *word) {
+        bus->topics.n_lost += word->value;
+}
+
+Message *topic_take(p2pbus *bus) {
+        Message *m = bus->topics.inbox;
+
+        if (!m)
+                return NULL;
+        DL_DELETE2(bus->topics.inbox, m, bus_prev, bus_next);
+        m->bus_prev = m->bus_next = NULL;
+        bus->topics.n_inbox_bytes -= message_memory(m);
+        m->bus = bus;
+        bus_hold(bus);
+        return m;
+}
+
+void topic_free_all(p2pbus *bus) {
+        OwnTopic *own, *next;
+        Message *m, *next_message;
+
+        HASH_ITER (hh, bus->topics.own, own, next)
+                own_free(bus, own);
+        DL_FOREACH_SAFE2(bus->topics.inbox, m, next_message, bus_next) {
+                DL_DELETE2(bus->topics.inbox, m, bus_prev, bus_next);
+                message_unref(m);
+        }
+}

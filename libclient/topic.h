@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Topics: what this process publishes, subscribes to, and has got
+ *
+ * Topics are outside sessions: nobody confirms, nothing is sent again. Messages wait for the
+ * application in one row of at most TOPIC_INBOX_MAX bytes; what does not fit is counted, and so is
+ * what the daemon had no room for.
+ */
+
+#include "libclient/bus.h"
+
+#define TOPIC_INBOX_MAX (4U << 20)
+#define TOPIC_OUTPUT_MAX                                                                           \
+        (1U << 20) /* bytes that wait for the socket before publishing says EAGAIN */
+
+/* PUBLISHED and TOPIC_LOST. */
+void topic_on_published(p2pbus *bus, const Control *word);
+void topic_on_lost(p2pbus *bus, const Control *word);
+/* The next message for the application, with a reference that is now the caller's; NULL: none. */
+Message *topic_take(p2pbus *bus);
+static inline bool topic_has_messages(const p2pbus *bus) {
+        return bus->topics.inbox != NULL;
+}
+/* After an attach: daemon_ask_again() follows. */
+void topic_subscribe_again(p2pbus *bus);
+void topic_free_all(p2pbus *bus);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Topics and patterns
+ *
+ * A topic is 1 to 255 bytes: elements of printable ASCII other than blank, '.', '*' and '>', joined by
+ * dots, none empty, at most TOPIC_ELEMENTS_MAX. A pattern is a topic in which "*" stands for one element
+ * that may be anything, and ">", as the last, for one or more.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TOPIC_SIZE_MAX 255
+#define TOPIC_ELEMENTS_MAX 32
+
+bool topic_is_valid(const char *topic, size_t n_topic);
+bool topic_is_pattern(const char *pattern, size_t n_pattern);
+/* Whether @topic, valid, is one that @pattern, valid, stands for. */
+bool topic_matches(const char *pattern, size_t n_pattern, const char *topic, size_t n_topic);
+/* Bytes of the element at @text, up to its dot or the end. */
+size_t topic_element(const char *text, size_t n_text);
