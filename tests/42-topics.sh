@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Goal of this test: shells publish and subscribe.
 
-# shellcheck disable=SC1091,SC2016,SC2154 # names set by lib.sh, scripts for other shells
+# shellcheck disable=SC1091,SC2016,SC2119,SC2154 # names set by lib.sh, scripts for other shells
 . "${top_srcdir:-.}/tests/lib.sh"
 start_bus
 
