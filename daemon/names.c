@@ -53,10 +53,18 @@ static void name_maybe_free(Names *names, Name *name) {
         free(name);
 }
 
+static void announce(const OwnedName *owned, const char *topic) {
+        char text[KEY_TEXT_SIZE];
+
+        topics_announce(owned->peer->manager, topic, "%s\t%s", owned->name->text,
+                        key_format(&owned->peer->key, text));
+}
+
 static void owned_free(OwnedName *owned) {
         Peer *peer = owned->peer;
         Name *name = owned->name;
 
+        announce(owned, TOPICS_OWN "name.gone");
         DL_DELETE2(peer->owned_names, owned, prev_peer, next_peer);
         DL_DELETE(name->owners, owned);
         name->n_owners--;
@@ -103,6 +111,7 @@ static ControlCode claim(Peer *peer, const char *text, size_t n_text) {
         DL_APPEND(name->owners, owned);
         name->n_owners++;
         DL_APPEND2(peer->owned_names, owned, prev_peer, next_peer);
+        announce(owned, TOPICS_OWN "name.here");
         return CODE_OK;
 }
 

@@ -131,6 +131,14 @@ static void waiting_clear(Peer *peer) {
         }
 }
 
+static void announce(Peer *peer, const char *topic) {
+        char text[KEY_TEXT_SIZE];
+
+        topics_announce(peer->manager, topic, "%s\t%" PRIu32 "\t%" PRIu32 "\t%s",
+                        key_format(&peer->key, text), peer->user->uid, peer->creds.os_pid,
+                        peer->comm);
+}
+
 /*
  * Until the end of the turn it may still stand in the batch of epoll's events, in the list of
  * those to be written, and on the stack of whoever handles its frame.
@@ -143,12 +151,13 @@ void peer_kill(Peer *peer) {
         if (peer->state == PEER_ATTACHED) {
                 gateway_forget_waiters(peer);
                 lease_remove(peer);
-                names_release_all(peer);
                 topics_leave(peer);
+                names_release_all(peer);
                 monitor_remove(peer);
                 rings_remove_all(peer);
                 registry_remove(&manager->registry, &peer->entry);
                 gateway_remove(peer);
+                announce(peer, TOPICS_OWN "process.gone");
         } else {
                 DL_DELETE2(manager->unattached, peer, prev_unattached, next_unattached);
                 user_give(peer->user, QUOTA_UNATTACHED, 1);
@@ -554,6 +563,7 @@ static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
                 peer_say(peer, &(Control){ .verb = CONTROL_NOTICE,
                                            .value = manager_hello_flags(manager) });
         lease_hand_over(peer);
+        announce(peer, TOPICS_OWN "process.here");
 }
 
 static void peer_on_frame(Peer *peer, const StreamFrame *frame) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Who may send to a process may publish to it; nothing more is asked. What is retained belongs to the
+ * Who may send to a process may publish to it; nothing more is asked. What the daemon publishes itself,
+ * who comes and goes, is for everybody, as its list of them is. What is retained belongs to the
  * user who published it: another user's does not replace it, and does not reach who may not hear of it.
  */
 
@@ -9,9 +10,12 @@
 
 #include "daemon/topics.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <utlist.h>
 
 #include "daemon/peer.h"
+#include "libcore/buf.h"
 #include "libcore/record.h"
 
 #define FRAME_HEAD_SIZE (PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE + CONTROL_KEY_SIZE)
@@ -140,35 +144,43 @@ static bool queue_frame(Peer *to, Usage *usage, StreamShared *frame) {
         return true;
 }
 
-static void deliver(Peer *to, const User *publisher, StreamShared *frame) {
-        Counters *counters = &to->manager->counters;
+/* Return: what @publisher holds at @to, with a reference; NULL: no memory. */
+static Usage *usage_at(Peer *to, const User *publisher) {
         Usage *usage;
 
+        return usage_get(to->user, publisher ? publisher->uid : to->user->uid, &usage) < 0 ? NULL
+                                                                                           : usage;
+}
+
+/* @publisher: NULL: the daemon. */
+static void deliver(Peer *to, const User *publisher, StreamShared *frame) {
+        Manager *manager = to->manager;
+        Usage *usage = NULL;
+        bool is_queued;
+
         if (to->output_dead ||
-            !policy_may_send(&to->manager->policy, publisher->uid, to->user->uid))
+            (publisher && !policy_may_send(&manager->policy, publisher->uid, to->user->uid)))
                 return;
         tell_lost(to); /* there is a reserve for words */
-        if (!peer_has_room(to, frame->size) || usage_get(to->user, publisher->uid, &usage) < 0) {
-                to->topics.n_lost++;
-                counters->topics_lost++;
-                return;
-        }
-        if (queue_frame(to, usage, frame)) {
+        if (peer_has_room(to, frame->size))
+                usage = usage_at(to, publisher);
+        is_queued = usage && queue_frame(to, usage, frame);
+        usage_unref(usage);
+        if (is_queued) {
                 to->packets_out++;
-                counters->topics_delivered++;
+                manager->counters.topics_delivered++;
                 peer_touch(to);
         } else {
                 to->topics.n_lost++;
-                counters->topics_lost++;
+                manager->counters.topics_lost++;
         }
-        usage_unref(usage);
 }
 
 /* --- publishing --- */
 
 typedef struct Publication {
         Topics *topics;
-        const User *publisher;
+        const User *publisher; /* NULL: the daemon */
         StreamShared *frame;
 } Publication;
 
@@ -205,6 +217,18 @@ static void walk(const Publication *p, const TopicNode *node, const char *topic,
         }
 }
 
+/* Who wants the daemon's own topics names their first element: "*" and ">" do not stand for it. */
+static void publish(const Publication *p, const char *topic, size_t n_topic) {
+        const TopicNode *node = p->topics->root;
+        size_t n = topic_element(topic, n_topic) + 1;
+
+        p->topics->round++;
+        if (p->publisher)
+                walk(p, node, topic, n_topic);
+        else if ((node = child_of(node, topic, n - 1)))
+                walk(p, node, topic + n, n_topic - n);
+}
+
 /* One whole message of no session, on a topic. Return: CODE_OK, @ret_topic and its size. */
 static ControlCode read_message(const Control *word, Record *ret, const char **ret_topic,
                                 size_t *ret_n_topic) {
@@ -226,9 +250,12 @@ static ControlCode read_message(const Control *word, Record *ret, const char **r
         return CODE_OK;
 }
 
-/* The same bytes for all who get it: it is for everyone on this host. NULL: no memory. */
-static StreamShared *frame_new(const Peer *from, const Control *word, const PacketId *id) {
-        size_t size = FRAME_HEAD_SIZE + word->n_body;
+/*
+ * The same bytes for all who get it: it is for everyone on this host. @from: NULL: the daemon, which has
+ * no key. NULL: no memory.
+ */
+static StreamShared *frame_new(const Peer *from, const PacketId *id, size_t n_record) {
+        size_t size = FRAME_HEAD_SIZE + n_record;
         const PacketHeader header = {
                 .size = (uint32_t)size,
                 .src = { PID_DAEMON, 0 },
@@ -236,16 +263,20 @@ static StreamShared *frame_new(const Peer *from, const Control *word, const Pack
                 .id = *id,
                 .kind = PACKET_CONTROL,
         };
-        const Control published = { .verb = CONTROL_PUBLISHED, .address = from->entry.address };
+        const Control published = {
+                .verb = CONTROL_PUBLISHED,
+                .address = from ? from->entry.address : (Address){ PID_DAEMON, 0 },
+        };
         StreamShared *frame = stream_shared_new(size);
 
         if (!frame)
                 return NULL;
         packet_header_encode(&header, frame->data);
         control_encode(&published, frame->data + PACKET_HEADER_SIZE);
-        memcpy(frame->data + PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE, from->key.bytes,
-               CONTROL_KEY_SIZE);
-        memcpy(frame->data + FRAME_HEAD_SIZE, word->body, word->n_body);
+        memset(frame->data + PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE, 0, CONTROL_KEY_SIZE);
+        if (from)
+                memcpy(frame->data + PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE, from->key.bytes,
+                       CONTROL_KEY_SIZE);
         return frame;
 }
 
@@ -359,20 +390,57 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
                 return code;
         if (FRAME_HEAD_SIZE + word->n_body > FRAME_SIZE_MAX)
                 return CODE_TOO_BIG;
-        p.frame = frame_new(from, word, id);
+        if (n_topic >= strlen(TOPICS_OWN) && memcmp(topic, TOPICS_OWN, strlen(TOPICS_OWN)) == 0)
+                return CODE_DENIED;
+        p.frame = frame_new(from, id, word->n_body);
         if (!p.frame)
                 return CODE_OVERLOAD;
+        memcpy(p.frame->data + FRAME_HEAD_SIZE, word->body, word->n_body);
         manager->counters.topics_published++;
         if (word->value & PUBLISH_RETAIN)
                 code = retain(from, topic, n_topic, record.message.n_data > 0 ? p.frame : NULL);
-        if (p.topics->root) {
-                p.topics->round++;
-                walk(&p, p.topics->root, topic, n_topic);
-        }
+        if (p.topics->root)
+                publish(&p, topic, n_topic);
         if (manager->monitors.n > 0)
                 show(from, word, id);
         stream_shared_unref(p.frame);
         return code;
+}
+
+void topics_announce(Manager *manager, const char *topic, const char *format, ...) {
+        uint8_t extension[3 + TOPIC_SIZE_MAX];
+        size_t n_topic = strlen(topic);
+        BufWriter w = buf_writer(extension, sizeof(extension));
+        Publication p = { .topics = &manager->topics };
+        PacketId id = manager_packet_id(manager);
+        Record record = { .type = RECORD_MSG };
+        char text[1024];
+        va_list args;
+        int n;
+
+        if (!manager->topics.root || manager->stop_usec > 0)
+                return;
+        va_start(args, format);
+        n = vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        buf_put_u8(&w, MESSAGE_EXT_TOPIC);
+        buf_put_le16(&w, (uint16_t)n_topic);
+        buf_put_bytes(&w, topic, n_topic);
+        record.message = (RecordMessage){
+                .kind = MESSAGE_ONE_WAY,
+                .id = id,
+                .extensions = extension,
+                .n_extensions = (uint16_t)w.at,
+                .data = (const uint8_t *)text,
+                .n_data = MIN((size_t)MAX(n, 0), sizeof(text) - 1),
+        };
+        record.message.total = record.message.n_data;
+        p.frame = frame_new(NULL, &id, record_size(&record));
+        if (!p.frame)
+                return;
+        record_encode(&record, p.frame->data + FRAME_HEAD_SIZE);
+        publish(&p, topic, n_topic);
+        stream_shared_unref(p.frame);
 }
 
 static Subscription *find(const Peer *peer, const TopicNode *node, bool with_rest) {

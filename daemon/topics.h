@@ -18,9 +18,12 @@
 
 #include "libcore/control.h"
 #include "libcore/topic.h"
+#include "libcore/util.h"
 
 #define TOPICS_COPY_MAX 1024
+#define TOPICS_OWN "p2pbus." /* only the daemon publishes on topics that begin so */
 
+typedef struct Manager Manager;
 typedef struct Peer Peer;
 typedef struct TopicNode TopicNode;
 typedef struct Subscription Subscription;
@@ -45,6 +48,8 @@ typedef struct TopicReader {
 ControlCode topics_subscribe(Peer *peer, uint32_t value, const char *pattern, size_t n_pattern);
 /* Handles PUBLISH, a MSG record in @word's body, in the packet @id. Return: CODE_OK, or why not. */
 ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id);
+/* What the daemon itself has to say on @topic, TOPICS_OWN "...": a line of text. */
+_printf_(3, 4) void topics_announce(Manager *manager, const char *topic, const char *format, ...);
 /* Ends all subscriptions of a process. */
 void topics_leave(Peer *peer);
 /* The end: all processes have left. */

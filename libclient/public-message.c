@@ -151,8 +151,11 @@ static MessageText *text_of(Message *m) {
                 (void)message_format_id(&m->reply_to, text->reply_to);
         if (m->from.pid != PID_NONE) {
                 memcpy(key.bytes, m->from_key, sizeof(key.bytes));
-                (void)key_format(&key, text->from);
                 (void)pid_format(m->from.pid, text->from_pid);
+                if (pid_is_reserved(m->from.pid)) /* the daemon, which has no key */
+                        strcpy(text->from, text->from_pid);
+                else
+                        (void)key_format(&key, text->from);
         }
         type = record_extension(m->extensions, m->n_extensions, MESSAGE_EXT_TYPE, &n);
         if (type && n > 0 && n <= P2PBUS_TYPE_MAX && !memchr(type, '\0', n)) {

@@ -31,6 +31,25 @@ run p2pbusctl audit
 is 'audit' 0 "$status"
 check '  fields, of which the difference is none' sh -c '! awk -F "\t" "NF != 14 || \$12 !~ /^(0|-)\$/" "$1" | grep -q .' sh "$work/out"
 
+start watcher p2pbusctl watch
+wait_line "$work/watcher.out" "here$tab$full_r${tab}test.alpha"
+check 'watch tells who is there' grep -q "here$tab$full_r$tab-" "$work/watcher.out"
+start_recv passing --name test.passing
+wait_line "$work/watcher.out" "here$tab$full_passing${tab}test.passing"
+check '  who comes' grep -q "here$tab$full_passing$tab-" "$work/watcher.out"
+stop passing
+wait_line "$work/watcher.out" "gone$tab$full_passing$tab-"
+check '  and who goes, with its name before it' sh -c '
+        grep gone "$0" | cut -f 4 | tr "\n" " " | grep -q "^test.passing - $"' "$work/watcher.out"
+stop watcher
+run p2pbusctl -c 1 --json watch test.beta
+is '  one line of one name, as JSON' 0 "$status"
+check '    which is there' grep -q '^{"time_usec": [0-9]*, "event": "here", "full": "'"$full_r"'", "name": "test.beta"' "$work/out"
+run p2pbusctl -t 0.1 watch 0123456789abcdef
+is '  nothing of who is not there' '0 ' "$status $(cat "$work/out")"
+run p2pbus-send --topic p2pbus.process.here x
+is '  and nobody but the daemon tells it' 5 "$status"
+
 run p2pbusctl resolve test.alpha
 is 'resolve a name' "0 $full_r local" "$status $(cat "$work/out")"
 run p2pbusctl resolve "$dest_r"

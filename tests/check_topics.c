@@ -120,6 +120,25 @@ static void expect(Client *who, const Client *from, const char *topic, const cha
         expect_bytes(who, from, topic, text, strlen(text));
 }
 
+/* Of the daemon: a line that begins so. */
+static void expect_own(Client *who, const char *topic, const char *text) {
+        const Control *word = expect_word(who, CONTROL_PUBLISHED);
+        const uint8_t *found;
+        size_t at = 0, n_found;
+        Record r;
+
+        ck_assert(word->address.pid == PID_DAEMON);
+        ck_assert_int_eq(record_decode(word->body + CONTROL_KEY_SIZE,
+                                       word->n_body - CONTROL_KEY_SIZE, &at, &r),
+                         0);
+        found = record_extension(r.message.extensions, r.message.n_extensions, MESSAGE_EXT_TOPIC,
+                                 &n_found);
+        ck_assert_uint_eq(n_found, strlen(topic));
+        ck_assert_mem_eq(found, topic, n_found);
+        ck_assert_uint_ge(r.message.n_data, strlen(text));
+        ck_assert_mem_eq(r.message.data, text, strlen(text));
+}
+
 /* --- who gets what --- */
 
 START_TEST(each_pattern_that_fits_gets_it) {
@@ -247,10 +266,10 @@ END_TEST
 static unsigned read_all(Client *who) {
         unsigned n = 0;
 
-        client_say(who, &(Control){ .verb = CONTROL_QUERY, .value = QUERY_STATUS });
+        say_subscribe(who, "another", SUBSCRIBE_BEGIN);
         for (;;) {
                 (void)expect_packet(who);
-                if (who->last.word.verb == CONTROL_ANSWER)
+                if (who->last.word.verb == CONTROL_OK)
                         return n;
                 if (who->last.word.verb == CONTROL_TOPIC_LOST) {
                         n += who->last.word.value;
@@ -412,6 +431,33 @@ START_TEST(other_users_neither_hear_nor_replace_it) {
 }
 END_TEST
 
+START_TEST(only_the_daemon_tells_who_comes_and_goes) {
+        char line[256], full[KEY_TEXT_SIZE];
+        Client other;
+
+        subscribe(&a, "p2pbus.*.*");
+        subscribe(&b, ">");
+        subscribe(&b, "*.process.here");
+        publish(&c, "p2pbus.process.here", "me");
+        expect_error(&c, CODE_DENIED);
+        client_open(&other, &d, 0);
+        (void)key_format(identity_public(other.key), full);
+        (void)snprintf(line, sizeof(line), "%s\t%u\t%d\t", full, (unsigned)getuid(), (int)getpid());
+        expect_own(&a, "p2pbus.process.here", line);
+        client_say(&other, &(Control){ .verb = CONTROL_OWN,
+                                       .value = OWN_CLAIM,
+                                       .body = (const uint8_t *)"test.name",
+                                       .n_body = 9 });
+        (void)expect_word(&other, CONTROL_OK);
+        (void)snprintf(line, sizeof(line), "test.name\t%s", full);
+        expect_own(&a, "p2pbus.name.here", line);
+        client_close(&other);
+        expect_own(&a, "p2pbus.name.gone", line);
+        expect_own(&a, "p2pbus.process.gone", full);
+        expect_silence(&b); /* patterns that do not name it do not mean it */
+}
+END_TEST
+
 START_TEST(a_monitor_sees_it_once) {
         uint8_t bytes[1024];
         const Control *word;
@@ -453,6 +499,7 @@ Suite *check_suite(void) {
         tcase_add_test(plain, who_does_not_read_is_told_how_much_it_missed);
         tcase_add_loop_test(plain, what_is_no_pattern_is_refused, 0, ELEMENTSOF(bad_patterns));
         tcase_add_test(plain, what_is_no_message_on_a_topic_is_refused);
+        tcase_add_test(plain, only_the_daemon_tells_who_comes_and_goes);
         tcase_add_test(plain, a_monitor_sees_it_once);
         tcase_add_checked_fixture(plain, start, stop);
         suite_add_tcase(suite, plain);

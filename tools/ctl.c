@@ -44,6 +44,7 @@ static const Verb verbs[] = {
         { "peers",   ctl_peers,   "",              0, 0, "who talks with whom, which way, and who waits" },
         { "audit",   ctl_audit,   "",              0, 0, "whether each message that was sent is accounted for" },
         { "forget",  ctl_forget,  "DEST",          1, 1, "let DEST have another key than it was first met with" },
+        { "watch",   ctl_watch,   "[DEST]",        0, 1, "who is there, and then who comes and goes" },
         { "metrics", ctl_metrics, "",              0, 0, "what the daemon counts, as OpenMetrics text" },
         { "show-config", ctl_show_config, "",      0, 0, "the settings that the daemon goes by" },
         { "reload",  ctl_reload,  "",              0, 0, "make the daemon read its configuration again" },
@@ -56,11 +57,13 @@ static const char help_head[] =
         "\n";
 static const char help_tail[] =
         "\n"
-        "  -c, --count N       ping: so many round trips (default: 4)\n"
+        "  -c, --count N       ping: so many round trips (default: 4); watch: end after so many\n"
+        "                      lines (default: no end)\n"
         "  -i, --interval SECONDS\n"
         "                      ping: from one to the next (default: 1)\n"
         "  -t, --timeout SECONDS\n"
-        "                      wait so long for an answer (default: 10)\n" OPTIONS_HELP "\n"
+        "                      wait so long for an answer (default: 10); watch: end after so "
+        "long\n" OPTIONS_HELP "\n"
         "Exit status: 0 done, 1 failed, 2 usage, 3 no such destination, 4 timed out, 5 refused,\n"
         "6 no bus. More in p2pbusctl(1).\n";
 
@@ -172,14 +175,16 @@ static int take_seconds(char option, const char *text, uint64_t *ret_usec) {
         return -1;
 }
 
-static int check_arguments(const Ctl *ctl, const Verb *verb, bool ping_options) {
+static int check_arguments(const Ctl *ctl, const Verb *verb, bool interval_given) {
         if (!verb)
                 return fail(STATUS_USAGE, "VERB: missing; see p2pbusctl --help");
         if (ctl->n_operands < verb->n_least)
                 return fail(STATUS_USAGE, "%s: an operand is missing; the usage is p2pbusctl %s %s",
                             verb->name, verb->name, verb->operands);
-        if (ping_options && verb->run != ctl_ping)
-                return fail(STATUS_USAGE, "-c and -i: only ping has them; leave them out");
+        if ((ctl->count_given && verb->run != ctl_ping && verb->run != ctl_watch) ||
+            (interval_given && verb->run != ctl_ping))
+                return fail(STATUS_USAGE, "-c and -i: only ping has them, and watch has -c; leave "
+                                          "them out");
         return -1;
 }
 
@@ -194,7 +199,7 @@ static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
         };
         _cleanup_(freep) char *help = make_help();
         const Verb *verb = NULL;
-        bool ping_options = false;
+        bool interval_given = false;
         int c, status = -1;
 
         while (status < 0 &&
@@ -204,7 +209,7 @@ static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
                         status = take_operand(ctl, &verb, optarg);
                         break;
                 case 'c':
-                        ping_options = true;
+                        ctl->count_given = true;
                         if (argument_count(optarg, 1, 1000000, &ctl->count) < 0)
                                 status = fail(STATUS_USAGE,
                                               "-c %s: not a count; write a number "
@@ -212,10 +217,11 @@ static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
                                               optarg);
                         break;
                 case 'i':
-                        ping_options = true;
+                        interval_given = true;
                         status = take_seconds('i', optarg, &ctl->interval_usec);
                         break;
                 case 't':
+                        ctl->timeout_given = true;
                         status = take_seconds('t', optarg, &ctl->timeout_usec);
                         break;
                 default:
@@ -225,7 +231,7 @@ static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
         for (; status < 0 && optind < argc; optind++)
                 status = take_operand(ctl, &verb, argv[optind]);
         if (status < 0)
-                status = check_arguments(ctl, verb, ping_options);
+                status = check_arguments(ctl, verb, interval_given);
         *ret_verb = verb;
         return status;
 }

@@ -22,7 +22,9 @@ typedef struct Ctl {
         Options options;
         Connection connection;
         uint64_t timeout_usec;  /* -t, never 0 */
+        bool timeout_given;
         uint64_t count;         /* -c */
+        bool count_given;
         uint64_t interval_usec; /* -i */
         char **operands;
         size_t n_operands;
@@ -38,6 +40,7 @@ int ctl_peers(Ctl *ctl);
 int ctl_audit(Ctl *ctl);
 int ctl_forget(Ctl *ctl);
 int ctl_reload(Ctl *ctl);
+int ctl_watch(Ctl *ctl);
 int ctl_metrics(Ctl *ctl);
 int ctl_show_config(Ctl *ctl);
 

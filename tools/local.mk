@@ -55,6 +55,7 @@ p2pbusctl_SOURCES = \
 	%D%/ctl-audit.c \
 	%D%/ctl-forget.c \
 	%D%/ctl-peers.c \
+	%D%/ctl-watch.c \
 	%D%/ctl-ping.c \
 	%D%/ctl-reload.c \
 	%D%/ctl-resolve.c \
