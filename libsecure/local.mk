@@ -8,6 +8,8 @@ libp2pbus_secure_la_SOURCES = \
 	%D%/attach.h \
 	%D%/crypto.c \
 	%D%/crypto.h \
+	%D%/epoch.c \
+	%D%/epoch.h \
 	%D%/identity.c \
 	%D%/identity.h \
 	%D%/key.c \
@@ -18,8 +20,12 @@ libp2pbus_secure_la_SOURCES = \
 	%D%/noise.h \
 	%D%/own-key.c \
 	%D%/own-key.h \
+	%D%/replay-window.c \
+	%D%/replay-window.h \
 	%D%/seal.c \
 	%D%/seal.h \
+	%D%/sealer.c \
+	%D%/sealer.h \
 	%D%/secret.c \
 	%D%/secret.h \
 	%D%/seen.c \

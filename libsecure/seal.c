@@ -6,225 +6,48 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "libcore/buf.h"
 #include "libcore/err.h"
-#include "libsecure/noise.h"
-#include "libsecure/secret.h"
-#include "libsecure/seen.h"
+#include "libsecure/sealer.h"
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
-#define LABEL "p2pbus-e2e-1"
-#define SUITE 1
-#define FLAG_LEASE 1
-#define ONE_HEADER_SIZE 8
-#define ONE_OVERHEAD (SEAL_OVERHEAD - SIGNED_RECORD_LEASE_SIZE) /* of a ONE without a lease */
-#define PROLOGUE_SIZE (PACKET_HEADER_SIZE + ONE_HEADER_SIZE + KEY_SIZE)
+#define ONE_HEAD_SIZE 8
+#define OPEN_HEAD_SIZE SEAL_HEAD_MAX
+#define NOISE_OVERHEAD (2 * CRYPTO_DH_SIZE + 2 * CRYPTO_TAG_SIZE) /* e, s, two tags */
+#define PROLOGUE_MAX (PACKET_HEADER_SIZE + OPEN_HEAD_SIZE + KEY_SIZE)
 #define ATTACHED_SLACK_USEC (2 * USEC_PER_SEC)
-#define SKEW_USEC SIGNED_RECORD_SKEW_USEC
-#define PEERS_MAX 256
+#define SKEW_USEC SEAL_SKEW_USEC
 
 static_assert(CRYPTO_LABEL_SIZE == PACKET_AUTHENTICATED_AT, "a header with its label is an AAD72");
-static_assert(ONE_OVERHEAD ==
-                      ONE_HEADER_SIZE + CRYPTO_DH_SIZE + CRYPTO_DH_SIZE + 2 * CRYPTO_TAG_SIZE,
-              "header, e, s, two tags");
+static_assert(SEAL_OVERHEAD == ONE_HEAD_SIZE + NOISE_OVERHEAD + SIGNED_RECORD_LEASE_SIZE, "ONE");
+static_assert(SEAL_OPEN_OVERHEAD == OPEN_HEAD_SIZE + NOISE_OVERHEAD + SIGNED_RECORD_LEASE_SIZE,
+              "OPEN");
 
-typedef struct PeerKey {
-        uint8_t own[CRYPTO_DH_SIZE];
-        uint8_t theirs[CRYPTO_DH_SIZE];
-} PeerKey;
+static size_t head_size(SealedType type) {
+        return type == SEALED_ONE ? ONE_HEAD_SIZE : OPEN_HEAD_SIZE;
+}
+
+static NoisePattern pattern_of(SealedType type) {
+        return type == SEALED_ONE ? NOISE_X : NOISE_IK;
+}
 
 /*
- * What need not be computed again for a pair of X25519 keys: their DH, which is two thirds of the
- * work of opening, and the check of the lease that came with it, if one did.
+ * Binds a first message to its packet and to one receiver: AAD72, its own head, the receiver's key.
+ * Return: how many bytes were written.
  */
-typedef struct Peer {
-        PeerKey key;
-        uint8_t *ss; /* in libsecure/secret.h memory */
-        bool has_sender;
-        SealedSender sender;
-        UT_hash_handle hh; /* its order: as they came, the oldest first */
-} Peer;
+static size_t prologue_make(uint8_t out[static PROLOGUE_MAX],
+                            const uint8_t header[static PACKET_HEADER_SIZE], Slice head,
+                            const PublicKey *receiver) {
+        BufWriter w = buf_writer(out, PROLOGUE_MAX);
 
-struct Sealer {
-        const IdentityKey *identity;
-        uint64_t attached_usec;
-        EncryptionKey *keys[SEAL_KEYS_MAX]; /* the newest last */
-        size_t n_keys;
-        EncryptionKey *lease_key; /* the one of @keys that @lease certifies, or NULL */
-        uint8_t lease[SIGNED_RECORD_LEASE_SIZE];
-        Seen *seen;
-        Peer *peers;
-};
-
-/* Finds remembered DH results for one of our keys. */
-typedef struct Shared {
-        NoiseShared noise;
-        Sealer *sealer;
-        const EncryptionKey *own;
-} Shared;
-
-static void peer_free(Sealer *sealer, Peer *peer) {
-        HASH_DEL(sealer->peers, peer);
-        secret_free(peer->ss);
-        free(peer);
-}
-
-static PeerKey peer_key(const EncryptionKey *own, const uint8_t theirs[static CRYPTO_DH_SIZE]) {
-        PeerKey key;
-
-        memcpy(key.own, encryption_key_public(own), sizeof(key.own));
-        memcpy(key.theirs, theirs, sizeof(key.theirs));
-        return key;
-}
-
-/* The entry for a pair of keys, or NULL. */
-static Peer *peer_find(Sealer *sealer, const EncryptionKey *own,
-                       const uint8_t theirs[static CRYPTO_DH_SIZE]) {
-        PeerKey key = peer_key(own, theirs);
-        Peer *peer;
-
-        HASH_FIND(hh, sealer->peers, &key, sizeof(key), peer);
-        return peer;
-}
-
-/* Remembers a DH; that there is no memory for it only costs time. */
-static Peer *peer_learn(Sealer *sealer, const EncryptionKey *own,
-                        const uint8_t theirs[static CRYPTO_DH_SIZE],
-                        const uint8_t ss[static CRYPTO_DH_SIZE]) {
-        Peer *peer = peer_find(sealer, own, theirs);
-
-        if (peer)
-                return peer;
-        if (HASH_COUNT(sealer->peers) >= PEERS_MAX)
-                peer_free(sealer, sealer->peers);
-        peer = calloc(1, sizeof(*peer));
-        if (!peer)
-                return NULL;
-        peer->key = peer_key(own, theirs);
-        peer->ss = secret_alloc(CRYPTO_DH_SIZE);
-        if (peer->ss) {
-                memcpy(peer->ss, ss, CRYPTO_DH_SIZE);
-                HASH_ADD(hh, sealer->peers, key, sizeof(peer->key), peer);
-                if (peer->hh.tbl)
-                        return peer;
-        }
-        secret_free(peer->ss);
-        free(peer);
-        return NULL;
-}
-
-static bool shared_find(NoiseShared *noise, const uint8_t rs[static CRYPTO_DH_SIZE],
-                        uint8_t ret[static CRYPTO_DH_SIZE]) {
-        Shared *shared = container_of(noise, Shared, noise);
-        Peer *peer = peer_find(shared->sealer, shared->own, rs);
-
-        if (!peer || !secret_is_alive(peer->ss))
-                return false;
-        memcpy(ret, peer->ss, CRYPTO_DH_SIZE);
-        return true;
-}
-
-int sealer_new(Sealer **ret, const IdentityKey *identity, uint64_t attached_usec) {
-        _cleanup_(sealer_freep) Sealer *sealer = NULL;
-        int r;
-
-        sealer = calloc(1, sizeof(*sealer));
-        if (!sealer)
-                return err_origin(-ENOMEM);
-        sealer->identity = identity;
-        sealer->attached_usec = attached_usec;
-        r = seen_new(&sealer->seen);
-        if (r < 0)
-                return err_trace(r);
-        r = encryption_key_new_random(&sealer->keys[0]);
-        if (r < 0)
-                return err_trace(r);
-        sealer->n_keys = 1;
-        *ret = TAKE_PTR(sealer);
-        return 0;
-}
-
-Sealer *sealer_free(Sealer *sealer) {
-        if (!sealer)
-                return NULL;
-        while (sealer->peers)
-                peer_free(sealer, sealer->peers);
-        for (size_t i = 0; i < sealer->n_keys; i++)
-                encryption_key_free(sealer->keys[i]);
-        seen_free(sealer->seen);
-        free(sealer);
-        return NULL;
-}
-
-const uint8_t *sealer_encpk(const Sealer *sealer) {
-        return encryption_key_public(sealer->keys[sealer->n_keys - 1]);
-}
-
-/* The key whose public part begins with @id, or NULL. */
-static EncryptionKey *find_key(const Sealer *sealer, const uint8_t id[static ENCRYPTION_ID_SIZE]) {
-        for (size_t i = 0; i < sealer->n_keys; i++)
-                if (memcmp(encryption_key_public(sealer->keys[i]), id, ENCRYPTION_ID_SIZE) == 0)
-                        return sealer->keys[i];
-        return NULL;
-}
-
-/* Wipes the oldest key and all that was computed with it. */
-static void drop_oldest_key(Sealer *sealer) {
-        Peer *peer, *next;
-
-        HASH_ITER (hh, sealer->peers, peer, next)
-                if (memcmp(peer->key.own, encryption_key_public(sealer->keys[0]),
-                           sizeof(peer->key.own)) == 0)
-                        peer_free(sealer, peer);
-        if (sealer->lease_key == sealer->keys[0])
-                sealer->lease_key = NULL;
-        encryption_key_free(sealer->keys[0]);
-        sealer->n_keys--;
-        memmove(sealer->keys, sealer->keys + 1, sealer->n_keys * sizeof(sealer->keys[0]));
-}
-
-int sealer_add_key(Sealer *sealer, EncryptionKey *key) {
-        if (find_key(sealer, encryption_key_public(key)))
-                return err_origin(-EEXIST);
-        if (sealer->n_keys == SEAL_KEYS_MAX)
-                drop_oldest_key(sealer);
-        sealer->keys[sealer->n_keys++] = key;
-        return 0;
-}
-
-int sealer_set_lease(Sealer *sealer, const uint8_t *lease, size_t n_lease) {
-        EncryptionKey *key;
-        SignedRecord record;
-
-        if (signed_record_decode(lease, n_lease, &record) != 0 ||
-            record.type != SIGNED_RECORD_LEASE ||
-            !key_equal(&record.signer, identity_public(sealer->identity)))
-                return err_origin(-EINVAL);
-        key = find_key(sealer, record.lease.encpk);
-        if (!key || !crypto_equal(encryption_key_public(key), record.lease.encpk, CRYPTO_DH_SIZE))
-                return err_origin(-EINVAL);
-        memcpy(sealer->lease, lease, sizeof(sealer->lease));
-        sealer->lease_key = key;
-        return 0;
-}
-
-/* Binds a ONE to its packet and to one receiver: AAD72, its own header, the receiver's key. */
-static void prologue_make(uint8_t out[static PROLOGUE_SIZE],
-                          const uint8_t header[static PACKET_HEADER_SIZE],
-                          const uint8_t one[static ONE_HEADER_SIZE], const PublicKey *receiver) {
-        BufWriter w = buf_writer(out, PROLOGUE_SIZE);
-
-        crypto_label(LABEL, buf_put(&w, CRYPTO_LABEL_SIZE));
+        crypto_label(SEAL_LABEL, buf_put(&w, CRYPTO_LABEL_SIZE));
         buf_put_bytes(&w, header + PACKET_AUTHENTICATED_AT,
                       PACKET_HEADER_SIZE - PACKET_AUTHENTICATED_AT);
-        buf_put_bytes(&w, one, ONE_HEADER_SIZE);
+        buf_put_bytes(&w, head.data, head.size);
         buf_put_bytes(&w, receiver->bytes, KEY_SIZE);
-        assert(!w.failed && w.at == PROLOGUE_SIZE);
+        assert(!w.failed);
+        return w.at;
 }
 
 /*
@@ -268,49 +91,50 @@ static bool may_send(const Sealer *sealer, const uint8_t *header, const SignedRe
                address_equal(h.dst, key_hash(&peer->signer).address);
 }
 
-int seal_one(Sealer *sealer, const uint8_t header[static PACKET_HEADER_SIZE],
-             const SignedRecord *peer, Slice content, uint64_t now_usec, uint8_t *out,
-             size_t out_size, size_t *ret_n_out) {
-        Shared shared = { { shared_find }, sealer, sealer->lease_key };
-        uint8_t prologue[PROLOGUE_SIZE], one[ONE_HEADER_SIZE];
-        BufWriter w = buf_writer(one, sizeof(one));
-        NoiseHandshake handshake;
-        size_t n;
+int seal_first(Sealer *sealer, SealFirst *first, const uint8_t header[static PACKET_HEADER_SIZE],
+               const SignedRecord *peer, Slice content, uint64_t now_usec, uint8_t *out,
+               size_t out_size, size_t *ret_n_out) {
+        SealShared shared = seal_shared(sealer, sealer->lease_key);
+        uint8_t prologue[PROLOGUE_MAX], head[SEAL_HEAD_MAX];
+        size_t n_head = head_size(first->type), n_prologue, n;
+        BufWriter w = buf_writer(head, sizeof(head));
         int r;
 
         if (!may_send(sealer, header, peer))
                 return err_origin(-EINVAL);
         if (content.size > SEAL_CONTENT_MAX)
                 return err_origin(-EMSGSIZE);
-        if (content.size + SEAL_OVERHEAD > out_size)
+        if (content.size + n_head + NOISE_OVERHEAD + SIGNED_RECORD_LEASE_SIZE > out_size)
                 return err_origin(-ENOBUFS);
         if (now_usec >= peer->lease.enc_until_usec)
                 return SEAL_E_EXPIRED;
 
-        buf_put_u8(&w, SEALED_ONE);
-        buf_put_u8(&w, SUITE);
-        buf_put_le16(&w, FLAG_LEASE);
+        buf_put_u8(&w, (uint8_t)first->type);
+        buf_put_u8(&w, SEAL_SUITE);
+        buf_put_le16(&w, SEAL_FLAG_LEASE);
         buf_put_bytes(&w, peer->lease.encpk, ENCRYPTION_ID_SIZE);
-        prologue_make(prologue, header, one, &peer->signer);
+        buf_put_le32(&w, first->sid);
+        buf_put_le32(&w, 0);
+        n_prologue = prologue_make(prologue, header, (Slice){ head, n_head }, &peer->signer);
 
-        noise_init(&handshake, &(NoiseOptions){
-                                       .pattern = NOISE_X,
-                                       .initiator = true,
-                                       .prologue = { prologue, sizeof(prologue) },
-                                       .s = shared.own,
-                                       .rs = peer->lease.encpk,
-                                       .shared = &shared.noise,
-                               });
-        memcpy(out, one, sizeof(one));
-        r = noise_create(&handshake, (Slice[]){ { sealer->lease, sizeof(sealer->lease) }, content },
-                         2, out + sizeof(one), out_size - sizeof(one), &n);
-        if (r == 0)
-                (void)peer_learn(sealer, shared.own, peer->lease.encpk,
-                                 noise_static_shared(&handshake));
-        noise_done(&handshake);
+        noise_init(first->handshake, &(NoiseOptions){
+                                             .pattern = pattern_of(first->type),
+                                             .initiator = true,
+                                             .prologue = { prologue, n_prologue },
+                                             .s = shared.own,
+                                             .rs = peer->lease.encpk,
+                                             .shared = &shared.noise,
+                                     });
+        memcpy(out, head, n_head);
+        r = noise_create(first->handshake,
+                         (Slice[]){ { sealer->lease, sizeof(sealer->lease) }, content }, 2,
+                         out + n_head, out_size - n_head, &n);
+        first->handshake->shared = NULL; /* it ends here; later messages have no use for it */
         switch (r) {
         case 0:
-                *ret_n_out = sizeof(one) + n;
+                (void)sealer_learn_pair(sealer, shared.own, peer->lease.encpk,
+                                        noise_static_shared(first->handshake));
+                *ret_n_out = n_head + n;
                 return 0;
         case NOISE_E_REFUSED:
                 return SEAL_E_SENDER;
@@ -321,51 +145,66 @@ int seal_one(Sealer *sealer, const uint8_t header[static PACKET_HEADER_SIZE],
         }
 }
 
-/* The outside of a ONE. Return: 0, SEAL_E_MALFORMED, SEAL_E_UNKNOWN_KEY. */
-static int one_decode(const Sealer *sealer, Slice payload, uint16_t *ret_flags,
-                      const EncryptionKey **ret_key) {
+int seal_one(Sealer *sealer, const uint8_t header[static PACKET_HEADER_SIZE],
+             const SignedRecord *peer, Slice content, uint64_t now_usec, uint8_t *out,
+             size_t out_size, size_t *ret_n_out) {
+        NoiseHandshake handshake = { .dead = true };
+        SealFirst first = { .type = SEALED_ONE, .handshake = &handshake };
+        int r;
+
+        r = seal_first(sealer, &first, header, peer, content, now_usec, out, out_size, ret_n_out);
+        noise_done(&handshake);
+        return r;
+}
+
+/* What stands before the Noise message. Return: 0, SEAL_E_MALFORMED, SEAL_E_UNKNOWN_KEY. */
+static int head_decode(const Sealer *sealer, Slice payload, SealFirst *first, uint16_t *ret_flags,
+                       const EncryptionKey **ret_key) {
         BufReader r = buf_reader(payload.data, payload.size);
         uint8_t id[ENCRYPTION_ID_SIZE], type, suite;
+        uint32_t sid = 0, zero = 0;
         uint16_t flags;
 
         type = buf_get_u8(&r);
         suite = buf_get_u8(&r);
         flags = buf_get_le16(&r);
         buf_get_bytes(&r, id, sizeof(id));
-        if (r.failed || type != SEALED_ONE || suite != SUITE || (flags & ~FLAG_LEASE) ||
-            payload.size < ONE_OVERHEAD + (flags & FLAG_LEASE ? SIGNED_RECORD_LEASE_SIZE : 0))
+        if (first->type == SEALED_OPEN) {
+                sid = buf_get_le32(&r);
+                zero = buf_get_le32(&r);
+        }
+        if (r.failed || type != first->type || suite != SEAL_SUITE || zero != 0 ||
+            (flags & ~SEAL_FLAG_LEASE) ||
+            buf_left(&r) <
+                    NOISE_OVERHEAD + (flags & SEAL_FLAG_LEASE ? SIGNED_RECORD_LEASE_SIZE : 0U))
                 return SEAL_E_MALFORMED;
-        *ret_key = find_key(sealer, id);
+        first->sid = sid;
+        *ret_key = sealer_find_key(sealer, id);
         *ret_flags = flags;
         return *ret_key ? 0 : SEAL_E_UNKNOWN_KEY;
 }
 
-/* Takes the Noise message apart; @ret_rs is the key that its sender proved. */
-static int one_open(Sealer *sealer, const uint8_t *header, Slice payload, const EncryptionKey *own,
-                    uint8_t *out, size_t out_size, size_t *ret_n,
-                    uint8_t ret_rs[static CRYPTO_DH_SIZE], uint8_t ret_ss[static CRYPTO_DH_SIZE]) {
-        Shared shared = { { shared_find }, sealer, own };
+/* Takes the Noise message apart. */
+static int noise_open(Sealer *sealer, const SealFirst *first, const uint8_t *header, Slice payload,
+                      const EncryptionKey *own, uint8_t *out, size_t out_size, size_t *ret_n) {
+        SealShared shared = seal_shared(sealer, own);
+        size_t n_head = head_size(first->type), n_prologue;
         const uint8_t *bytes = payload.data;
-        uint8_t prologue[PROLOGUE_SIZE];
-        NoiseHandshake handshake;
+        uint8_t prologue[PROLOGUE_MAX];
         int r;
 
-        prologue_make(prologue, header, bytes, identity_public(sealer->identity));
-        noise_init(&handshake, &(NoiseOptions){
-                                       .pattern = NOISE_X,
-                                       .initiator = false,
-                                       .prologue = { prologue, sizeof(prologue) },
-                                       .s = own,
-                                       .shared = &shared.noise,
-                               });
-        r = noise_consume(&handshake,
-                          (Slice){ bytes + ONE_HEADER_SIZE, payload.size - ONE_HEADER_SIZE }, out,
+        n_prologue = prologue_make(prologue, header, (Slice){ bytes, n_head },
+                                   identity_public(sealer->identity));
+        noise_init(first->handshake, &(NoiseOptions){
+                                             .pattern = pattern_of(first->type),
+                                             .initiator = false,
+                                             .prologue = { prologue, n_prologue },
+                                             .s = own,
+                                             .shared = &shared.noise,
+                                     });
+        r = noise_consume(first->handshake, (Slice){ bytes + n_head, payload.size - n_head }, out,
                           out_size, ret_n);
-        if (r == 0) {
-                memcpy(ret_rs, noise_remote_static(&handshake), CRYPTO_DH_SIZE);
-                memcpy(ret_ss, noise_static_shared(&handshake), CRYPTO_DH_SIZE);
-        }
-        noise_done(&handshake);
+        first->handshake->shared = NULL;
         switch (r) {
         case 0:
                 return 0;
@@ -378,8 +217,8 @@ static int one_open(Sealer *sealer, const uint8_t *header, Slice payload, const 
         }
 }
 
-/* Reads and checks a lease that came inside, unless @peer brought the very same before. */
-static int lease_read(const Peer *peer, const uint8_t *lease, uint64_t now_usec,
+/* Reads and checks a lease that came inside, unless @pair brought the very same before. */
+static int lease_read(const SealPair *pair, const uint8_t *lease, uint64_t now_usec,
                       SealedSender *ret) {
         SignedRecordCheck check = {
                 .type = SIGNED_RECORD_LEASE,
@@ -387,10 +226,10 @@ static int lease_read(const Peer *peer, const uint8_t *lease, uint64_t now_usec,
                 .slack_usec = SKEW_USEC,
         };
 
-        if (peer && peer->has_sender &&
-            memcmp(peer->sender.lease_bytes, lease, SIGNED_RECORD_LEASE_SIZE) == 0 &&
-            now_usec < peer->sender.lease.not_after_usec) {
-                *ret = peer->sender;
+        if (pair && pair->has_sender &&
+            memcmp(pair->sender.lease_bytes, lease, SIGNED_RECORD_LEASE_SIZE) == 0 &&
+            now_usec < pair->sender.lease.not_after_usec) {
+                *ret = pair->sender;
                 return 0;
         }
         switch (signed_record_verify(lease, SIGNED_RECORD_LEASE_SIZE, &check, &ret->lease)) {
@@ -410,13 +249,13 @@ static int lease_read(const Peer *peer, const uint8_t *lease, uint64_t now_usec,
 }
 
 /* Who sent it: from the lease inside, or the one that came with this key before. */
-static int sender_find(const Peer *peer, const uint8_t *lease, uint64_t now_usec,
+static int sender_find(const SealPair *pair, const uint8_t *lease, uint64_t now_usec,
                        SealedSender *ret) {
         if (lease)
-                return lease_read(peer, lease, now_usec, ret);
-        if (!peer || !peer->has_sender || now_usec >= peer->sender.lease.not_after_usec)
+                return lease_read(pair, lease, now_usec, ret);
+        if (!pair || !pair->has_sender || now_usec >= pair->sender.lease.not_after_usec)
                 return SEAL_E_NEED_LEASE;
-        *ret = peer->sender;
+        *ret = pair->sender;
         return 0;
 }
 
@@ -447,60 +286,77 @@ static int check_replay(Sealer *sealer, const PacketHeader *h, uint64_t end_usec
         }
 }
 
-/* Everything that is judged after a ONE was opened; @lease is NULL if none was inside. */
-static int one_judge(Sealer *sealer, const PacketHeader *h, uint64_t end_usec, const Peer *peer,
-                     const uint8_t *rs, const uint8_t *lease, uint64_t now_usec,
-                     SealedSender *ret) {
+/* Everything that is judged after it was opened; @lease is NULL if none was inside. */
+static int judge(Sealer *sealer, const SealFirst *first, const PacketHeader *h, uint64_t end_usec,
+                 const SealPair *pair, const uint8_t *lease, uint64_t now_usec, SealedSender *ret) {
+        const uint8_t *rs = noise_remote_static(first->handshake);
+        uint64_t sent_at = packet_id_sent_at(&h->id);
         int r;
 
-        r = sender_find(peer, lease, now_usec, ret);
+        r = sender_find(pair, lease, now_usec, ret);
         if (r != 0)
                 return r;
         if (!crypto_equal(ret->lease.lease.encpk, rs, CRYPTO_DH_SIZE) ||
             !address_equal(ret->hash.address, h->src) || pid_is_reserved(h->src.pid))
                 return SEAL_E_SENDER;
+        /* Nobody waits that long for an ACCEPT. */
+        if (first->type == SEALED_OPEN && sent_at < now_usec && now_usec - sent_at > SKEW_USEC)
+                return SEAL_E_STALE;
         return check_replay(sealer, h, end_usec, &ret->key, now_usec);
 }
 
-int open_one(Sealer *sealer, const uint8_t header[static PACKET_HEADER_SIZE], Slice payload,
-             uint64_t now_usec, uint8_t *out, size_t out_size, size_t *ret_n_out,
-             SealedSender *ret_sender) {
+int open_first(Sealer *sealer, SealFirst *first, const uint8_t header[static PACKET_HEADER_SIZE],
+               Slice payload, uint64_t now_usec, uint8_t *out, size_t out_size, size_t *ret_n_out,
+               SealedSender *ret_sender) {
         Address own = identity_hash(sealer->identity)->address;
-        uint8_t rs[CRYPTO_DH_SIZE], ss[CRYPTO_DH_SIZE];
         const EncryptionKey *key;
         SealedSender sender;
+        const uint8_t *rs;
         uint64_t end_usec;
         PacketHeader h;
         uint16_t flags;
         size_t n, n_lease;
-        Peer *peer;
+        SealPair *pair;
         int r;
 
         if (covered_decode(header, &h) != 0 || h.dst.pid != own.pid ||
             (h.dst.tag != 0 && h.dst.tag != own.tag) || !packet_end(&h, &end_usec))
                 return SEAL_E_MALFORMED;
-        r = one_decode(sealer, payload, &flags, &key);
+        r = head_decode(sealer, payload, first, &flags, &key);
         if (r != 0)
                 return r;
-        r = one_open(sealer, header, payload, key, out, out_size, &n, rs, ss);
+        r = noise_open(sealer, first, header, payload, key, out, out_size, &n);
         if (r != 0)
                 return err_trace(r);
 
-        n_lease = flags & FLAG_LEASE ? SIGNED_RECORD_LEASE_SIZE : 0;
-        r = one_judge(sealer, &h, end_usec, peer_find(sealer, key, rs), rs,
-                      n_lease > 0 ? out : NULL, now_usec, &sender);
-        peer = r == 0 ? peer_learn(sealer, key, rs, ss) : NULL;
-        if (peer) {
-                peer->sender = sender;
-                peer->has_sender = true;
-        }
-        crypto_wipe(ss, sizeof(ss));
+        n_lease = flags & SEAL_FLAG_LEASE ? SIGNED_RECORD_LEASE_SIZE : 0;
+        rs = noise_remote_static(first->handshake);
+        r = judge(sealer, first, &h, end_usec, sealer_find_pair(sealer, key, rs),
+                  n_lease > 0 ? out : NULL, now_usec, &sender);
         if (r != 0) {
                 crypto_wipe(out, n);
                 return err_trace(r);
+        }
+        pair = sealer_learn_pair(sealer, key, rs, noise_static_shared(first->handshake));
+        if (pair) {
+                pair->sender = sender;
+                pair->has_sender = true;
         }
         memmove(out, out + n_lease, n - n_lease);
         *ret_n_out = n - n_lease;
         *ret_sender = sender;
         return 0;
+}
+
+int open_one(Sealer *sealer, const uint8_t header[static PACKET_HEADER_SIZE], Slice payload,
+             uint64_t now_usec, uint8_t *out, size_t out_size, size_t *ret_n_out,
+             SealedSender *ret_sender) {
+        NoiseHandshake handshake = { .dead = true };
+        SealFirst first = { .type = SEALED_ONE, .handshake = &handshake };
+        int r;
+
+        r = open_first(sealer, &first, header, payload, now_usec, out, out_size, ret_n_out,
+                       ret_sender);
+        noise_done(&handshake);
+        return r;
 }

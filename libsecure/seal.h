@@ -5,10 +5,10 @@
 /*
  * End-to-end sealing: what leaves the host is readable by one process alone
  *
- * A sealed packet's payload is a ONE: a Noise X message that needs no earlier contact, bound to
- * bytes 16 to 71 of its header, with the sender's lease inside (PROTOCOL.md, "Sealing").
- * Opening it yields the content, the sender's full key and its lease, all verified; a packet seen
- * before is told apart. Policy on the sender is the caller's.
+ * A ONE is a Noise X message that needs no earlier contact, bound to bytes 16 to 71 of its packet's
+ * header, with the sender's lease inside (PROTOCOL.md, "Sealing"). Opening it yields the content,
+ * the sender's full key and its lease, all verified; a packet seen before is told apart. Policy on
+ * the sender is the caller's. Two processes that talk on use epoch.h, which costs less.
  *
  * Where this stands in the life of a message: behind libclient/session.c at the sender, before it
  * at the receiver. Only libclient includes this file: daemon, bridge and relay cannot open anything.
@@ -24,8 +24,10 @@
 #include "libsecure/key.h"
 #include "libsecure/signed-record.h"
 
-#define SEAL_OVERHEAD (104 + SIGNED_RECORD_LEASE_SIZE) /* bytes of a ONE beyond its content */
-#define SEAL_CONTENT_MAX (PACKET_PAYLOAD_MAX - SEAL_OVERHEAD)
+#define SEAL_OVERHEAD (104 + SIGNED_RECORD_LEASE_SIZE)      /* bytes of a ONE beyond its content */
+#define SEAL_OPEN_OVERHEAD (112 + SIGNED_RECORD_LEASE_SIZE) /* the same of an OPEN */
+#define SEAL_CONTENT_MAX                                                                           \
+        (PACKET_PAYLOAD_MAX - SEAL_OPEN_OVERHEAD) /* fits whatever it is sealed as */
 #define SEAL_LIFE_MAX_USEC (7 * 24 * 60 * 60 * USEC_PER_SEC)
 #define SEAL_LIFE_DEFAULT_USEC (10 * 60 * USEC_PER_SEC) /* of a packet without a deadline */
 #define SEAL_KEYS_MAX 8
@@ -53,7 +55,7 @@ typedef struct SealedSender {
 enum {
         _SEAL_E_SUCCESS,
 
-        SEAL_E_MALFORMED,   /* not a ONE, not for us, or with impossible times: drop */
+        SEAL_E_MALFORMED,   /* not what it should be, not for us, or with impossible times: drop */
         SEAL_E_UNKNOWN_KEY, /* sealed for a key not held (any more): NACK UNKNOWN_KEY */
         SEAL_E_FORGED,      /* does not open: drop */
         SEAL_E_SENDER,      /* opens, but lease, key and source do not belong together: drop */
@@ -82,6 +84,12 @@ const uint8_t *sealer_encpk(const Sealer *sealer);
  * Return: 0, -EEXIST (another key with this ENCID is held: make a new one; @key stays the caller's).
  */
 int sealer_add_key(Sealer *sealer, EncryptionKey *key);
+/*
+ * Changes keys: wipes those whose leases have all ended, and if the newest was first in a lease
+ * @life_usec ago, makes another. @now_usec is the wall clock. To be called before a lease is signed.
+ * Return: 0, -ENOMEM, -ENOSYS, -EEXIST; the keys of before stay good.
+ */
+int sealer_rotate(Sealer *sealer, uint64_t now_usec, uint64_t life_usec);
 /*
  * Our own current lease, put into everything sealed from now on; copied. What is sealed proves the
  * key that it certifies, which need not be the newest.

@@ -41,7 +41,7 @@ only_in() {
                 grep -E ":[0-9]+:$1" | grep -vE "^($2)" || true)"
 }
 
-echo 1..25
+echo 1..26
 may_include libcore 'libcore'
 may_include libsecure 'libcore|libsecure'
 may_include libclient 'libcore|libsecure|libclient'
@@ -56,7 +56,8 @@ may_include bench "$(echo "$folders" | tr ' ' '|')"
 result 'tools know nothing but the public headers' "$(printf '%s\n' "$includes" |
         grep -E '^tools/.*:"libclient/' | grep -vE ':"libclient/p2pbus(-sd-event)?\.h"' || true)"
 # Daemon, bridge and relay carry sealed messages and have no code that could open one.
-only_in '"libsecure/seal\.h"' 'libsecure/|libclient/|tests/|bench/'
+only_in '"libsecure/(seal|epoch)\.h"' 'libsecure/|libclient/|tests/|bench/'
+only_in '"libsecure/sealer\.h"' 'libsecure/'
 
 only_in '<sodium' 'libsecure/|tests/|bench/'
 only_in '<(libwebsockets|lws)' 'libws/|tests/|bench/'

@@ -472,6 +472,54 @@ START_TEST(keys_change_without_losing_what_is_under_way) {
 }
 END_TEST
 
+static void lease_again(Side *side, uint64_t issued_usec) {
+        uint8_t lease[SIGNED_RECORD_LEASE_SIZE];
+
+        memcpy(side->record.lease.encpk, sealer_encpk(side->sealer), CRYPTO_DH_SIZE);
+        side->record.issued_usec = issued_usec;
+        side->record.not_after_usec = side->record.lease.enc_until_usec =
+                issued_usec + 60 * MINUTE_USEC;
+        lease_make(&side->record, side, NULL, lease);
+        ck_assert_int_eq(sealer_set_lease(side->sealer, lease, sizeof(lease)), 0);
+}
+
+/* T70 */
+START_TEST(a_key_that_is_old_is_replaced_and_wiped_when_its_leases_end) {
+        const uint64_t life = 100 * MINUTE_USEC;
+        uint64_t now = NOW;
+        uint8_t first[CRYPTO_DH_SIZE];
+
+        sealer_free(sides[B].sealer);
+        sides[B].sealer = NULL;
+        ck_assert_int_eq(sealer_new(&sides[B].sealer, sides[B].identity, now), 0);
+        ck_assert_int_eq(sealer_rotate(sides[B].sealer, now + life, life), 0); /* no lease yet */
+        lease_again(&sides[B], now);
+        ck_assert_int_eq(sealer_rotate(sides[B].sealer, now + life - 1, life), 0);
+        lease_again(&sides[B], now + life - 1);
+        memcpy(first, sides[B].record.lease.encpk, sizeof(first));
+        ck_assert_mem_eq(sealer_encpk(sides[B].sealer), first, sizeof(first));
+        ck_assert_int_eq(sealer_rotate(sides[B].sealer, now + life, life), 0);
+        ck_assert_mem_ne(sealer_encpk(sides[B].sealer), first, sizeof(first));
+        lease_again(&sides[B], now + life);
+
+        /* What was sealed for the old one opens until nobody may seal for it, and a little later. */
+        now += life + 60 * MINUTE_USEC - 2;
+        lease_again(&sides[A], now);
+        header_make(now, 1, now + 10 * MINUTE_USEC);
+        memcpy(sides[B].record.lease.encpk, first, sizeof(first));
+        ck_assert_int_eq(seal("content", now), 0);
+        ck_assert_int_eq(sealer_rotate(sides[B].sealer, now + 5 * MINUTE_USEC, life), 0);
+        ck_assert_int_eq(unseal(now + 5 * MINUTE_USEC), 0);
+        header_make(now, 2, now + 10 * MINUTE_USEC);
+        ck_assert_int_eq(seal("content", now), 0);
+        ck_assert_int_eq(sealer_rotate(sides[B].sealer, now + 5 * MINUTE_USEC + 1, life), 0);
+        check_refused(SEAL_E_UNKNOWN_KEY, now + 5 * MINUTE_USEC + 1);
+
+        memcpy(sides[B].record.lease.encpk, sealer_encpk(sides[B].sealer), sizeof(first));
+        ck_assert_int_eq(send_at(now, 3, now + MINUTE_USEC, now), 0);
+}
+END_TEST
+
 START_TEST(many_peers_come_and_go) {
         header_make(NOW, 1, NOW + MINUTE_USEC);
         for (unsigned i = 0; i < 600; i++) { /* more than are remembered */
@@ -599,6 +647,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, a_packet_is_opened_once);
         tcase_add_test(tcase, after_a_restart_old_packets_are_stale);
         tcase_add_test(tcase, keys_change_without_losing_what_is_under_way);
+        tcase_add_test(tcase, a_key_that_is_old_is_replaced_and_wiped_when_its_leases_end);
         tcase_add_test(tcase, many_peers_come_and_go);
         tcase_add_test(tcase, a_forked_child_can_neither_seal_nor_open);
         suite_add_tcase(suite, tcase);

@@ -39,6 +39,10 @@ unit_tests += %D%/check_seal
 %C%_check_seal_CFLAGS = $(vectors_cflags)
 %C%_check_seal_LDADD = $(vectors_libs)
 
+unit_tests += %D%/check_epoch
+%C%_check_epoch_CFLAGS = $(vectors_cflags)
+%C%_check_epoch_LDADD = $(vectors_libs)
+
 fuzz_tests += %D%/fuzz/fuzz_key_text
 %C%_fuzz_fuzz_key_text_LDADD = $(fuzz_libs) $(secure_libs)
 
@@ -50,3 +54,6 @@ fuzz_tests += %D%/fuzz/fuzz_link
 
 fuzz_tests += %D%/fuzz/fuzz_seal
 %C%_fuzz_fuzz_seal_LDADD = $(fuzz_libs) $(secure_libs)
+
+fuzz_tests += %D%/fuzz/fuzz_epoch
+%C%_fuzz_fuzz_epoch_LDADD = $(fuzz_libs) $(secure_libs)

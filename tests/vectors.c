@@ -10,6 +10,8 @@
 
 static uint8_t fixed[8][32];
 static size_t n_fixed, fixed_at;
+static uint8_t fixed_small[8][4];
+static size_t n_fixed_small, fixed_small_at;
 
 json_t *vectors_load(const char *name) {
         const char *top = getenv("top_srcdir");
@@ -65,6 +67,8 @@ void vectors_exactly(const json_t *object, const char *path, uint8_t *out, size_
 static void fixed_buf(void *data, size_t size) {
         if (size == sizeof(fixed[0]) && fixed_at < n_fixed)
                 memcpy(data, fixed[fixed_at++], size);
+        else if (size == sizeof(fixed_small[0]) && fixed_small_at < n_fixed_small)
+                memcpy(data, fixed_small[fixed_small_at++], size);
         else
                 randombytes_sysrandom_implementation.buf(data, size);
 }
@@ -77,18 +81,28 @@ static uint32_t fixed_random(void) {
         return randombytes_sysrandom_implementation.random();
 }
 
-void fixed_random_push(const uint8_t bytes[static 32]) {
+static void fixed_use(void) {
         static randombytes_implementation implementation = {
                 .implementation_name = fixed_name,
                 .random = fixed_random,
                 .buf = fixed_buf,
         };
 
-        ck_assert_uint_lt(n_fixed, sizeof(fixed) / sizeof(fixed[0]));
-        memcpy(fixed[n_fixed++], bytes, sizeof(fixed[0]));
         ck_assert_int_eq(randombytes_set_implementation(&implementation), 0);
 }
 
+void fixed_random_push(const uint8_t bytes[static 32]) {
+        ck_assert_uint_lt(n_fixed, sizeof(fixed) / sizeof(fixed[0]));
+        memcpy(fixed[n_fixed++], bytes, sizeof(fixed[0]));
+        fixed_use();
+}
+
+void fixed_random_push_small(const uint8_t bytes[static 4]) {
+        ck_assert_uint_lt(n_fixed_small, sizeof(fixed_small) / sizeof(fixed_small[0]));
+        memcpy(fixed_small[n_fixed_small++], bytes, sizeof(fixed_small[0]));
+        fixed_use();
+}
+
 size_t fixed_random_left(void) {
-        return n_fixed - fixed_at;
+        return n_fixed - fixed_at + (n_fixed_small - fixed_small_at);
 }

@@ -27,5 +27,7 @@ void vectors_exactly(const json_t *object, const char *path, uint8_t *out, size_
  * without a hook in what is installed.
  */
 void fixed_random_push(const uint8_t bytes[static 32]);
+/* The same for calls for 4 random bytes. */
+void fixed_random_push_small(const uint8_t bytes[static 4]);
 /* How many were pushed and not used. */
 size_t fixed_random_left(void);
