@@ -142,14 +142,19 @@ static void ping_send(p2pbus *bus, const Ping *ping, const Resolved *to) {
         uint8_t bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE];
         Record record = { .type = RECORD_PING };
         const Peer *peer = peer_find(bus, to->address, &to->key);
-        PacketId id;
+        const PathSeal seal = {
+                .to = to->address,
+                .lease = &to->lease,
+                .epochs = peer && peer->has_key ? peer->epochs : NULL,
+                .clock_offset_usec = peer ? peer->clock_offset_usec : 0,
+        };
+        PathSealed sealed;
 
         memcpy(record.ping, ping->data, sizeof(record.ping));
         record_encode(&record, bytes);
         /* Lost or not sent, it is sent again. */
         if (to->is_remote)
-                (void)path_send_sealed(bus, to->address, &to->lease, 0, bytes, record_size(&record),
-                                       &id);
+                (void)path_send_sealed(bus, &seal, bytes, record_size(&record), &sealed);
         else if (!peer || !peer_is_on_ring(peer) ||
                  !ring_path_send(peer->ring, bytes, record_size(&record)))
                 (void)path_send_local(bus, to->address, &fresh, USEC_NEVER, bytes,

@@ -192,6 +192,7 @@ void attachment_on_lease_request(p2pbus *bus, const Control *control) {
                 lease.not_after_usec = MIN(lease.not_after_usec,
                                            lease.issued_usec + SIGNED_RECORD_TRANSIENT_LIFE_USEC);
         }
+        (void)sealer_rotate(bus->sealer, now, bus->sealing.key_life_usec); /* else the old one */
         memcpy(lease.lease.encpk, sealer_encpk(bus->sealer), sizeof(lease.lease.encpk));
         lease.lease.enc_until_usec = lease.not_after_usec;
 

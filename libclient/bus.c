@@ -83,7 +83,7 @@ uint64_t bus_deadline(const p2pbus *bus, uint64_t timeout_usec, uint64_t if_zero
                                                            USEC_NEVER;
 }
 
-bool budget_take(Budget *budget, uint64_t now, uint32_t per_second, uint32_t burst) {
+bool budget_has(Budget *budget, uint64_t now, uint32_t per_second, uint32_t burst) {
         uint64_t per_token = USEC_PER_SEC / per_second, come;
 
         if (budget->filled_usec == 0) {
@@ -95,7 +95,11 @@ bool budget_take(Budget *budget, uint64_t now, uint32_t per_second, uint32_t bur
                 budget->left = (uint32_t)MIN((uint64_t)burst, budget->left + come);
                 budget->filled_usec += come * per_token;
         }
-        if (budget->left == 0)
+        return budget->left > 0;
+}
+
+bool budget_take(Budget *budget, uint64_t now, uint32_t per_second, uint32_t burst) {
+        if (!budget_has(budget, now, per_second, burst))
                 return false;
         budget->left--;
         return true;
@@ -251,6 +255,8 @@ static int bus_new(p2pbus **ret, const p2pbus_options *options) {
         bus->flags = options->flags;
         bus->buffer_bytes = options->buffer_bytes ? options->buffer_bytes : BUS_BUFFER_DEFAULT;
         bus->rings.spin_usec = BUS_SPIN_USEC;
+        bus->sealing = (Sealing){ .epochs = epoch_limits_default,
+                                  .key_life_usec = BUS_KEY_LIFE_USEC };
         bus->quota = (SessionQuota){ .size = bus->buffer_bytes, .left = bus->buffer_bytes };
         pthread_mutex_init(&bus->lock, NULL);
         pthread_condattr_init(&attributes);

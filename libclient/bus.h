@@ -29,7 +29,7 @@
  *      tap.c         what goes through rings, for monitors
  *      report.c      how it is with each peer, for who asks
  *      bell.c        what wakes the other side of a ring
- *      sealed.c      sealed packets that came, and their refusals
+ *      sealed.c      keys in common with a peer, sealed packets that came, and their refusals
  *      name.c        service names, as destinations and as our own
  *      send.c        messages out, and what became of them
  *      request.c     requests and replies
@@ -56,6 +56,7 @@
 #include "libclient/timer.h"
 #include "libcore/control.h"
 #include "libcore/packet.h"
+#include "libsecure/epoch.h"
 #include "libsecure/identity.h"
 #include "libsecure/key.h"
 #include "libsecure/seal.h"
@@ -63,7 +64,7 @@
 #define BUS_SCRATCH_SIZE PACKET_PAYLOAD_MAX
 #define BUS_GATHER_BYTES 32768     /* queued bytes that are written without waiting for more */
 #define BUS_GATHER_USEC 200        /* after a write, the next small ones gather this long */
-#define BUS_GATHER_SEALED_USEC 2000 /* the same for what is sealed, which costs 100 times more */
+#define BUS_GATHER_ONE_USEC 2000   /* the same for what is sealed without keys in common */
 #define BUS_GATHER_RING_USEC 10    /* the same for what goes into a ring, which costs a fence */
 #define BUS_GATHER_RING_BYTES 8192 /* and no more than that gathers */
 #define BUS_OUTPUT_MAX 262144      /* queued bytes beyond which sessions wait for the socket */
@@ -71,6 +72,7 @@
 #define BUS_RESULTS_MAX 65536      /* results that may wait for p2pbus_next_result() */
 #define BUS_SPIN_USEC 50           /* a wake-up of another CPU costs about that */
 #define BUS_CONNECT_USEC (5 * USEC_PER_SEC)
+#define BUS_KEY_LIFE_USEC (7 * 24 * 60 * 60 * USEC_PER_SEC) /* of what others seal for */
 
 typedef struct Ask Ask;
 typedef struct MonitorQueue MonitorQueue;
@@ -99,6 +101,12 @@ typedef struct Rings {
         unsigned n_vain;         /* in a row, that ended without anything */
         unsigned n_skipped;      /* times of not looking, since the last that did */
 } Rings;
+
+/* What sealing is done by; the constants, unless a test has chosen. */
+typedef struct Sealing {
+        EpochLimits epochs;
+        uint64_t key_life_usec;
+} Sealing;
 
 /* Tokens that come back with time: so many now, so many a second. */
 typedef struct Budget {
@@ -157,6 +165,7 @@ struct p2pbus {
         uint64_t written_usec;
         uint64_t socket_read_usec;
         Sealer *sealer; /* NULL without P2PBUS_OFF_HOST */
+        Sealing sealing;
         bool has_lease;
         uint8_t lease[SIGNED_RECORD_LEASE_SIZE];
         Ask *asks;
@@ -241,6 +250,10 @@ uint64_t bus_new_session_id(p2pbus *bus);
 static inline uint64_t bus_wall(const p2pbus *bus) {
         return bus->now_usec + bus->wall_offset;
 }
+/* Both clocks, for what keeps keys. */
+static inline EpochTime bus_epoch_time(const p2pbus *bus) {
+        return (EpochTime){ .now_usec = bus->now_usec, .wall_usec = bus_wall(bus) };
+}
 /* @timeout_usec from now on bus->now_usec's clock; never wraps. 0 means @if_zero. */
 uint64_t bus_deadline(const p2pbus *bus, uint64_t timeout_usec, uint64_t if_zero);
 /*
@@ -252,3 +265,5 @@ static inline bool struct_size_is_known(size_t size, size_t first, size_t now) {
 }
 /* Takes one token of at most @burst, of which @per_second come back. False: none left. */
 bool budget_take(Budget *budget, uint64_t now_usec, uint32_t per_second, uint32_t burst);
+/* Whether one could be taken. */
+bool budget_has(Budget *budget, uint64_t now_usec, uint32_t per_second, uint32_t burst);

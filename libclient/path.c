@@ -37,16 +37,39 @@ int path_send_local(p2pbus *bus, Address to, const PacketId *id, uint64_t deadli
         return 0;
 }
 
-int path_send_sealed(p2pbus *bus, Address to, const SignedRecord *lease, int64_t clock_offset_usec,
-                     const uint8_t *records, size_t n_records, PacketId *ret_id) {
-        uint64_t sent_at = bus_wall(bus) + (uint64_t)clock_offset_usec;
+/* Seals into bus->sealed. Return: as seal_one(). */
+static int seal_as(p2pbus *bus, SealedType type, const PathSeal *seal, const uint8_t *header,
+                   Slice content, size_t *ret_n) {
+        EpochTime time = bus_epoch_time(bus);
+
+        switch (type) {
+        case SEALED_DATA:
+                return epochs_seal(seal->epochs, header, content, time, bus->sealed,
+                                   BUS_SCRATCH_SIZE, ret_n) == 0
+                               ? 0
+                               : SEAL_E_FORKED; /* epochs_next() knew of nothing else */
+        case SEALED_OPEN:
+                return epochs_open(seal->epochs, header, seal->lease, content, time, bus->sealed,
+                                   BUS_SCRATCH_SIZE, ret_n);
+        default:
+                return seal_one(bus->sealer, header, seal->lease, content, time.wall_usec,
+                                bus->sealed, BUS_SCRATCH_SIZE, ret_n);
+        }
+}
+
+int path_send_sealed(p2pbus *bus, const PathSeal *seal, const uint8_t *records, size_t n_records,
+                     PathSealed *ret) {
+        uint64_t sent_at = bus_wall(bus) + (uint64_t)seal->clock_offset_usec;
         PacketHeader header = {
+                .size = PACKET_HEADER_SIZE,
                 .src = bus->self.address,
-                .dst = to,
+                .dst = seal->to,
                 .kind = PACKET_SEALED,
                 .deadline_usec = sent_at + SEALED_LIFE_USEC,
         };
+        Slice content = { records, n_records };
         uint8_t bytes[PACKET_HEADER_SIZE], *out;
+        PathSealed sealed = { .type = SEALED_ONE };
         size_t n;
         int r;
 
@@ -54,12 +77,18 @@ int path_send_sealed(p2pbus *bus, Address to, const SignedRecord *lease, int64_t
                 return PATH_E_AWAY;
         if (!bus->sealer || !bus->has_lease)
                 return PATH_E_NO_WAY;
-        header.id = packet_id_make(sent_at, bus->unique++);
-        header.size = (uint32_t)(PACKET_HEADER_SIZE + n_records + SEAL_OVERHEAD);
+        if (seal->epochs)
+                sealed.type = epochs_next(seal->epochs, bus_epoch_time(bus));
+        sealed.id = header.id = packet_id_make(sent_at, bus->unique++);
         packet_header_encode(&header, bytes);
 
-        r = seal_one(bus->sealer, bytes, lease, (Slice){ records, n_records }, bus_wall(bus),
-                     bus->sealed, BUS_SCRATCH_SIZE, &n);
+        r = seal_as(bus, sealed.type, seal, bytes, content, &n);
+        if (r == SEAL_E_EXPIRED && sealed.type == SEALED_OPEN &&
+            epochs_is_live(seal->epochs, bus_epoch_time(bus))) {
+                sealed.type = SEALED_DATA;
+                sealed.is_lease_ended = true;
+                r = seal_as(bus, sealed.type, seal, bytes, content, &n);
+        }
         switch (r) {
         case 0:
                 break;
@@ -73,12 +102,13 @@ int path_send_sealed(p2pbus *bus, Address to, const SignedRecord *lease, int64_t
         default:
                 return err_fold(r);
         }
-        r = connection_queue(bus->connection, PACKET_HEADER_SIZE + n, &out);
+        header.size = (uint32_t)(PACKET_HEADER_SIZE + n);
+        r = connection_queue(bus->connection, header.size, &out);
         if (r < 0)
                 return err_trace(r);
-        memcpy(out, bytes, sizeof(bytes));
+        packet_header_encode(&header, out); /* what is sealed of it is as it was */
         memcpy(out + PACKET_HEADER_SIZE, bus->sealed, n);
-        *ret_id = header.id;
+        *ret = sealed;
         return 0;
 }
 

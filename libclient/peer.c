@@ -97,7 +97,8 @@ bool peer_is_gathering(const Peer *peer) {
                 return bus->now_usec - peer->ring->published_usec < BUS_GATHER_RING_USEC &&
                         session_waiting_bytes(peer->session) < BUS_GATHER_RING_BYTES;
         return peer->path == SESSION_PATH_OFF_HOST &&
-                bus->now_usec - peer->sealed_usec < BUS_GATHER_SEALED_USEC;
+                bus->now_usec - peer->sealed_usec <
+                        (peer->sealed_as == SEALED_DATA ? BUS_GATHER_USEC : BUS_GATHER_ONE_USEC);
 }
 
 static void on_peer_timer(Timer *timer, uint64_t now) {
@@ -106,6 +107,8 @@ static void on_peer_timer(Timer *timer, uint64_t now) {
         session_tick(peer->session, now);
         if (peer->mirror)
                 session_tick(peer->mirror, now);
+        if (peer->epochs)
+                epochs_expire(peer->epochs, bus_epoch_time(peer->bus));
         introduction_tire(peer);
         peer_mark(peer);
 }
@@ -224,6 +227,8 @@ Peer *peer_free(Peer *peer) {
         session_free(peer->session);
         session_free(peer->mirror);
         free(peer->sealed_ids);
+        epochs_free(peer->epochs);
+        daemon_drop(bus, &peer->lease_ask);
         free(peer);
         return NULL;
 }
@@ -306,21 +311,14 @@ static void on_message(Peer *peer, Message *message) {
 
 static void produced(Peer *peer, size_t n, const PacketId *id, uint64_t deadline_usec) {
         p2pbus *bus = peer->bus;
-        PacketId sealed_id;
         int r;
 
         if (peer->path == SESSION_PATH_LOCAL)
                 r = path_send_local(bus, peer->address, id, deadline_usec, bus->scratch, n);
         else
-                r = path_send_sealed(bus, peer->address, &peer->lease, peer->clock_offset_usec,
-                                     bus->scratch, n, &sealed_id);
+                r = peer_send_sealed(peer, bus->scratch, n);
         switch (r) {
         case 0:
-                if (peer->path != SESSION_PATH_OFF_HOST)
-                        return;
-                peer->sealed_usec = bus->now_usec;
-                if (peer->sealed_ids)
-                        peer->sealed_ids[peer->n_sealed_ids++ % PEER_SEALED_IDS] = sealed_id;
                 return;
         case PATH_E_EXPIRED:
                 peer_go_local(peer);
@@ -400,7 +398,8 @@ static bool produce(Peer *peer) {
 static void look_at_memory(Peer *peer) {
         p2pbus *bus = peer->bus;
         size_t memory = session_memory(peer->session) +
-                (peer->mirror ? session_memory(peer->mirror) : 0);
+                (peer->mirror ? session_memory(peer->mirror) : 0) +
+                (peer->epochs ? epochs_memory(peer->epochs) : 0);
 
         bus->memory += memory - peer->memory; /* wraps both ways, and comes out right */
         peer->memory = memory;
@@ -464,7 +463,6 @@ bool peer_pump(Peer *peer) {
 
 void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records) {
         static const PacketId fresh;
-        PacketId id;
 
         if (peer_is_on_ring(peer) && ring_path_send(peer->ring, records, n_records))
                 return;
@@ -472,6 +470,5 @@ void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records) {
                 (void)path_send_local(peer->bus, peer->address, &fresh, USEC_NEVER, records,
                                       n_records);
         else
-                (void)path_send_sealed(peer->bus, peer->address, &peer->lease,
-                                       peer->clock_offset_usec, records, n_records, &id);
+                (void)peer_send_sealed(peer, records, n_records);
 }

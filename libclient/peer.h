@@ -11,6 +11,8 @@
  * daemon again, which is a packet on the local path). The session is told and sends again what
  * may be lost.
  *
+ * What goes off-host is sealed with the keys of an epoch (libsecure/epoch.h) once there is one.
+ *
  * A local peer may have a ring (introduction.h); then that is the path, and stays it when the daemon
  * is away.
  *
@@ -19,6 +21,7 @@
  */
 
 #include "libclient/bus.h"
+#include "libclient/daemon.h"
 #include "libclient/introduction.h"
 #include "libclient/path-ring.h"
 #include "libclient/report.h"
@@ -41,12 +44,15 @@ struct Peer {
         Introduction introduction;
         SignedRecord lease; /* path OFF_HOST: to seal for */
         bool has_lease;
+        Epochs *epochs;           /* keys in common; or NULL: it never was off-host */
+        Ask lease_ask;            /* for a newer lease, while DATA goes on */
+        uint64_t lease_asked_usec;
         int64_t clock_offset_usec; /* what its NACK STALE taught us to add to our clock */
-        PacketId *sealed_ids;      /* PEER_SEALED_IDS, a ring */
+        PacketId *sealed_ids;      /* PEER_SEALED_IDS, a ring; not of DATA */
         unsigned n_sealed_ids;     /* ever */
         uint64_t changed_usec;     /* when its path last changed */
         uint64_t full_wait_usec;   /* back-off after QUEUE_FULL and the like */
-        Budget open_budget, nack_budget;
+        Budget open_budget, nack_budget, forged_budget;
         bool is_known; /* a sealed packet of it was opened, or it answered */
 
         Traffic traffic;
@@ -59,6 +65,7 @@ struct Peer {
         uint64_t handed_end, handed_path; /* p2pbus_hand_over() confirmed this many, this way */
         bool was_full;   /* somebody was told -EAGAIN: room is news */
         uint64_t sealed_usec; /* when the last packet to it was sealed */
+        SealedType sealed_as; /* and as what */
         bool is_gathering;    /* in that list, and not in the dirty one; is_dirty all the same */
         bool is_dirty, is_ready, is_untold;
         Peer *dirty_prev, *dirty_next;
@@ -116,7 +123,8 @@ static inline Session *peer_inbound(const Peer *peer) {
 /* Whose records they are: proven by the daemon's word on @address, or also by a seal. */
 typedef struct PeerSource {
         Address address;
-        const SealedSender *sealed; /* NULL: in the clear */
+        const PublicKey *key;      /* that a seal has proven; NULL: in the clear */
+        const SignedRecord *lease; /* that came with it; NULL: none, it was DATA or in the clear */
         bool is_remote;
         Peer *peer; /* not NULL: they stand in a ring with this one, who may change them */
         Loan *loan; /* what keeps them there, or NULL */
@@ -130,6 +138,12 @@ void peer_on_sealed(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
 void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records, size_t n_records);
 /* It is @key's; what was settled before is compared. Return: false: it is somebody else. */
 bool peer_settle(Peer *peer, Address address, const PublicKey *key);
+/* The keys in common with it, which are none at first; NULL: no memory, or it is not known who. */
+Epochs *peer_epochs(Peer *peer);
+/* Seals a packet for it and queues that. Return: as path_send_sealed(). */
+int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records);
+/* Asks for its current lease, without leaving the path of now. */
+void peer_renew_lease(Peer *peer);
 /* Seals for @lease from now on. */
 void peer_go_off_host(Peer *peer, const SignedRecord *lease);
 /* Asks the daemon where it is, by the next packet. */

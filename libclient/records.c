@@ -13,19 +13,34 @@
 #include "libclient/receive.h"
 #include "libcore/err.h"
 
+/* Who sent DATA is a peer, of whom we have a lease from before. */
+static void answer_sealed(p2pbus *bus, const PeerSource *source, Peer *peer, const uint8_t *bytes,
+                          size_t n) {
+        const PathSeal seal = {
+                .to = source->address,
+                .lease = source->lease             ? source->lease
+                         : peer && peer->has_lease ? &peer->lease
+                                                   : NULL,
+                .epochs = peer && peer->has_key ? peer->epochs : NULL,
+                .clock_offset_usec = peer ? peer->clock_offset_usec : 0,
+        };
+        PathSealed sealed;
+
+        if (seal.lease)
+                (void)path_send_sealed(bus, &seal, bytes, n, &sealed);
+}
+
 /* To a stranger, or to a peer about a session that is not ours. */
 static void answer(p2pbus *bus, const PeerSource *source, const Record *record) {
-        const Peer *peer = peer_find(bus, source->address, NULL);
+        Peer *peer = peer_find(bus, source->address, source->key);
         uint8_t bytes[RECORD_HEADER_SIZE + 64];
         static const PacketId fresh;
-        PacketId id;
 
         if (!budget_take(&bus->answer_budget, bus->now_usec, 1000, 1000))
                 return;
         record_encode(record, bytes);
-        if (source->sealed && source->is_remote)
-                (void)path_send_sealed(bus, source->address, &source->sealed->lease, 0, bytes,
-                                       record_size(record), &id);
+        if (source->key && source->is_remote)
+                answer_sealed(bus, source, peer, bytes, record_size(record));
         else if (!peer || !peer_is_on_ring(peer) ||
                  !ring_path_send(peer->ring, bytes, record_size(record)))
                 (void)path_send_local(bus, source->address, &fresh, USEC_NEVER, bytes,
@@ -43,7 +58,7 @@ static Peer *consume_start(p2pbus *bus, const PeerSource *source, const Record *
         Address address;
 
         memcpy(key.bytes, record->start.key, sizeof(key.bytes));
-        if (source->sealed && !key_equal(&source->sealed->key, &key))
+        if (source->key && !key_equal(source->key, &key))
                 return NULL;
         if (peer && peer->has_key && key_equal(&peer->key, &key))
                 return peer;
@@ -55,20 +70,21 @@ static Peer *consume_start(p2pbus *bus, const PeerSource *source, const Record *
         return peer_settle(peer, address, &key) ? peer : NULL;
 }
 
-/* A sealed packet says where its sender is, and brings its lease. */
+/* A sealed packet says where its sender is; if it needed no earlier one, it brings its lease. */
 static void learn_path(Peer *peer, const PeerSource *source) {
-        if (!source->sealed || !source->is_remote || peer_is_on_ring(peer))
+        bool moved = peer->path != SESSION_PATH_OFF_HOST;
+
+        if (!source->key || !source->is_remote || peer_is_on_ring(peer))
                 return;
         peer->is_known = true;
-        if (peer->path != SESSION_PATH_OFF_HOST || !peer->has_lease ||
-            source->sealed->lease.issued_usec > peer->lease.issued_usec) {
-                bool moved = peer->path != SESSION_PATH_OFF_HOST;
-
-                peer->lease = source->sealed->lease;
+        if (source->lease &&
+            (moved || !peer->has_lease || source->lease->issued_usec > peer->lease.issued_usec)) {
+                peer->lease = *source->lease;
                 peer->has_lease = true;
-                if (moved)
-                        peer_go_off_host(peer, &source->sealed->lease);
         }
+        /* Whoever asks for a lease because the last one has ended waits for the answer. */
+        if (moved && peer->has_lease && bus_wall(peer->bus) < peer->lease.lease.enc_until_usec)
+                peer_go_off_host(peer, &peer->lease);
 }
 
 /* Return: the peer, which may be new now, or NULL: the rest of the packet is of no use. */
@@ -157,8 +173,7 @@ void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records,
         int r;
 
         if (!peer)
-                peer = peer_find(bus, source->address,
-                                 source->sealed ? &source->sealed->key : NULL);
+                peer = peer_find(bus, source->address, source->key);
         if (peer) {
                 learn_path(peer, source);
                 peer->full_wait_usec = 0;

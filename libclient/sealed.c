@@ -2,8 +2,11 @@
 
 /*
  * Sealed packets come from anybody on earth who knows our lease, and opening one costs a hundred
- * times what sending it does: strangers share a budget, and each source has its own. Whoever has
- * talked with us before has a larger one.
+ * times what sending it does, unless it is DATA: strangers share a budget, and each source has its
+ * own. Whoever has talked with us before has a larger one. DATA has none, but for what does not open.
+ *
+ * The first packet for a peer is an OPEN, which makes keys in common, and what follows are ONEs until
+ * it is answered: so nothing waits, and what is lost is the session's to find out.
  *
  * A NACK is believed only from the key that we sealed for, and about a packet that we sent lately.
  */
@@ -18,10 +21,41 @@
 #define OPEN_STRANGERS 1000 /* a second, all together */
 #define OPEN_STRANGER 100   /* a second, of one source */
 #define OPEN_KNOWN 2000     /* a second, of one peer */
+#define FORGED_ONE 1000     /* a second, of one peer: that it was who sealed them is not known */
 #define NACK_ALL 200
 #define NACK_ONE 20
 #define NACK_AGE_USEC (5 * 60 * USEC_PER_SEC)
 #define NACK_WAIT_USEC (500 * USEC_PER_MSEC)
+
+Epochs *peer_epochs(Peer *peer) {
+        p2pbus *bus = peer->bus;
+
+        if (!peer->epochs && peer->has_key && !peer->mirror && bus->sealer)
+                (void)epochs_new(&peer->epochs, bus->sealer, &peer->key, &bus->sealing.epochs);
+        return peer->epochs;
+}
+
+int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records) {
+        const PathSeal seal = {
+                .to = peer->address,
+                .lease = &peer->lease,
+                .epochs = peer_epochs(peer),
+                .clock_offset_usec = peer->clock_offset_usec,
+        };
+        PathSealed sealed;
+        int r;
+
+        r = path_send_sealed(peer->bus, &seal, records, n_records, &sealed);
+        if (r != 0)
+                return r;
+        peer->sealed_usec = peer->bus->now_usec;
+        peer->sealed_as = sealed.type;
+        if (peer->sealed_ids && sealed.type != SEALED_DATA)
+                peer->sealed_ids[peer->n_sealed_ids++ % PEER_SEALED_IDS] = sealed.id;
+        if (sealed.is_lease_ended)
+                peer_renew_lease(peer);
+        return 0;
+}
 
 static bool may_open(p2pbus *bus, Peer *peer) {
         uint32_t rate = OPEN_STRANGER;
@@ -33,18 +67,24 @@ static bool may_open(p2pbus *bus, Peer *peer) {
         return !peer || budget_take(&peer->open_budget, bus->now_usec, rate, rate);
 }
 
-static void nack(p2pbus *bus, Peer *peer, const PacketHeader *header, NackCode code) {
+/* One more answer to @peer, or to a stranger. */
+static bool may_nack(p2pbus *bus, Peer *peer) {
+        return budget_take(&bus->nack_budget, bus->now_usec, NACK_ALL, NACK_ALL) &&
+               (!peer || budget_take(&peer->nack_budget, bus->now_usec, NACK_ONE, NACK_ONE));
+}
+
+static void nack(p2pbus *bus, Peer *peer, const PacketHeader *header, NackCode code, uint32_t ref) {
         const SignedAnswer answer = {
                 .type = SIGNED_ANSWER_NACK,
                 .code = code,
+                .ref = ref,
                 .id = header->id,
                 .now_usec = bus_wall(bus),
         };
         uint8_t bytes[SIGNED_ANSWER_SIZE + SIGNED_RECORD_LEASE_SIZE];
         size_t n = SIGNED_ANSWER_SIZE;
 
-        if (!budget_take(&bus->nack_budget, bus->now_usec, NACK_ALL, NACK_ALL) ||
-            (peer && !budget_take(&peer->nack_budget, bus->now_usec, NACK_ONE, NACK_ONE)))
+        if (!may_nack(bus, peer))
                 return;
         if (signed_answer_sign(&answer, bus->identity, header->src.pid, header->dst.pid, bytes))
                 return;
@@ -79,6 +119,15 @@ static void adopt_lease(Peer *peer, const uint8_t *bytes, size_t n_bytes) {
                 peer_go_local(peer);
 }
 
+/* A NACK for NO_SESSION names the epoch, and is about any packet that went in it. */
+static bool is_believable(const Peer *peer, const SignedAnswer *answer, uint64_t now) {
+        return key_equal(&answer->key, &peer->key) && answer->now_usec <= now + NACK_AGE_USEC &&
+               answer->now_usec + NACK_AGE_USEC >= now &&
+               (answer->code == NACK_NO_SESSION
+                        ? peer->epochs && epochs_disown(peer->epochs, answer->ref, &answer->id)
+                        : sent_lately(peer, &answer->id));
+}
+
 static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payload, size_t n) {
         Peer *peer = peer_find(bus, header->src, NULL);
         uint64_t now = bus_wall(bus);
@@ -86,13 +135,16 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
 
         if (!peer || !peer->has_key || n < SIGNED_ANSWER_SIZE ||
             signed_answer_verify(payload, n, bus->self.address.pid, header->src.pid, &answer) ||
-            answer.type != SIGNED_ANSWER_NACK || !key_equal(&answer.key, &peer->key) ||
-            !sent_lately(peer, &answer.id) || answer.now_usec > now + NACK_AGE_USEC ||
-            answer.now_usec + NACK_AGE_USEC < now) {
+            answer.type != SIGNED_ANSWER_NACK || !is_believable(peer, &answer, now)) {
                 bus->counters.bad_packets++;
                 return;
         }
         switch (answer.code) {
+        case NACK_NO_SESSION:
+                /* It is another process, or has forgotten us: what we sent last may be lost. */
+                peer->generation++;
+                peer_update_path(peer);
+                break;
         case NACK_UNKNOWN_KEY:
                 adopt_lease(peer, payload + SIGNED_ANSWER_SIZE, n - SIGNED_ANSWER_SIZE);
                 break;
@@ -112,41 +164,138 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
         peer_mark(peer);
 }
 
-static void on_one(p2pbus *bus, const PacketHeader *header, const uint8_t *packet, size_t n) {
-        Peer *peer = peer_find(bus, header->src, NULL);
-        SealedSender sender;
-        PeerSource source = {
-                .sealed = &sender,
+/* What is wrong with a ONE or an OPEN: @condition is seal.h's. */
+static void refuse(p2pbus *bus, Peer *peer, const PacketHeader *header, int condition) {
+        bus->counters.bad_packets++;
+        switch (condition) {
+        case SEAL_E_UNKNOWN_KEY:
+                nack(bus, peer, header, NACK_UNKNOWN_KEY, 0);
+                break;
+        case SEAL_E_NEED_LEASE:
+                nack(bus, peer, header, NACK_NEED_LEASE, 0);
+                break;
+        case SEAL_E_STALE:
+                nack(bus, peer, header, NACK_STALE, 0);
+                break;
+        case SEAL_E_EXPIRED:
+                nack(bus, peer, header, NACK_EXPIRED, 0);
+                break;
+        case SEAL_E_OVERLOAD:
+                nack(bus, peer, header, NACK_OVERLOAD, 0);
+                break;
+        default:
+                break;
+        }
+}
+
+/* Records in bus->opened, of who has proven to be @sender. */
+static void consume(p2pbus *bus, const PacketHeader *header, const SealedSender *sender, size_t n) {
+        const PeerSource source = {
+                .address = sender->hash.address,
+                .key = &sender->key,
+                .lease = &sender->lease,
                 .is_remote = header->hflags & PACKET_REMOTE,
         };
-        size_t n_opened;
+
+        peer_consume(bus, &source, bus->opened, n);
+}
+
+static void on_one(p2pbus *bus, const PacketHeader *header, const uint8_t *packet, Slice payload) {
+        Peer *peer = peer_find(bus, header->src, NULL);
+        SealedSender sender;
+        size_t n;
         int r;
 
         if (!may_open(bus, peer)) {
-                nack(bus, peer, header, NACK_OVERLOAD);
+                nack(bus, peer, header, NACK_OVERLOAD, 0);
                 return;
         }
-        r = open_one(bus->sealer, packet, (Slice){ packet + PACKET_HEADER_SIZE, n }, bus_wall(bus),
-                     bus->opened, BUS_SCRATCH_SIZE, &n_opened, &sender);
+        r = open_one(bus->sealer, packet, payload, bus_wall(bus), bus->opened, BUS_SCRATCH_SIZE, &n,
+                     &sender);
+        if (r == 0)
+                consume(bus, header, &sender, n);
+        else
+                refuse(bus, peer, header, r);
+}
+
+/* Without memory for a peer or for keys there are none in common; what came counts all the same. */
+static void accept_opening(p2pbus *bus, Opening *opening) {
+        const SealedSender *sender = &opening->sender;
+        uint8_t accept[EPOCH_ACCEPT_SIZE];
+        Epochs *epochs;
+        Peer *peer;
+
+        if (peer_get(bus, sender->hash.address, &sender->key, &peer) != 0 ||
+            !peer_settle(peer, sender->hash.address, &sender->key))
+                return;
+        epochs = peer_epochs(peer);
+        if (epochs && epochs_accept(epochs, opening, bus_epoch_time(bus), accept) == 0)
+                (void)path_send_raw(bus, peer->address, accept, sizeof(accept));
+}
+
+static void on_open(p2pbus *bus, const PacketHeader *header, const uint8_t *packet, Slice payload) {
+        Peer *peer = peer_find(bus, header->src, NULL);
+        uint8_t accept[EPOCH_ACCEPT_SIZE];
+        Opening opening;
+        size_t n;
+        int r;
+
+        if (peer && peer->epochs && epochs_accept_again(peer->epochs, payload, accept)) {
+                if (may_nack(bus, peer))
+                        (void)path_send_raw(bus, peer->address, accept, sizeof(accept));
+                return;
+        }
+        if (!may_open(bus, peer)) {
+                nack(bus, peer, header, NACK_OVERLOAD, 0);
+                return;
+        }
+        r = opening_read(&opening, bus->sealer, packet, payload, bus_wall(bus), bus->opened,
+                         BUS_SCRATCH_SIZE, &n);
+        if (r == 0) {
+                accept_opening(bus, &opening);
+                consume(bus, header, &opening.sender, n);
+        } else
+                refuse(bus, peer, header, r);
+        opening_done(&opening);
+}
+
+static void on_accept(p2pbus *bus, const PacketHeader *header, Slice payload) {
+        Peer *peer = peer_find(bus, header->src, NULL);
+
+        if (!peer || !peer->epochs || !may_open(bus, peer) ||
+            epochs_confirm(peer->epochs, payload, bus_epoch_time(bus)) != 0)
+                bus->counters.bad_packets++;
+        else
+                peer_mark(peer);
+}
+
+static void on_data(p2pbus *bus, const PacketHeader *header, const uint8_t *packet, Slice payload) {
+        Peer *peer = peer_find(bus, header->src, NULL);
+        PeerSource source = { .is_remote = header->hflags & PACKET_REMOTE };
+        uint32_t sid;
+        size_t n;
+        int r;
+
+        r = epoch_data_sid(payload, &sid);
+        if (r == 0 && peer &&
+            !budget_has(&peer->forged_budget, bus->now_usec, FORGED_ONE, FORGED_ONE))
+                r = EPOCH_E_FORGED;
+        else if (r == 0)
+                r = peer && peer->epochs
+                            ? epochs_unseal(peer->epochs, packet, payload, bus_epoch_time(bus),
+                                            bus->opened, BUS_SCRATCH_SIZE, &n)
+                            : EPOCH_E_UNKNOWN;
         switch (r) {
         case 0:
-                source.address = sender.hash.address;
-                peer_consume(bus, &source, bus->opened, n_opened);
+                source.address = peer->address;
+                source.key = &peer->key;
+                peer_consume(bus, &source, bus->opened, n);
                 return;
-        case SEAL_E_UNKNOWN_KEY:
-                nack(bus, peer, header, NACK_UNKNOWN_KEY);
+        case EPOCH_E_UNKNOWN:
+                nack(bus, peer, header, NACK_NO_SESSION, sid);
                 break;
-        case SEAL_E_NEED_LEASE:
-                nack(bus, peer, header, NACK_NEED_LEASE);
-                break;
-        case SEAL_E_STALE:
-                nack(bus, peer, header, NACK_STALE);
-                break;
-        case SEAL_E_EXPIRED:
-                nack(bus, peer, header, NACK_EXPIRED);
-                break;
-        case SEAL_E_OVERLOAD:
-                nack(bus, peer, header, NACK_OVERLOAD);
+        case EPOCH_E_FORGED:
+                (void)budget_take(&peer->forged_budget, bus->now_usec, FORGED_ONE, FORGED_ONE);
                 break;
         default:
                 break;
@@ -155,13 +304,29 @@ static void on_one(p2pbus *bus, const PacketHeader *header, const uint8_t *packe
 }
 
 void peer_on_sealed(p2pbus *bus, const PacketHeader *header, const uint8_t *packet) {
-        const uint8_t *payload = packet + PACKET_HEADER_SIZE;
-        size_t n = header->size - PACKET_HEADER_SIZE;
+        const Slice payload = { packet + PACKET_HEADER_SIZE, header->size - PACKET_HEADER_SIZE };
 
-        if (!bus->sealer || n == 0 || pid_is_reserved(header->src.pid))
+        if (!bus->sealer || payload.size == 0 || pid_is_reserved(header->src.pid)) {
                 bus->counters.bad_packets++;
-        else if (payload[0] == SEALED_NACK)
-                on_nack(bus, header, payload, n);
-        else
-                on_one(bus, header, packet, n);
+                return;
+        }
+        switch (packet[PACKET_HEADER_SIZE]) {
+        case SEALED_ONE:
+                on_one(bus, header, packet, payload);
+                break;
+        case SEALED_OPEN:
+                on_open(bus, header, packet, payload);
+                break;
+        case SEALED_ACCEPT:
+                on_accept(bus, header, payload);
+                break;
+        case SEALED_DATA:
+                on_data(bus, header, packet, payload);
+                break;
+        case SEALED_NACK:
+                on_nack(bus, header, payload.data, payload.size);
+                break;
+        default:
+                bus->counters.bad_packets++;
+        }
 }

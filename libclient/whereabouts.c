@@ -60,6 +60,35 @@ void peer_go_off_host(Peer *peer, const SignedRecord *lease) {
         peer_update_path(peer);
 }
 
+static void on_lease_answer(p2pbus *bus, Ask *ask) {
+        Peer *peer = container_of(ask, Peer, lease_ask);
+        const SignedRecordCheck check = {
+                .type = SIGNED_RECORD_LEASE,
+                .now_usec = bus_wall(bus),
+        };
+        SignedRecord lease;
+
+        if (ask->code == CODE_OK && ask->value != RESOLVED_LOCAL &&
+            signed_record_verify(ask->body, ask->n_body, &check, &lease) == 0 &&
+            key_equal(&lease.signer, &peer->key) && lease.issued_usec > peer->lease.issued_usec)
+                peer->lease = lease;
+        daemon_drop(bus, ask);
+}
+
+void peer_renew_lease(Peer *peer) {
+        p2pbus *bus = peer->bus;
+
+        if (peer->lease_ask.prev || (peer->lease_asked_usec > 0 &&
+                                     bus->now_usec - peer->lease_asked_usec < RESOLVE_AGAIN_USEC))
+                return;
+        peer->lease_asked_usec = bus->now_usec;
+        peer->lease_ask = (Ask){
+                .control = { .verb = CONTROL_RESOLVE, .address = peer->address },
+                .on_answer = on_lease_answer,
+        };
+        daemon_ask(bus, &peer->lease_ask);
+}
+
 static void back_off(Peer *peer) {
         p2pbus *bus = peer->bus;
 

@@ -9,11 +9,16 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 
+#include "libclient/attachment.h"
 #include "libclient/connection.h"
 #include "libclient/p2pbus.h"
+#include "libclient/peer.h"
+#include "libcore/buf.h"
+#include "libsecure/signed-answer.h"
 #include "libsecure/signed-record.h"
 #include "tests/harness.h"
 #include "tests/main.h"
@@ -23,6 +28,7 @@
 #define STRANGER "0123456789abcdef"
 #define SECRET "THE-SECRET-OF-THIS-TEST"
 #define LEASES_MAX 16
+#define REMEMBERED_MAX 256
 
 /* What the one in the middle does to sealed packets. */
 typedef enum Mischief {
@@ -31,6 +37,7 @@ typedef enum Mischief {
         MISCHIEF_SHUFFLE,  /* each in its turn: double it, or keep it back behind the next */
         MISCHIEF_FALSIFY,  /* one of four has one bit changed */
         MISCHIEF_SWALLOW,  /* all of them */
+        MISCHIEF_REMEMBER, /* passed, and once more later: repeat_all() */
 } Mischief;
 
 typedef struct End {
@@ -53,6 +60,16 @@ typedef struct Middle {
         int stop[2];
         int mischief;       /* atomic */
         unsigned n_sealed;  /* atomic */
+        unsigned n_of[8];   /* atomic; by SealedType */
+        unsigned n_resolved; /* atomic */
+        struct {
+                End *to;
+                uint8_t *bytes;
+                size_t n;
+        } remembered[REMEMBERED_MAX];
+        unsigned n_remembered;
+        uint8_t last_data[PACKET_HEADER_SIZE + 16]; /* for ends[1]: the clear part of a DATA */
+        unsigned n_done; /* atomic; of what was asked of it through stop[] */
         bool saw_clear, saw_secret;
         uint64_t seed;
         uint32_t generation; /* atomic: PATH_CHANGED is said when it grows */
@@ -91,6 +108,10 @@ static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
         uint8_t false_packet[FRAME_SIZE_MAX];
 
         __atomic_fetch_add(&middle.n_sealed, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&middle.n_of[packet[PACKET_HEADER_SIZE] % ELEMENTSOF(middle.n_of)], 1,
+                           __ATOMIC_RELAXED);
+        if (to == &middle.ends[1] && packet[PACKET_HEADER_SIZE] == SEALED_DATA)
+                memcpy(middle.last_data, packet, sizeof(middle.last_data));
         switch (__atomic_load_n(&middle.mischief, __ATOMIC_RELAXED)) {
         case MISCHIEF_LOSE:
                 if (draw(8) > 0)
@@ -111,6 +132,13 @@ static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
                         return;
                 }
                 pass(to, packet, n);
+                pass(to, packet, n);
+                break;
+        case MISCHIEF_REMEMBER:
+                ck_assert_uint_lt(middle.n_remembered, REMEMBERED_MAX);
+                middle.remembered[middle.n_remembered].to = to;
+                middle.remembered[middle.n_remembered].n = n;
+                middle.remembered[middle.n_remembered++].bytes = memcpy(malloc(n), packet, n);
                 pass(to, packet, n);
                 break;
         default:
@@ -178,10 +206,50 @@ static void on_packet(End *end, End *other, const PacketHeader *header, const ui
                 on_lease(end, &control);
                 break;
         case CONTROL_RESOLVE:
+                __atomic_fetch_add(&middle.n_resolved, 1, __ATOMIC_RELAXED);
                 on_resolve(end, other, header, &control);
                 break;
         default:
                 break;
+        }
+}
+
+static void repeat_remembered(void) {
+        for (unsigned i = 0; i < middle.n_remembered; i++) {
+                pass(middle.remembered[i].to, middle.remembered[i].bytes,
+                     middle.remembered[i].n);
+                free(middle.remembered[i].bytes);
+        }
+        middle.n_remembered = 0;
+}
+
+/* To a, in b's name, that b does not know the epoch: signed by nobody, or by somebody else. */
+static void forge_nacks(void) {
+        const uint8_t *data = middle.last_data;
+        SignedAnswer answer = {
+                .type = SIGNED_ANSWER_NACK,
+                .code = NACK_NO_SESSION,
+                .ref = load_le32(data + PACKET_HEADER_SIZE + 4),
+        };
+        uint8_t packet[PACKET_HEADER_SIZE + SIGNED_ANSWER_SIZE];
+        PacketHeader header;
+
+        ck_assert_int_eq(packet_header_decode(data, sizeof(middle.last_data), &header), 0);
+        answer.id = header.id;
+        answer.now_usec = packet_id_sent_at(&header.id);
+        for (unsigned i = 0; i < 1000; i++) {
+                packet_header_encode(&(PacketHeader){ .size = sizeof(packet),
+                                                      .src = header.dst,
+                                                      .dst = header.src,
+                                                      .id = packet_id_make(answer.now_usec, i),
+                                                      .kind = PACKET_SEALED },
+                                     packet);
+                ck_assert_int_eq(signed_answer_sign(&answer, middle.ends[0].key, header.src.pid,
+                                                    header.dst.pid, packet + PACKET_HEADER_SIZE),
+                                 0);
+                if (i % 2 == 0)
+                        packet[sizeof(packet) - 1] ^= 1;
+                pass(&middle.ends[0], packet, sizeof(packet));
         }
 }
 
@@ -224,6 +292,11 @@ static void *run_middle(void *userdata) {
                         ck_assert_int_eq(read(middle.stop[0], &c, 1), 1);
                         if (c == 'q')
                                 return NULL;
+                        if (c == 'r')
+                                repeat_remembered();
+                        if (c == 'n')
+                                forge_nacks();
+                        __atomic_fetch_add(&middle.n_done, 1, __ATOMIC_RELEASE);
                 }
                 for (unsigned i = 0; i < 2; i++)
                         if (fds[1 + i].revents)
@@ -231,16 +304,34 @@ static void *run_middle(void *userdata) {
         }
 }
 
-static p2pbus *open_at(unsigned i, uint32_t flags) {
+static p2pbus *open_as(unsigned i, uint32_t flags, const char *key_file) {
         p2pbus_options options = {
                 .struct_size = sizeof(options),
                 .socket_path = middle.ends[i].d.socket,
+                .key_file = key_file,
                 .flags = flags,
         };
         p2pbus *bus = NULL;
 
         ok(p2pbus_open(&bus, &options));
         return bus;
+}
+
+static p2pbus *open_at(unsigned i, uint32_t flags) {
+        return open_as(i, flags, NULL);
+}
+
+/* Has the one in the middle do something, and waits until its packets are on their way. */
+static void tell_middle(char what) {
+        unsigned n = __atomic_load_n(&middle.n_done, __ATOMIC_ACQUIRE);
+
+        ck_assert_int_eq(write(middle.stop[1], &what, 1), 1);
+        while (__atomic_load_n(&middle.n_done, __ATOMIC_ACQUIRE) == n)
+                (void)sched_yield();
+}
+
+static unsigned count_of(SealedType type) {
+        return __atomic_load_n(&middle.n_of[type], __ATOMIC_RELAXED);
 }
 
 static void start(void) {
@@ -279,6 +370,14 @@ static void stop(void) {
         }
         ck_assert(!middle.saw_clear);
         ck_assert(!middle.saw_secret);
+}
+
+/* Epochs that @bus makes from now on wear out sooner, and may follow each other at once. */
+static void wear_out(p2pbus *bus, uint64_t rekey_packets) {
+        pthread_mutex_lock(&bus->lock);
+        bus->sealing.epochs.rekey_packets = rekey_packets;
+        bus->sealing.epochs.open_wait_usec = bus->sealing.epochs.open_wait_max_usec = 1;
+        pthread_mutex_unlock(&bus->lock);
 }
 
 static void set_mischief(Mischief mischief) {
@@ -448,6 +547,227 @@ START_TEST(a_link_that_dies_is_no_reason_to_wait) {
 }
 END_TEST
 
+/* @n requests, each answered before the next. */
+static void ask(unsigned first, unsigned n) {
+        for (unsigned i = first; i < first + n; i++) {
+                p2pbus_message *m = numbered(i), *reply;
+
+                ok(p2pbus_request(a, p2pbus_get_full(b), m, PATIENCE, &reply));
+                p2pbus_message_unref(m);
+                p2pbus_message_unref(reply);
+        }
+}
+
+START_TEST(keys_are_made_with_the_first_packets_and_serve_all_others) {
+        unsigned n_open, n_one, n_accept, n_data;
+        Taker taker;
+
+        taker_start(&taker);
+        ask(0, 3);
+        n_open = count_of(SEALED_OPEN);
+        n_one = count_of(SEALED_ONE);
+        n_accept = count_of(SEALED_ACCEPT);
+        n_data = count_of(SEALED_DATA);
+        ck_assert_uint_eq(n_open, 1);
+        ck_assert_uint_eq(n_accept, 1);
+        ask(3, 50);
+        ck_assert_uint_eq(count_of(SEALED_OPEN), n_open);
+        ck_assert_uint_eq(count_of(SEALED_ONE), n_one);
+        ck_assert_uint_eq(count_of(SEALED_ACCEPT), n_accept);
+        ck_assert_uint_ge(count_of(SEALED_DATA), n_data + 100);
+        ck_assert_uint_eq(count_of(SEALED_NACK), 0);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 53);
+}
+END_TEST
+
+/* T65 */
+START_TEST(what_is_said_again_is_not_delivered_again) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        unsigned n_remembered;
+        Taker taker;
+
+        taker_start(&taker);
+        set_mischief(MISCHIEF_REMEMBER);
+        ask(0, 20);
+        set_mischief(MISCHIEF_NONE);
+        n_remembered = middle.n_remembered;
+        ck_assert_uint_gt(n_remembered, 40);
+        tell_middle('r');
+        ask(20, 1); /* behind all of them */
+        ok(p2pbus_get_counters(b, &counters));
+        ck_assert_uint_gt(counters.bad_packets, 19);
+        ck_assert_uint_eq(count_of(SEALED_NACK), 0);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 21);
+}
+END_TEST
+
+/* T68 */
+START_TEST(false_nacks_end_nothing) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        unsigned n_open;
+        Taker taker;
+
+        wear_out(a, UINT64_MAX);
+        taker_start(&taker);
+        ask(0, 5);
+        n_open = count_of(SEALED_OPEN);
+        tell_middle('n');
+        ask(5, 5);
+        ok(p2pbus_get_counters(a, &counters));
+        ck_assert_uint_ge(counters.bad_packets, 1000);
+        ck_assert_uint_eq(count_of(SEALED_OPEN), n_open);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 10);
+}
+END_TEST
+
+static const struct {
+        const char *what;
+        Mischief mischief;
+        unsigned n;
+} wears[] = {
+        { "nothing", MISCHIEF_NONE, 1000 },
+        { "losing", MISCHIEF_LOSE, 40 },
+        { "shuffling", MISCHIEF_SHUFFLE, 300 },
+};
+
+/* T71 */
+START_TEST(keys_are_changed_under_load_and_nothing_is_lost) {
+        Taker taker;
+
+        wear_out(a, 10);
+        wear_out(b, 10);
+        taker_start(&taker);
+        set_mischief(wears[_i].mischief);
+        send_numbers(0, wears[_i].n);
+        ok(p2pbus_flush(a, 2 * PATIENCE));
+        set_mischief(MISCHIEF_NONE);
+        ask(wears[_i].n, 200);
+        ck_assert_uint_gt(count_of(SEALED_OPEN), 10);
+        ck_assert_uint_gt(count_of(SEALED_ACCEPT), 10);
+        ck_assert_uint_gt(count_of(SEALED_DATA), 100);
+        taker_stop(&taker);
+        ck_assert_msg(taker.n == wears[_i].n + 200, "%s: %u", wears[_i].what, taker.n);
+}
+END_TEST
+
+/* The same as a daemon that wants a lease; then there is a new key. */
+static void change_key(p2pbus *bus) {
+        uint8_t body[48], before[CRYPTO_DH_SIZE];
+        Control control = { .verb = CONTROL_LEASE_REQUEST, .body = body, .n_body = sizeof(body) };
+        BufWriter w = buf_writer(body, sizeof(body));
+
+        pthread_mutex_lock(&bus->lock);
+        memcpy(before, sealer_encpk(bus->sealer), sizeof(before));
+        bus->sealing.key_life_usec = 0;
+        buf_put_bytes(&w, identity_public(middle.ends[bus == b].key)->bytes, KEY_SIZE);
+        buf_put_le64(&w, bus_wall(bus));
+        buf_put_le64(&w, bus_wall(bus) + 60 * SECOND);
+        attachment_on_lease_request(bus, &control);
+        ck_assert_mem_ne(sealer_encpk(bus->sealer), before, sizeof(before));
+        pthread_mutex_unlock(&bus->lock);
+        ok(p2pbus_process(bus));
+}
+
+/* T70 */
+START_TEST(what_others_seal_for_changes_under_load_and_nothing_is_lost) {
+        Taker taker;
+
+        wear_out(a, 10);
+        wear_out(b, 10);
+        taker_start(&taker);
+        for (unsigned i = 0; i < 4; i++) {
+                ask(i * 60, 20);
+                send_numbers(i * 60 + 20, 20);
+                change_key(i % 2 == 0 ? b : a);
+                ask(i * 60 + 40, 20);
+        }
+        ok(p2pbus_flush(a, PATIENCE));
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 240);
+}
+END_TEST
+
+START_TEST(a_lease_that_has_ended_stops_nothing) {
+        unsigned n_open, n_resolved = __atomic_load_n(&middle.n_resolved, __ATOMIC_RELAXED);
+        Address address = { 0 };
+        Taker taker;
+        Peer *peer;
+
+        wear_out(a, 50);
+        taker_start(&taker);
+        ask(0, 10);
+        n_open = count_of(SEALED_OPEN);
+        pthread_mutex_lock(&a->lock);
+        address.pid = b->self.address.pid;
+        peer = peer_find(a, address, NULL);
+        ck_assert_ptr_nonnull(peer);
+        peer->lease.issued_usec = peer->lease.lease.enc_until_usec = 1;
+        pthread_mutex_unlock(&a->lock);
+        ask(10, 100);
+        ck_assert_uint_gt(count_of(SEALED_OPEN), n_open);
+        ck_assert_uint_le(count_of(SEALED_ONE), 4); /* only while the keys were made */
+        ck_assert_uint_le(__atomic_load_n(&middle.n_resolved, __ATOMIC_RELAXED), n_resolved + 2);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 110);
+}
+END_TEST
+
+/* As send_numbers(), for a receiver that may die meanwhile. */
+static void send_idempotent(const char *to, unsigned first, unsigned n) {
+        for (unsigned i = first; i < first + n; i++) {
+                p2pbus_message *m = numbered(i);
+
+                ok(p2pbus_message_set_idempotent(m, 1));
+                ok(p2pbus_send(a, to, m, 2 * PATIENCE, NULL));
+                ok(p2pbus_process(a));
+                p2pbus_message_unref(m);
+        }
+}
+
+/* T67: of what its last life had not taken, nothing is lost; what it had comes no more. */
+START_TEST(a_receiver_that_is_restarted_gets_what_the_last_one_did_not) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        char path[128], full[P2PBUS_FULL_SIZE];
+        unsigned n_open;
+        Taker taker;
+
+        wear_out(a, UINT64_MAX);
+        (void)snprintf(path, sizeof(path), "%s/key", middle.ends[1].d.folder);
+        ok(p2pbus_key_generate(path, full));
+        p2pbus_unref(b);
+        b = open_as(1, P2PBUS_OFF_HOST, path);
+        ok(p2pbus_wait_reachable(b, PATIENCE));
+        taker_start(&taker);
+        send_idempotent(full, 0, 10);
+        ok(p2pbus_flush(a, PATIENCE));
+        ask(10, 5);
+        n_open = count_of(SEALED_OPEN);
+        ck_assert_uint_eq(count_of(SEALED_NACK), 0);
+
+        set_mischief(MISCHIEF_SWALLOW);
+        send_idempotent(full, 15, 10);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 15);
+        p2pbus_unref(b);
+        tell_middle('p'); /* all that b has said is gone */
+        b = open_as(1, P2PBUS_OFF_HOST, path);
+        ok(p2pbus_wait_reachable(b, PATIENCE));
+        set_mischief(MISCHIEF_NONE);
+        ck_assert_int_eq(pthread_create(&taker.thread, NULL, take_in_order, &taker), 0);
+        send_idempotent(full, 25, 10);
+        ok(p2pbus_flush(a, 2 * PATIENCE));
+        ck_assert_uint_ge(count_of(SEALED_NACK), 1);
+        ck_assert_uint_gt(count_of(SEALED_OPEN), n_open);
+        ok(p2pbus_get_counters(a, &counters));
+        ck_assert_uint_eq(counters.delivered, counters.sent);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 35);
+}
+END_TEST
+
 START_TEST(nobody_anywhere_is_said_at_once) {
         p2pbus_message *m = numbered(0);
 
@@ -482,6 +802,14 @@ Suite *check_suite(void) {
         tcase_add_loop_test(tcase, whatever_the_middle_does_each_arrives_once_in_order, 0,
                             ELEMENTSOF(mischiefs));
         tcase_add_test(tcase, a_link_that_dies_is_no_reason_to_wait);
+        tcase_add_test(tcase, keys_are_made_with_the_first_packets_and_serve_all_others);
+        tcase_add_test(tcase, what_is_said_again_is_not_delivered_again);
+        tcase_add_test(tcase, false_nacks_end_nothing);
+        tcase_add_loop_test(tcase, keys_are_changed_under_load_and_nothing_is_lost, 0,
+                            ELEMENTSOF(wears));
+        tcase_add_test(tcase, what_others_seal_for_changes_under_load_and_nothing_is_lost);
+        tcase_add_test(tcase, a_lease_that_has_ended_stops_nothing);
+        tcase_add_test(tcase, a_receiver_that_is_restarted_gets_what_the_last_one_did_not);
         tcase_add_test(tcase, nobody_anywhere_is_said_at_once);
         tcase_add_test(tcase, without_off_host_nothing_leaves);
         suite_add_tcase(suite, tcase);

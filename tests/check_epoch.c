@@ -8,6 +8,8 @@
 #include "libsecure/epoch.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@
 #include "libsecure/replay-window.h"
 #include "tests/main.h"
 #include "tests/vectors.h"
+#include "tests/wire.h"
 
 #define NOW UINT64_C(0x0006474846204000)
 #define BOOT (1000 * USEC_PER_SEC)
@@ -196,6 +199,15 @@ static bool is_live(unsigned i) {
         return epochs_is_live(sides[i].epochs, now);
 }
 
+static void check_dump(const char *name, const Packet *packet) {
+        size_t n;
+        uint8_t *bytes = wire_read(name, &n);
+
+        ck_assert_uint_eq(packet->n, n);
+        ck_assert_mem_eq(packet->payload, bytes, n);
+        free(bytes);
+}
+
 START_TEST(open_accept_and_data_are_those_of_the_vectors) {
         static Packet open, accept, data;
         uint8_t want[512], e[32], aad[88];
@@ -236,6 +248,10 @@ START_TEST(open_accept_and_data_are_those_of_the_vectors) {
         ck_assert_mem_eq(data.payload, want, n);
         ck_assert_int_eq(unseal(B, &data, NULL), 0);
         ck_assert_mem_eq(opened, "hello, p2pbus", 13);
+
+        check_dump("sealed-open", &open);
+        check_dump("sealed-accept", &accept);
+        check_dump("sealed-data", &data);
 }
 END_TEST
 

@@ -41,7 +41,7 @@ unit_tests += %D%/check_seal
 
 unit_tests += %D%/check_epoch
 %C%_check_epoch_CFLAGS = $(vectors_cflags)
-%C%_check_epoch_LDADD = $(vectors_libs)
+%C%_check_epoch_LDADD = $(vectors_libs) libp2pbus-wire.la
 
 fuzz_tests += %D%/fuzz/fuzz_key_text
 %C%_fuzz_fuzz_key_text_LDADD = $(fuzz_libs) $(secure_libs)
