@@ -56,7 +56,7 @@
 #include "libclient/timer.h"
 #include "libcore/control.h"
 #include "libcore/packet.h"
-#include "libsecure/epoch.h"
+#include "libsecure/epochs.h"
 #include "libsecure/identity.h"
 #include "libsecure/key.h"
 #include "libsecure/seal.h"

@@ -11,7 +11,7 @@
  * daemon again, which is a packet on the local path). The session is told and sends again what
  * may be lost.
  *
- * What goes off-host is sealed with the keys of an epoch (libsecure/epoch.h) once there is one.
+ * What goes off-host is sealed with the keys of an epoch (libsecure/epochs.h) once there is one.
  *
  * A local peer may have a ring (introduction.h); then that is the path, and stays it when the daemon
  * is away.

@@ -272,11 +272,12 @@ static void on_accept(p2pbus *bus, const PacketHeader *header, Slice payload) {
 static void on_data(p2pbus *bus, const PacketHeader *header, const uint8_t *packet, Slice payload) {
         Peer *peer = peer_find(bus, header->src, NULL);
         PeerSource source = { .is_remote = header->hflags & PACKET_REMOTE };
+        uint64_t counter;
         uint32_t sid;
         size_t n;
         int r;
 
-        r = epoch_data_sid(payload, &sid);
+        r = epoch_data_decode(payload, &sid, &counter);
         if (r == 0 && peer &&
             !budget_has(&peer->forged_budget, bus->now_usec, FORGED_ONE, FORGED_ONE))
                 r = EPOCH_E_FORGED;

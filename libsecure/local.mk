@@ -10,6 +10,8 @@ libp2pbus_secure_la_SOURCES = \
 	%D%/crypto.h \
 	%D%/epoch.c \
 	%D%/epoch.h \
+	%D%/epochs.c \
+	%D%/epochs.h \
 	%D%/identity.c \
 	%D%/identity.h \
 	%D%/key.c \

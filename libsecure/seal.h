@@ -8,7 +8,7 @@
  * A ONE is a Noise X message that needs no earlier contact, bound to bytes 16 to 71 of its packet's
  * header, with the sender's lease inside (PROTOCOL.md, "Sealing"). Opening it yields the content,
  * the sender's full key and its lease, all verified; a packet seen before is told apart. Policy on
- * the sender is the caller's. Two processes that talk on use epoch.h, which costs less.
+ * the sender is the caller's. Two processes that talk on use epochs.h, which costs less.
  *
  * Where this stands in the life of a message: behind libclient/session.c at the sender, before it
  * at the receiver. Only libclient includes this file: daemon, bridge and relay cannot open anything.

@@ -3,7 +3,7 @@
 #pragma once
 
 /*
- * The inside of a Sealer, for those who seal with it: seal.c and epoch.c
+ * The inside of a Sealer, for those who seal with it: seal.c, epoch.c and epochs.c
  *
  * What a process seals and opens with: its X25519 keys, its lease, what it has seen, and what need
  * not be computed again. Only libsecure includes this file; seal.h is for others.

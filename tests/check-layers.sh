@@ -56,7 +56,7 @@ may_include bench "$(echo "$folders" | tr ' ' '|')"
 result 'tools know nothing but the public headers' "$(printf '%s\n' "$includes" |
         grep -E '^tools/.*:"libclient/' | grep -vE ':"libclient/p2pbus(-sd-event)?\.h"' || true)"
 # Daemon, bridge and relay carry sealed messages and have no code that could open one.
-only_in '"libsecure/(seal|epoch)\.h"' 'libsecure/|libclient/|tests/|bench/'
+only_in '"libsecure/(seal|epochs?)\.h"' 'libsecure/|libclient/|tests/|bench/'
 only_in '"libsecure/sealer\.h"' 'libsecure/'
 
 only_in '<sodium' 'libsecure/|tests/|bench/'

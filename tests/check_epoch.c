@@ -5,7 +5,7 @@
  * out as epochs_next() wants it, as the library would send it.
  */
 
-#include "libsecure/epoch.h"
+#include "libsecure/epochs.h"
 
 #include <errno.h>
 #include <stdio.h>

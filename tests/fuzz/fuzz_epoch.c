@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libsecure/epoch.h"
+#include "libsecure/epochs.h"
 #include "tests/fuzz/fuzz.h"
 
 #define NOW UINT64_C(0x0006474846204000)
