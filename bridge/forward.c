@@ -17,7 +17,7 @@ struct Forward {
         ParcelPool *pool;
         Gateway *gateway;
         Uplink *uplinks[ROUTES_LINKS_MAX];
-        int preferred; /* slot of the link with the shortest round trip, or -1 */
+        uint64_t carried_usec[ROUTES_LINKS_MAX]; /* when a packet last went there; 0: never */
 
         Leases *leases;
         Routes *routes;
@@ -45,7 +45,7 @@ int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
         f = calloc(1, sizeof(*f));
         if (!f)
                 return err_origin(-ENOMEM);
-        *f = (Forward){ .log = log, .pool = pool, .preferred = -1, .purge_usec = USEC_NEVER };
+        *f = (Forward){ .log = log, .pool = pool, .purge_usec = USEC_NEVER };
 
         r = leases_new(&f->leases, LEASES_MAX);
         if (r == 0)
@@ -108,47 +108,20 @@ unsigned forward_n_uplinks(const Forward *f) {
         return n;
 }
 
-static int shortest_of(const Forward *f, uint32_t links) {
-        int best = -1;
-
-        for (int i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (links & 1U << i &&
-                    (best < 0 || uplink_round_trip_usec(f->uplinks[i]) <
-                                         uplink_round_trip_usec(f->uplinks[best])))
-                        best = i;
-        return best;
-}
-
-/*
- * The preferred link stays so until another is shorter by a quarter: each change reorders what is
- * under way.
- */
-static int prefer(Forward *f, uint32_t links) {
-        int best = shortest_of(f, links);
-
-        if (f->preferred < 0 || !(links & 1U << f->preferred))
-                return best;
-        if (uplink_round_trip_usec(f->uplinks[best]) <
-            uplink_round_trip_usec(f->uplinks[f->preferred]) / 4 * 3)
-                return best;
-        return f->preferred;
-}
-
 /* The link for a packet to @dst, or -1; not one of @tried. */
 static int choose(Forward *f, Address dst, uint32_t tried) {
-        uint32_t links = links_up(f), known;
+        uint32_t links = links_up(f) & ~tried;
+        uint64_t round_trips[ROUTES_LINKS_MAX];
 
-        if (links == 0)
-                return -1;
-        f->preferred = prefer(f, links);
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                round_trips[i] =
+                        links & 1U << i ? uplink_round_trip_usec(f->uplinks[i]) : USEC_NEVER;
+        return routes_choose(f->routes, dst, links, round_trips, clock_usec());
+}
 
-        links &= ~tried;
-        known = routes_find(f->routes, dst, clock_usec()).known & links;
-        if (known != 0)
-                links = known;
-        if (links & 1U << f->preferred)
-                return f->preferred;
-        return shortest_of(f, links);
+static void carry(Forward *f, unsigned slot, Parcel *parcel) {
+        f->carried_usec[slot] = clock_usec();
+        uplink_queue(f->uplinks[slot], parcel);
 }
 
 /* To the daemon and its processes */
@@ -389,7 +362,7 @@ static void on_daemon_packet(const PacketHeader *header, const uint8_t *packet, 
         packet_set_hop_fields(parcel->data, header->hflags & PACKET_CE,
                               (uint8_t)(header->hops + 1));
         f->counters.n_out++;
-        uplink_queue(f->uplinks[slot], parcel);
+        carry(f, (unsigned)slot, parcel);
 }
 
 static void on_daemon_attached(void *userdata) {
@@ -443,12 +416,22 @@ static void on_link_synced(Uplink *uplink, void *userdata) {
         say_synced(userdata);
 }
 
+/*
+ * What was under way on a link is lost with it. What has no effect is not said: each session would
+ * send again what goes well by another.
+ */
+static void say_what_was_lost(Forward *f, unsigned slot) {
+        uint64_t carried_usec = f->carried_usec[slot];
+
+        f->carried_usec[slot] = 0;
+        if (carried_usec != 0 && clock_usec() - carried_usec < FORWARD_FLIGHT_USEC)
+                say_path_changed(f);
+}
+
 static void link_gone(Forward *f, unsigned slot) {
         Lease *lease;
 
         f->links_synced &= ~(1U << slot);
-        if (f->preferred == (int)slot)
-                f->preferred = -1;
         routes_forget_link(f->routes, slot);
         lookups_forget_link(f->lookups, slot);
         DL_FOREACH (leases_first(f->leases), lease)
@@ -464,7 +447,7 @@ static void on_link_down(Uplink *uplink, void *userdata) {
         link_gone(f, uplink_slot(uplink));
         f->lost = links_up(f) == 0;
         say_links(f);
-        say_path_changed(f);
+        say_what_was_lost(f, uplink_slot(uplink));
         say_synced(f); /* it may have been the one we waited for */
 }
 
@@ -536,7 +519,7 @@ static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control)
                 return;
         }
         parcel->repeated = true;
-        uplink_queue(uplink, parcel);
+        carry(f, uplink_slot(uplink), parcel);
 }
 
 /* This link does not have the destination: the next one may. */
@@ -560,7 +543,7 @@ static void try_next(Forward *f, Uplink *uplink, const PacketHeader *header,
         parcel->tried |= bit;
         slot = choose(f, parcel->dst, parcel->tried);
         if (slot >= 0)
-                uplink_queue(f->uplinks[slot], parcel);
+                carry(f, (unsigned)slot, parcel);
         else
                 refuse_parcel(f, parcel, parcel->code);
 }
@@ -627,7 +610,7 @@ void forward_set_uplink(Forward *f, unsigned slot, Uplink *uplink) {
         link_gone(f, slot);
         say_links(f);
         if (was_up)
-                say_path_changed(f);
+                say_what_was_lost(f, slot);
 }
 
 /* Time */

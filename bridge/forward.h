@@ -8,14 +8,15 @@
  * Between one gateway and up to ROUTES_LINKS_MAX uplinks stand the leases of this host, what is
  * known about others (bridge/routes.h), and the questions that wait for answers (bridge/lookups.h).
  *
- * To elsewhere: to a link that knows the destination, the one with the shortest round trip first;
- * to that link anyway if none is known. A link that does not have it after all gives the packet to
+ * To elsewhere: to a link that knows the destination, the one with the shortest round trip; if none
+ * does, to the one with the shortest of all. A link that does not have it after all gives the packet to
  * the next, and its sender hears of it only when all links that are up said so.
  *
  * From elsewhere: to the daemon. While that does not keep up, links are not read.
  *
- * A link that dies takes what was queued on it along; the sessions are told (PATH_CHANGED) and send
- * it again, over the links that are left.
+ * A link that dies takes what was queued on it along; the sessions are told (PATH_CHANGED), unless
+ * it has carried nothing for as long as a packet is under way, and send it again over the links that
+ * are left.
  */
 
 #include <stdbool.h>
@@ -30,6 +31,7 @@
 #define FORWARD_UNCONFIRMED_USEC (10 * USEC_PER_SEC)
 #define FORWARD_PAUSE_BYTES (4 * 1024 * 1024) /* unread by the daemon: links are not read */
 #define FORWARD_RESUME_BYTES (1 * 1024 * 1024)
+#define FORWARD_FLIGHT_USEC (30 * USEC_PER_SEC) /* no packet is under way for longer */
 
 typedef struct Forward Forward;
 

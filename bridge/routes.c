@@ -23,6 +23,7 @@ struct Entry {
         uint64_t learnt_usec[ROUTES_LINKS_MAX];
         uint32_t known;
         int last;
+        int chosen; /* what routes_choose() said, or -1 */
 };
 
 struct Routes {
@@ -30,6 +31,7 @@ struct Routes {
         Entry *by_age;
         unsigned n_entries;
         unsigned entries_max;
+        int chosen; /* for those of whom nothing is known */
 };
 
 int routes_new(Routes **ret, unsigned entries_max) {
@@ -38,6 +40,7 @@ int routes_new(Routes **ret, unsigned entries_max) {
         if (!routes)
                 return err_origin(-ENOMEM);
         routes->entries_max = entries_max;
+        routes->chosen = -1;
         *ret = routes;
         return 0;
 }
@@ -76,6 +79,7 @@ static Entry *entry_add(Routes *routes, Address address) {
         if (!entry)
                 return NULL;
         entry->key = (EntryKey){ .pid = address.pid, .tag = address.tag };
+        entry->chosen = routes->chosen; /* what is under way goes that way */
         HASH_ADD(hh, routes->by_address, key, sizeof(entry->key), entry);
         DL_APPEND(routes->by_age, entry);
         routes->n_entries++;
@@ -102,6 +106,8 @@ static void entry_forget(Routes *routes, Entry *entry, unsigned slot) {
         entry->known &= ~(1U << slot);
         if (entry->last == (int)slot)
                 entry->last = -1;
+        if (entry->chosen == (int)slot)
+                entry->chosen = -1;
         if (entry->known == 0)
                 entry_drop(routes, entry);
 }
@@ -118,8 +124,19 @@ void routes_forget_link(Routes *routes, unsigned slot) {
         Entry *entry, *next;
 
         assert(slot < ROUTES_LINKS_MAX);
+        if (routes->chosen == (int)slot)
+                routes->chosen = -1;
         DL_FOREACH_SAFE (routes->by_age, entry, next)
                 entry_forget(routes, entry, slot);
+}
+
+static uint32_t entry_known(const Entry *entry, uint64_t now_usec) {
+        uint32_t known = 0;
+
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (entry->known & 1U << i && now_usec - entry->learnt_usec[i] < ROUTES_LIFE_USEC)
+                        known |= 1U << i;
+        return known;
 }
 
 Route routes_find(const Routes *routes, Address address, uint64_t now_usec) {
@@ -128,12 +145,43 @@ Route routes_find(const Routes *routes, Address address, uint64_t now_usec) {
 
         if (!entry)
                 return route;
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (entry->known & 1U << i && now_usec - entry->learnt_usec[i] < ROUTES_LIFE_USEC)
-                        route.known |= 1U << i;
+        route.known = entry_known(entry, now_usec);
         if (entry->last >= 0 && route.known & 1U << entry->last)
                 route.last = entry->last;
         return route;
+}
+
+static bool is_clearly_shorter(uint64_t round_trip_usec, uint64_t than_usec) {
+        return round_trip_usec < than_usec &&
+               than_usec - round_trip_usec >= MAX(than_usec / 4, ROUTES_CLEARLY_USEC);
+}
+
+/* Of @links, which are not none. */
+static int shortest_of(uint32_t links, const uint64_t round_trip_usec[static ROUTES_LINKS_MAX]) {
+        int best = -1;
+
+        for (int i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (links & 1U << i && (best < 0 || round_trip_usec[i] < round_trip_usec[best]))
+                        best = i;
+        return best;
+}
+
+int routes_choose(Routes *routes, Address address, uint32_t links,
+                  const uint64_t round_trip_usec[static ROUTES_LINKS_MAX], uint64_t now_usec) {
+        Entry *entry = entry_find(routes, address);
+        int *chosen = entry ? &entry->chosen : &routes->chosen;
+        uint32_t known = entry ? entry_known(entry, now_usec) & links : 0;
+        int best;
+
+        if (links == 0)
+                return -1;
+        if (known != 0)
+                links = known;
+        best = shortest_of(links, round_trip_usec);
+        if (*chosen < 0 || !(links & 1U << *chosen) ||
+            is_clearly_shorter(round_trip_usec[best], round_trip_usec[*chosen]))
+                *chosen = best;
+        return *chosen;
 }
 
 unsigned routes_count(const Routes *routes) {

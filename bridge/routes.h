@@ -9,6 +9,10 @@
  * through it. Both are worth ROUTES_LIFE_USEC; nothing negative is remembered here. Links are
  * slots, 0 to ROUTES_LINKS_MAX - 1, and sets of them bit masks.
  *
+ * Of the links that know a destination the one with the shortest round trip carries what goes
+ * there, and stays so until another is clearly shorter: each change reorders what is under way, and
+ * round trips wander.
+ *
  * Pure: no I/O, time is an argument (CLOCK_BOOTTIME). Bounded: the address that was heard of
  * longest ago makes room.
  */
@@ -21,6 +25,7 @@
 #define ROUTES_LINKS_MAX 8
 #define ROUTES_LIFE_USEC (2 * 60 * USEC_PER_SEC)
 #define ROUTES_ENTRIES_MAX 16384
+#define ROUTES_CLEARLY_USEC (2 * USEC_PER_MSEC) /* shorter, and by a quarter as well */
 
 typedef struct Routes Routes;
 
@@ -43,4 +48,10 @@ void routes_forget_link(Routes *routes, unsigned slot);
 
 /* What is known; an empty mask and -1 if nothing is. */
 Route routes_find(const Routes *routes, Address address, uint64_t now_usec);
+/*
+ * By which of @links a packet to @address goes: of those that know it, or, if none does, of all.
+ * @round_trip_usec is theirs, by slot; USEC_NEVER: not measured. Return: the slot, -1 without links.
+ */
+int routes_choose(Routes *routes, Address address, uint32_t links,
+                  const uint64_t round_trip_usec[static ROUTES_LINKS_MAX], uint64_t now_usec);
 unsigned routes_count(const Routes *routes);

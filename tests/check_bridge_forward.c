@@ -711,11 +711,22 @@ START_TEST(the_shorter_link_is_preferred) {
 }
 END_TEST
 
+START_TEST(a_link_that_carried_nothing_loses_nothing) {
+        ready();
+        send_packet(far, 0, 1);
+        hang_up(relay_packets(&relays[0], NULL) ? 1 : 0);
+        ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, NULL), 0);
+}
+END_TEST
+
 START_TEST(a_relay_that_is_no_longer_configured_counts_as_dead) {
         const RelayFrame *word = NULL;
+        unsigned gone;
 
         ready();
-        forward_set_uplink(forward, 0, NULL);
+        send_packet(far, 0, 1);
+        gone = relay_packets(&relays[0], NULL) ? 0 : 1;
+        forward_set_uplink(forward, gone, NULL);
         ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, NULL), 1);
         heard(CONTROL_LINKS, &word);
         ck_assert_uint_eq(word->control.value, 1 | 1 << 16);
@@ -769,6 +780,7 @@ Suite *check_suite(void) {
         tcase_add_test(links, the_daemon_is_told_of_links);
         tcase_add_test(links, synced_waits_for_all_links_that_are_up);
         tcase_add_test(links, a_dead_link_changes_the_path_and_others_carry_on);
+        tcase_add_test(links, a_link_that_carried_nothing_loses_nothing);
         tcase_add_test(links, the_shorter_link_is_preferred);
         tcase_add_test(links, a_relay_that_is_no_longer_configured_counts_as_dead);
         suite_add_tcase(suite, links);

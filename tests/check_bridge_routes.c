@@ -98,6 +98,84 @@ START_TEST(the_longest_unheard_makes_room) {
 }
 END_TEST
 
+/* Which of @links, whose round trips are those of @trips in ms (0: not measured), is chosen. */
+static int choose(Address address, uint32_t links, const unsigned trips[3]) {
+        uint64_t usec[ROUTES_LINKS_MAX] = { 0 };
+
+        for (unsigned i = 0; i < 3; i++)
+                usec[i] = trips[i] ? trips[i] * USEC_PER_MSEC : USEC_NEVER;
+        return routes_choose(routes, address, links, usec, T);
+}
+
+#define TRIPS(...) ((const unsigned[3]){ __VA_ARGS__ })
+
+START_TEST(the_shortest_of_those_that_know_is_chosen) {
+        ck_assert_int_eq(choose(alice, 0, TRIPS(1, 2, 3)), -1);
+        ck_assert_int_eq(choose(bob, 7, TRIPS(30, 20, 10)), 2); /* nobody knows him: of all */
+        routes_learn(routes, alice, 0, T);
+        routes_learn(routes, alice, 1, T);
+        ck_assert_int_eq(choose(alice, 7, TRIPS(30, 20, 10)), 1);
+        ck_assert_int_eq(choose(alice, 1, TRIPS(30, 20, 10)), 0);
+        ck_assert_int_eq(choose(alice, 4, TRIPS(30, 20, 10)), 2);
+}
+END_TEST
+
+START_TEST(what_was_measured_is_shorter_than_what_was_not) {
+        routes_learn(routes, alice, 0, T);
+        routes_learn(routes, alice, 1, T);
+        ck_assert_int_eq(choose(alice, 3, TRIPS(0, 0, 0)), 0);
+        ck_assert_int_eq(choose(alice, 3, TRIPS(0, 900, 0)), 1);
+}
+END_TEST
+
+/* Link 0 is in use; when does link 1 take over? */
+static const struct {
+        unsigned trips[3];
+        int chosen;
+} changes[] = {
+        { { 100, 76 }, 0 }, { { 100, 75 }, 1 },           /* a quarter */
+        { { 4, 3 }, 0 },    { { 4, 2 }, 1 },              /* two milliseconds, too */
+        { { 3, 2 }, 0 },    { { 100, 100 }, 0 }, { { 100, 0 }, 0 },
+};
+
+START_TEST(another_takes_over_only_if_it_is_clearly_shorter) {
+        routes_learn(routes, alice, 0, T);
+        routes_learn(routes, alice, 1, T);
+        ck_assert_int_eq(choose(alice, 3, TRIPS(1, 100)), 0);
+        ck_assert_int_eq(choose(alice, 3, changes[_i].trips), changes[_i].chosen);
+}
+END_TEST
+
+START_TEST(round_trips_that_wander_change_nothing) {
+        routes_learn(routes, alice, 0, T);
+        routes_learn(routes, alice, 1, T);
+        ck_assert_int_eq(choose(alice, 3, TRIPS(100, 50)), 1);
+        for (unsigned i = 0; i < 50; i++)
+                ck_assert_int_eq(choose(alice, 3, TRIPS(50 - i % 12, 50)), 1);
+        ck_assert_int_eq(choose(alice, 3, TRIPS(37, 50)), 0);
+        ck_assert_int_eq(choose(alice, 3, TRIPS(37, 30)), 0); /* and not back at once */
+}
+END_TEST
+
+START_TEST(a_link_that_comes_back_takes_over_only_if_it_is_clearly_shorter) {
+        routes_learn(routes, alice, 0, T);
+        ck_assert_int_eq(choose(alice, 3, TRIPS(20, 22)), 0);
+        routes_forget_link(routes, 0);
+        ck_assert_int_eq(choose(alice, 2, TRIPS(20, 22)), 1);
+        routes_learn(routes, alice, 1, T);
+        routes_learn(routes, alice, 0, T);
+        ck_assert_int_eq(choose(alice, 3, TRIPS(20, 22)), 1);
+}
+END_TEST
+
+START_TEST(who_becomes_known_goes_on_as_before) {
+        ck_assert_int_eq(choose(alice, 3, TRIPS(22, 20)), 1);
+        routes_learn(routes, alice, 0, T);
+        routes_learn(routes, alice, 1, T);
+        ck_assert_int_eq(choose(alice, 3, TRIPS(19, 20)), 1);
+}
+END_TEST
+
 static uint64_t ask(uint32_t links, bool settling) {
         PacketId ref = packet_id_make(T, 77);
         uint64_t id;
@@ -212,6 +290,13 @@ Suite *check_suite(void) {
         tcase_add_test(table, what_a_link_denies_is_forgotten_of_it_alone);
         tcase_add_test(table, a_dead_link_knows_nobody);
         tcase_add_test(table, the_longest_unheard_makes_room);
+        tcase_add_test(table, the_shortest_of_those_that_know_is_chosen);
+        tcase_add_test(table, what_was_measured_is_shorter_than_what_was_not);
+        tcase_add_loop_test(table, another_takes_over_only_if_it_is_clearly_shorter, 0,
+                            ELEMENTSOF(changes));
+        tcase_add_test(table, round_trips_that_wander_change_nothing);
+        tcase_add_test(table, a_link_that_comes_back_takes_over_only_if_it_is_clearly_shorter);
+        tcase_add_test(table, who_becomes_known_goes_on_as_before);
         suite_add_tcase(suite, table);
 
         tcase_add_checked_fixture(questions, setup, teardown);
