@@ -37,6 +37,13 @@ static uint64_t ping_at(const Heartbeat *h) {
         return h->pinged_usec == 0 ? h->heard_usec : h->pinged_usec + h->interval_usec;
 }
 
+void heartbeat_moved(Heartbeat *h, uint64_t taken, uint64_t waiting, uint64_t now_usec) {
+        if (h->asked && taken != h->taken && taken < h->arrived_at)
+                h->heard_usec = MAX(h->heard_usec, now_usec - h->interval_usec);
+        h->taken = taken;
+        h->waiting = waiting;
+}
+
 HeartbeatAction heartbeat_check(Heartbeat *h, uint64_t now_usec, uint64_t *ret_number) {
         uint64_t deadline = heartbeat_deadline(h);
 
@@ -47,6 +54,8 @@ HeartbeatAction heartbeat_check(Heartbeat *h, uint64_t now_usec, uint64_t *ret_n
         else if (now_usec >= dead_at(h))
                 return HEARTBEAT_DEAD;
 
+        if (!h->asked)
+                h->arrived_at = h->taken + h->waiting;
         h->pinged_usec = now_usec;
         h->asked = true;
         h->answered = false;

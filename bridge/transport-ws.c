@@ -100,6 +100,12 @@ static int ws_transport_write(Transport *transport, uint8_t *buffer, size_t n) {
         return r == 0 ? 0 : TRANSPORT_E_CLOSED;
 }
 
+static void ws_transport_progress(const Transport *transport, uint64_t *ret_taken,
+                                  uint64_t *ret_waiting) {
+        ws_progress(container_of(transport, const WsTransport, base)->connection, ret_taken,
+                    ret_waiting);
+}
+
 static void ws_transport_pause(Transport *transport, bool paused) {
         WsConnection *connection = container_of(transport, WsTransport, base)->connection;
 
@@ -133,6 +139,7 @@ static const TransportClass ws_class = {
         .open = ws_transport_open,
         .want_write = ws_transport_want_write,
         .write = ws_transport_write,
+        .progress = ws_transport_progress,
         .pause = ws_transport_pause,
         .free = ws_transport_free,
         .driver_free = ws_driver_free,

@@ -62,6 +62,11 @@ struct TransportClass {
          * content is spoiled. Return: 0, TRANSPORT_E_CLOSED.
          */
         int (*write)(Transport *transport, uint8_t *buffer, size_t n);
+        /*
+         * Bytes that the other end's kernel has taken so far, and those on their way there; 0 and 0
+         * if that cannot be known.
+         */
+        void (*progress)(const Transport *transport, uint64_t *ret_taken, uint64_t *ret_waiting);
         /* Stops or resumes reading; some messages may still come. */
         void (*pause)(Transport *transport, bool paused);
         /* Closes politely if it is open, and frees. Accepts NULL, returns NULL. */

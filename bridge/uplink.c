@@ -261,8 +261,10 @@ static void on_transport_writable(void *userdata) {
 void uplink_beat(Uplink *uplink, uint64_t now) {
         Control ping = { .verb = CONTROL_PING };
         PacketId id;
-        uint64_t number;
+        uint64_t number, taken, waiting;
 
+        uplink->transport->class->progress(uplink->transport, &taken, &waiting);
+        heartbeat_moved(&uplink->heartbeat, taken, waiting, now);
         if (uplink->paused)
                 heartbeat_heard(&uplink->heartbeat, now); /* it is we who do not listen */
         switch (heartbeat_check(&uplink->heartbeat, now, &number)) {

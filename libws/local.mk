@@ -4,6 +4,8 @@ noinst_LTLIBRARIES += libp2pbus-ws.la
 libp2pbus_ws_la_SOURCES = \
 	%D%/loop.c \
 	%D%/loop.h \
+	%D%/progress.c \
+	%D%/progress.h \
 	%D%/resolve.c \
 	%D%/resolve.h \
 	%D%/url.c \

@@ -29,6 +29,7 @@
 #include <utlist.h>
 
 #include "libcore/err.h"
+#include "libws/progress.h"
 #include "libws/ws-private.h"
 
 #define CLOSE_SEC 5                      /* for a polite end */
@@ -527,6 +528,12 @@ void ws_want_write(WsConnection *c) {
                 return;
         c->wants_write = true;
         lws_callback_on_writable(c->wsi);
+}
+
+void ws_progress(const WsConnection *c, uint64_t *ret_taken, uint64_t *ret_waiting) {
+        *ret_taken = *ret_waiting = 0;
+        if (c->state == WS_OPEN)
+                progress_of(lws_get_socket_fd(c->wsi), ret_taken, ret_waiting);
 }
 
 size_t ws_queued_bytes(const WsConnection *c) {

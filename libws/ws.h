@@ -141,6 +141,11 @@ int ws_send(WsConnection *connection, const void *data, size_t n_data);
 int ws_write(WsConnection *connection, uint8_t *buffer, size_t n_data);
 /* Asks for on_writable, once; it comes after everything queued by ws_send() is gone. */
 void ws_want_write(WsConnection *connection);
+/*
+ * Bytes that the other end's kernel has acknowledged, and those that ours holds until it does; 0 and
+ * 0 if the connection is not open. Whoever waits for an answer sees by them whether his word arrived.
+ */
+void ws_progress(const WsConnection *connection, uint64_t *ret_taken, uint64_t *ret_waiting);
 /* Bytes queued by ws_send() and not yet given to the socket. */
 size_t ws_queued_bytes(const WsConnection *connection);
 

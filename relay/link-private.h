@@ -42,6 +42,7 @@ struct RelayLink {
         Parcel *cut;     /* sent in part */
         uint32_t cut_at; /* bytes of it that were sent */
         uint64_t heard_usec, progress_usec;
+        uint64_t taken; /* bytes, by the other end's kernel, when it was last looked at */
         Bucket packets, bytes, lookups, verifies, errors;
         sd_event_source *resume; /* made when it is first needed */
         RelayLink *prev, *next;

@@ -124,8 +124,10 @@ static void link_unpause(RelayLink *link, unsigned why) {
         if (!(link->pauses & why))
                 return;
         link->pauses &= ~why;
-        if (link->pauses == 0)
+        if (link->pauses == 0) {
+                link->heard_usec = relay_mono_usec(); /* it was we who did not listen */
                 ws_resume(link->connection);
+        }
 }
 
 static int on_link_resume(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -452,7 +454,22 @@ int relay_link_new(RelayShared *shared, WsConnection *connection) {
         return 0;
 }
 
+/* A slow network takes long for what we have written, and is not dead for that. */
+static bool link_is_stalled(RelayLink *link, uint64_t now) {
+        uint64_t taken, waiting;
+
+        if (!link->waiting || now < link->progress_usec + link->shared->heartbeat_usec)
+                return false;
+        ws_progress(link->connection, &taken, &waiting);
+        if (taken != link->taken) {
+                link->taken = taken;
+                link->progress_usec = now;
+        }
+        return now >= link->progress_usec + 2 * link->shared->heartbeat_usec;
+}
+
 void relay_link_tick(RelayLink *link, uint64_t now) {
+        uint64_t heartbeat = link->shared->heartbeat_usec;
         Control ping = { .verb = CONTROL_PING };
 
         switch (link->phase) {
@@ -462,13 +479,13 @@ void relay_link_tick(RelayLink *link, uint64_t now) {
                                          "handshake took too long");
                 break;
         case PHASE_UP:
-                if (link->waiting && now >= link->progress_usec + RELAY_STALL_USEC)
+                if (link_is_stalled(link, now))
                         relay_link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_STALLED,
                                          "it takes nothing any more");
-                else if (link->pauses == 0 && now >= link->heard_usec + RELAY_SILENCE_USEC)
+                else if (link->pauses == 0 && now >= link->heard_usec + 2 * heartbeat)
                         relay_link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_SILENT,
                                          "it says nothing any more");
-                else if (!link->pinged && now >= link->heard_usec + RELAY_QUIET_USEC) {
+                else if (!link->pinged && now >= link->heard_usec + heartbeat) {
                         link->pinged = true;
                         relay_link_say(link, &ping, to_bridge);
                 }

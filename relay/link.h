@@ -9,6 +9,9 @@
  *          |                         |              ^
  *          +--- late, malformed, unwelcome ---------+
  *
+ * A link that was silent for a heartbeat is asked whether it is there. One that then was silent for
+ * another, or has taken nothing of what waits for it for two, is dead.
+ *
  * In HANDSHAKE it holds nothing but the handshake itself and takes no message that is longer than
  * the one expected. UP, it has a route in the directory, presents leases, asks, sends packets, and
  * takes what others send to its processes.
@@ -27,10 +30,7 @@
 #include "relay/self.h"
 
 #define RELAY_HANDSHAKE_USEC (10 * USEC_PER_SEC)
-#define RELAY_STALL_USEC (5 * USEC_PER_SEC)    /* a queue without progress */
-#define RELAY_QUIET_USEC (20 * USEC_PER_SEC)   /* then we ask */
-#define RELAY_SILENCE_USEC (60 * USEC_PER_SEC) /* then it is dead */
-#define RELAY_VERIFIES_IN_ALL 5000             /* signatures a second, of all links */
+#define RELAY_VERIFIES_IN_ALL 5000 /* signatures a second, of all links */
 
 typedef struct RelayLink RelayLink;
 
@@ -52,6 +52,7 @@ typedef struct RelayShared {
         const char *tombs;   /* path of the file of revoked keys */
         AllowedKey *allowed; /* hash table */
         bool open;           /* others may come, too */
+        uint64_t heartbeat_usec;
         bool draining;
         Bucket verifies;
         LogRate handshake_rate; /* of the line about handshakes that failed */

@@ -279,6 +279,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
         if (r == 0 && !m->keep_allow)
                 r = allowed_set(&m->shared.allowed, settings.allow);
         if (r == 0) {
+                m->shared.heartbeat_usec = settings.heartbeat_usec;
                 if (!m->keep_open)
                         m->shared.open = settings.open;
                 self_set_open(m->shared.self, m->shared.open);
@@ -342,6 +343,7 @@ static int manager_setup(Manager *m, const ManagerOptions *options, IdentityKey 
                 return err_origin(-ENOMEM);
 
         s->open = options->settings->open;
+        s->heartbeat_usec = options->settings->heartbeat_usec;
         bucket_init(&s->verifies, &verifies, now);
         r = allowed_set(&s->allowed, options->settings->allow);
         if (r == 0)

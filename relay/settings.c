@@ -67,6 +67,8 @@ static const ConfOption options[] = {
         { "Relay", "Listen",         parse_listen,    offsetof(Settings, listen),    0, 0 },
         { "Relay", "Allow",          parse_allow,     offsetof(Settings, allow),     0, 0 },
         { "Relay", "Open",           conf_parse_bool, offsetof(Settings, open),      0, 0 },
+        { "Relay", "Heartbeat",      conf_parse_time, offsetof(Settings, heartbeat_usec),
+          SETTINGS_HEARTBEAT_LEAST_USEC, SETTINGS_HEARTBEAT_GREATEST_USEC },
         { "Relay", "Key",            conf_parse_text, offsetof(Settings, key),       0, 0 },
         { "Relay", "StateDirectory", conf_parse_text, offsetof(Settings, state_dir), 0, 0 },
         { "Relay", "TLSCertificate", conf_parse_text, offsetof(Settings, tls_cert),  0, 0 },
@@ -93,7 +95,7 @@ static int default_file(char path[static PATH_MAX]) {
 int settings_load(Settings *ret, const char *path, ConfError *ret_error) {
         char file[PATH_MAX];
 
-        *ret = (Settings){ 0 };
+        *ret = (Settings){ .heartbeat_usec = SETTINGS_HEARTBEAT_DEFAULT_USEC };
         if (path)
                 return conf_load(path, CONF_MISSING_BAD, options, ELEMENTSOF(options), ret,
                                  ret_error);

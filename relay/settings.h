@@ -8,16 +8,21 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "libcore/conf.h"
 #include "libcore/util.h"
 
 #define SETTINGS_LISTEN_DEFAULT "0.0.0.0:7683"
+#define SETTINGS_HEARTBEAT_DEFAULT_USEC (5 * USEC_PER_SEC)
+#define SETTINGS_HEARTBEAT_LEAST_USEC USEC_PER_SEC /* links are looked at each second */
+#define SETTINGS_HEARTBEAT_GREATEST_USEC (5 * 60 * USEC_PER_SEC)
 
 typedef struct Settings {
         char **listen; /* "ADDR:PORT"; NULL: SETTINGS_LISTEN_DEFAULT */
         char **allow;  /* full keys of bridges */
         bool open;
+        uint64_t heartbeat_usec;
         char *key; /* file */
         char *state_dir;
         char *tls_cert, *tls_key;

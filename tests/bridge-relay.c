@@ -139,6 +139,13 @@ static int fake_write(Transport *transport, uint8_t *buffer, size_t n) {
         return 0;
 }
 
+static void fake_progress(const Transport *transport, uint64_t *ret_taken, uint64_t *ret_waiting) {
+        const FakeRelay *relay = *(FakeRelay *const *)(transport + 1);
+
+        *ret_taken = relay->taken;
+        *ret_waiting = relay->waiting;
+}
+
 static void fake_pause(Transport *transport, bool paused) {
         relay_of(transport)->paused = paused;
 }
@@ -164,6 +171,7 @@ static const TransportClass fake_class = {
         .open = fake_open,
         .want_write = fake_want_write,
         .write = fake_write,
+        .progress = fake_progress,
         .pause = fake_pause,
         .free = fake_free,
         .driver_free = fake_driver_free,

@@ -37,6 +37,7 @@ struct FakeRelay {
         const TransportHandlers *handlers;
         void *userdata;
         bool opened, wants_write, paused;
+        uint64_t taken, waiting; /* bytes, as the transport says */
 
         Link *link;
         EncryptionKey *key;

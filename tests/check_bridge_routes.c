@@ -133,8 +133,8 @@ static const struct {
         unsigned trips[3];
         int chosen;
 } changes[] = {
-        { { 100, 76 }, 0 }, { { 100, 75 }, 1 },           /* a quarter */
-        { { 4, 3 }, 0 },    { { 4, 2 }, 1 },              /* two milliseconds, too */
+        { { 100, 76 }, 0 }, { { 100, 75 }, 1 }, /* a quarter */
+        { { 4, 3 }, 0 },    { { 4, 2 }, 1 },    /* two milliseconds, too */
         { { 3, 2 }, 0 },    { { 100, 100 }, 0 }, { { 100, 0 }, 0 },
 };
 

@@ -98,6 +98,38 @@ START_TEST(who_slept_asks_once_more) {
 }
 END_TEST
 
+START_TEST(a_slow_network_is_not_dead) {
+        Heartbeat h = { 0 };
+        uint64_t n, t = T;
+
+        heartbeat_start(&h, I, T);
+        heartbeat_moved(&h, 1000, 5000, t); /* the PING will stand behind these */
+        ck_assert_int_eq(heartbeat_check(&h, t, &n), HEARTBEAT_PING);
+        for (unsigned i = 1; i <= 4; i++) {
+                t += I;
+                heartbeat_moved(&h, 1000 + i * 1000, 9000, t);
+                ck_assert_int_eq(heartbeat_check(&h, t, &n), HEARTBEAT_PING);
+        }
+        t += I; /* the first PING has arrived, and was not answered */
+        heartbeat_moved(&h, 6000, 9000, t);
+        ck_assert_int_eq(heartbeat_check(&h, t, &n), HEARTBEAT_DEAD);
+}
+END_TEST
+
+START_TEST(a_network_that_moves_nothing_is_dead) {
+        Heartbeat h = { 0 };
+        uint64_t n;
+
+        heartbeat_start(&h, I, T);
+        heartbeat_moved(&h, 1000, 5000, T);
+        ck_assert_int_eq(heartbeat_check(&h, T, &n), HEARTBEAT_PING);
+        heartbeat_moved(&h, 1000, 5100, T + I);
+        ck_assert_int_eq(heartbeat_check(&h, T + I, &n), HEARTBEAT_PING);
+        heartbeat_moved(&h, 1000, 5200, T + 2 * I);
+        ck_assert_int_eq(heartbeat_check(&h, T + 2 * I, &n), HEARTBEAT_DEAD);
+}
+END_TEST
+
 START_TEST(the_round_trip_is_measured_and_smoothed) {
         Heartbeat h = { 0 };
         uint64_t n;
@@ -146,6 +178,8 @@ Suite *check_suite(void) {
         tcase_add_test(heartbeat, silence_of_two_intervals_is_death);
         tcase_add_test(heartbeat, anything_heard_keeps_it_alive);
         tcase_add_test(heartbeat, who_slept_asks_once_more);
+        tcase_add_test(heartbeat, a_slow_network_is_not_dead);
+        tcase_add_test(heartbeat, a_network_that_moves_nothing_is_dead);
         tcase_add_test(heartbeat, the_round_trip_is_measured_and_smoothed);
         tcase_add_test(heartbeat, an_answer_of_the_life_before_does_not_fit);
         suite_add_tcase(suite, heartbeat);

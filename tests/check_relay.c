@@ -514,12 +514,15 @@ START_TEST(flood_to_one_link_leaves_room_for_others) {
 END_TEST
 
 START_TEST(bridge_that_takes_nothing_is_cut) {
+        Control word = { .verb = CONTROL_PING };
         static uint8_t batch[LINK_PLAIN_MAX];
         size_t n;
 
+        ck_assert_int_eq(setenv("CHECK_RELAY_CONF", "Heartbeat=1s", 1), 0);
         start_pair();
         ws_pause(b.connection);
         while (!relay_said(&relay, "takes nothing")) {
+                bridge_say(&b, &word); /* it is there, and says so */
                 for (n = 0; n + PACKET_HEADER_SIZE + 1000 <= sizeof(batch);)
                         n += bridge_packet(&a, alice_address, bob_address, 1000, batch + n);
                 bridge_send_bytes(&a, batch, n);
@@ -527,6 +530,16 @@ START_TEST(bridge_that_takes_nothing_is_cut) {
                 a.n_frames = a.n_seen = 0;
         }
         ping(&a);
+        stop();
+}
+END_TEST
+
+START_TEST(bridge_that_says_nothing_is_asked_and_then_cut) {
+        ck_assert_int_eq(setenv("CHECK_RELAY_CONF", "Heartbeat=1s", 1), 0);
+        start_pair();
+        expect_word(&a, CONTROL_PING);
+        WAIT_FOR(relay_said_it, (void *)"says nothing");
+        WAIT_FOR(bridge_is_closed, &a);
         stop();
 }
 END_TEST
@@ -979,14 +992,15 @@ END_TEST
 /* Start and stop */
 
 START_TEST(reload_changes_who_may_come) {
-        char path[96], key[KEY_TEXT_SIZE];
+        char path[96], key[KEY_TEXT_SIZE], allow[KEY_TEXT_SIZE + 8];
         FILE *f;
 
         bridge_init(&a, 1);
         bridge_init(&b, 2);
         alice = process_of(1);
         bob = process_of(2);
-        ck_assert_int_eq(setenv("CHECK_RELAY_ALLOW", bridge_key(&a, key), 1), 0);
+        snprintf(allow, sizeof(allow), "Allow=%s", bridge_key(&a, key));
+        ck_assert_int_eq(setenv("CHECK_RELAY_CONF", allow, 1), 0);
         relay_start(&relay, "--listen", "127.0.0.1:0", NULL);
         snprintf(path, sizeof(path), "%s/relay.conf", relay.folder);
         bridge_up(&a, &relay);
@@ -1144,6 +1158,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, open_bridge_has_few_leases);
         tcase_add_test(tcase, flood_to_one_link_leaves_room_for_others);
         tcase_add_test(tcase, bridge_that_takes_nothing_is_cut);
+        tcase_add_test(tcase, bridge_that_says_nothing_is_asked_and_then_cut);
         tcase_add_test(tcase, unwelcome_bridge_is_told_so);
         tcase_add_loop_test(tcase, first_message_must_be_a_key, 0, ELEMENTSOF(first_messages));
         tcase_add_loop_test(tcase, low_order_point_is_no_key, 0, ELEMENTSOF(low_order));

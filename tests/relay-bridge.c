@@ -63,8 +63,8 @@ static void relay_spawn(TestRelay *relay, va_list ap) {
         snprintf(config, sizeof(config), "--config=%s/relay.conf", relay->folder);
         f = fopen(config + strlen("--config="), "w");
         ck_assert_ptr_nonnull(f);
-        if (getenv("CHECK_RELAY_ALLOW"))
-                fprintf(f, "[Relay]\nAllow=%s\n", getenv("CHECK_RELAY_ALLOW"));
+        if (getenv("CHECK_RELAY_CONF"))
+                fprintf(f, "[Relay]\n%s\n", getenv("CHECK_RELAY_CONF"));
         ck_assert_int_eq(fclose(f), 0);
         argv[n++] = state;
         argv[n++] = config;

@@ -66,7 +66,7 @@ extern WsLoop *test_loop;
 
 /*
  * Starts a relay in a folder of its own with these further options, ended by NULL. Its
- * configuration is folder/relay.conf: empty, or Allow=$CHECK_RELAY_ALLOW.
+ * configuration is folder/relay.conf: empty, or the line $CHECK_RELAY_CONF.
  */
 void relay_start(TestRelay *relay, ...);
 /* SIGTERM: it must end with 0. */
