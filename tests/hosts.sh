@@ -4,21 +4,30 @@
 # Hosts and relays for shell scenarios; to be sourced after lib.sh.
 #
 #     need_net                     skips the test where there are no namespaces and no TUN
-#     make_net DELAY_MS LOSS       hosts a and b, each with a wire to the namespace of relays:
-#                                  $ns_a, $ns_b, $ns_r; $address_a, $address_b: the relay's, as they
-#                                  see it; $work/wire_a.cap, $work/wire_b.cap: all that is sent
+#     make_net DELAY_MS LOSS [OPTION]...
+#                                  hosts a and b, each with a wire to the namespace of relays, with
+#                                  further options of vwire; $ns_a, $ns_b, $ns_r; $address_a,
+#                                  $address_b: the relay's, as they see it, $address_r: one that
+#                                  both see; $work/wire_a.cap, $work/wire_b.cap: all that is sent
+#     cut_wire HOST; mend_wire HOST  nothing passes; all does again
 #     start_relay NAME [OPTION]... in $ns_r if there is one; admits the bridges of a and b; $url_NAME
 #     start_host HOST URL...       a bus and its bridge; waits for all links; processes bus_HOST and
 #                                  bridge_HOST
 #     on HOST COMMAND...           there, with that bus; for functions of lib.sh: at HOST; ...; home
 #     wait_size FILE N             until FILE has N bytes
+#     wait_count FILE PATTERN N    until N lines of it match
+#     stream NAME N COMMAND...     sends the lines of $work/lines from a to b, COMMAND when 2,000 were
+#                                  read of all but the last N, which are sent after it; checks that
+#                                  all arrive, once, in order
+#     again RELAY N                a relay with the same key at the same port; waits for links
+#     wait_links RELAY N           until both bridges had N links to it, one after the other
 #
 # Without make_net everything runs on this machine's loopback.
 
 ns_a=''
 ns_b=''
 ns_r=''
-address_a=127.0.0.1 address_b=127.0.0.1
+address_a=127.0.0.1 address_b=127.0.0.1 address_r=127.0.0.1
 
 skip() {
         echo "1..0 # SKIP needs $1"
@@ -41,23 +50,40 @@ drop_net() {
         clean_up
 }
 
-# wire HOST NAMESPACE NUMBER DELAY LOSS: 10.77.NUMBER.1 is the relay's end, .2 the host's
+# wire HOST NAMESPACE NUMBER DELAY LOSS [OPTION]...: 10.77.NUMBER.1 is the relay's end, .2 the host's
 wire() {
-        start "wire_$1" "$top_builddir/tests/vwire" -s "$3" -c "$work/wire_$1.cap" \
-                "$2" relay "$ns_r" "host$1" "$4" "$5"
-        wait_line "$work/wire_$1.out" ready
-        ip -n "$2" addr add "10.77.$3.2" peer "10.77.$3.1" dev relay
-        ip -n "$ns_r" addr add "10.77.$3.1" peer "10.77.$3.2" dev "host$1"
-        for device in lo relay; do ip -n "$2" link set "$device" up; done
-        for device in lo "host$1"; do ip -n "$ns_r" link set "$device" up; done
+        wire_host=$1 wire_ns=$2 wire_number=$3 wire_delay=$4 wire_loss=$5
+        shift 5
+        start "wire_$wire_host" "$top_builddir/tests/vwire" -s "$wire_number" \
+                -c "$work/wire_$wire_host.cap" "$@" "$wire_ns" relay "$ns_r" "host$wire_host" \
+                "$wire_delay" "$wire_loss"
+        wait_line "$work/wire_$wire_host.out" ready
+        ip -n "$wire_ns" addr add "10.77.$wire_number.2" peer "10.77.$wire_number.1" dev relay
+        ip -n "$ns_r" addr add "10.77.$wire_number.1" peer "10.77.$wire_number.2" \
+                dev "host$wire_host"
+        for device in lo relay; do ip -n "$wire_ns" link set "$device" up; done
+        for device in lo "host$wire_host"; do ip -n "$ns_r" link set "$device" up; done
+        ip -n "$wire_ns" route add "$address_r" dev relay
+}
+
+cut_wire() {
+        eval "kill -USR1 \$pid_wire_$1"
+        wait_line "$work/wire_$1.out" cut
+}
+
+mend_wire() {
+        eval "kill -USR2 \$pid_wire_$1"
+        wait_line "$work/wire_$1.out" mended
 }
 
 make_net() {
         ns_a=p2pbus-a$$ ns_b=p2pbus-b$$ ns_r=p2pbus-r$$
         trap drop_net EXIT
         for ns in $ns_a $ns_b $ns_r; do ip netns add "$ns"; done
-        wire a "$ns_a" 1 "$1" "$2"
-        wire b "$ns_b" 2 "$1" "$2"
+        address_r=10.77.0.1
+        ip -n "$ns_r" addr add "$address_r" dev lo
+        wire a "$ns_a" 1 "$@"
+        wire b "$ns_b" 2 "$@"
         address_a=10.77.1.1 address_b=10.77.2.1
 }
 
@@ -125,6 +151,67 @@ start_host() {
                 p2pbus-bridge --config "$work/$host/bridge.conf" \
                 --key "$work/$host/bridge.key" $relays
         for url; do wait_line "$work/bridge_$host.err" "link up ${url%%#*}"; done
+}
+
+# wait_count FILE PATTERN N: until N lines match
+wait_count() {
+        [ "$(timeout "$deadline" tail -n +1 -f "$1" | grep -c -m "$3" -e "$2")" = "$3" ]
+}
+
+# into PIPE NAMESPACE COMMAND...: its stdout is PIPE
+into() {
+        into_pipe=$1
+        shift
+        in_ns "$@" >"$into_pipe"
+}
+
+# What reads the lines is the test, so that the receiver cannot be further by the time than a pipe
+# is long.
+stream() {
+        stream=$1 stream_rest=$2
+        shift 2
+        stream_n=$(lines "$work/lines")
+        at b
+        mkfifo "$work/$stream.pipe" "$work/$stream.fifo"
+        start "$stream" into "$work/$stream.pipe" "$here" p2pbus-recv -n "$stream_n"
+        exec 8<"$work/$stream.pipe"
+        wait_line "$work/$stream.err" '^listening as '
+        dest=$(sed -n 's/^listening as //p' "$work/$stream.err")
+        at a
+        exec 9<>"$work/$stream.fifo" # so that opening it waits for nobody
+        start "send_$stream" in_ns "$here" p2pbus-send --lines -t "$deadline" "$dest" \
+                <"$work/$stream.fifo" 8<&- 9<&-
+        start "feed_$stream" into "$work/$stream.fifo" '' head -n "-$stream_rest" \
+                "$work/lines" 8<&- 9<&-
+        timeout "$deadline" sed -u 2000q <&8 >"$work/$stream.lines"
+        cat <&8 >>"$work/$stream.lines" 9<&- &
+        reader=$!
+        "$@" 8<&- 9<&-
+        end "feed_$stream"
+        tail -n "$stream_rest" "$work/lines" >&9
+        exec 8<&- 9<&-
+        end "send_$stream"
+        is "$stream: the sender was told that all were delivered" 0 "$status"
+        end "$stream"
+        is "$stream: the receiver has all" 0 "$status"
+        wait "$reader"
+        check "$stream: each once and in order" cmp "$work/lines" "$work/$stream.lines"
+}
+
+again() {
+        eval "url=\$url_$1"
+        address=${url#ws://}
+        # shellcheck disable=SC2086 # words
+        start "$1" in_ns "$ns_r" p2pbus-relay --config "$work/$1/empty.conf" \
+                --state-dir "$work/$1" --key "$work/$1/key" $allow --listen "${address%%#*}"
+        wait_links "$1" "$2"
+}
+
+wait_links() {
+        eval "url=\$url_$1"
+        for host in a b; do
+                wait_count "$work/bridge_$host.err" "link up ${url%%#*}" "$2"
+        done
 }
 
 wait_size() {
