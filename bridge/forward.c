@@ -29,6 +29,10 @@ struct Forward {
         uint32_t links_synced; /* links to which we have said SYNCED */
         uint32_t generation;   /* of the paths */
         bool lost;             /* the last link died, and none came back since */
+        bool resting;          /* the links were closed, for there was nothing to carry */
+        uint64_t idle_usec;    /* how long that takes; USEC_NEVER: for ever */
+        uint64_t active_usec;  /* when there was */
+        uint64_t look_usec;    /* when to look whether there was */
         bool paused;
         LogRate refusals;
         ForwardCounters counters;
@@ -45,7 +49,13 @@ int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
         f = calloc(1, sizeof(*f));
         if (!f)
                 return err_origin(-ENOMEM);
-        *f = (Forward){ .log = log, .pool = pool, .purge_usec = USEC_NEVER };
+        *f = (Forward){
+                .log = log,
+                .pool = pool,
+                .purge_usec = USEC_NEVER,
+                .idle_usec = USEC_NEVER,
+                .look_usec = USEC_NEVER,
+        };
 
         r = leases_new(&f->leases, LEASES_MAX);
         if (r == 0)
@@ -213,6 +223,8 @@ static void on_daemon_lease(Forward *f, const Control *control) {
                                              : "malformed");
                 return;
         }
+        if (!lease->is_renewed)
+                forward_wake(f);
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                 if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
                         uplink_present(f->uplinks[i], lease->address, lease->bytes);
@@ -282,6 +294,7 @@ static void on_daemon_resolve(Forward *f, const PacketHeader *header, const Cont
         PacketId id;
         int r;
 
+        forward_wake(f);
         if (links == 0) {
                 answer_daemon(f, &no, NULL);
                 return;
@@ -340,6 +353,7 @@ static void on_daemon_packet(const PacketHeader *header, const uint8_t *packet, 
         Parcel *parcel;
         int slot;
 
+        forward_wake(f);
         /* What a relay would close the link for is refused here: it is one process's fault. */
         slot = choose(f, header->dst, 0);
         if (header->n_fds > 0 || header->eflags != 0 || header->last_fragment != 0)
@@ -347,7 +361,7 @@ static void on_daemon_packet(const PacketHeader *header, const uint8_t *packet, 
         else if (pid_is_reserved(header->dst.pid))
                 code = CODE_NOT_HERE;
         else if (slot < 0)
-                code = CODE_NO_ROUTE;
+                code = CODE_SETTLING; /* relays are configured, so one may come */
         else if (header->hops >= FORWARD_HOPS_MAX)
                 code = CODE_OVERLOAD; /* it goes round in circles */
         else if (!leases_find(f->leases, header->src, now_usec(CLOCK_REALTIME)))
@@ -456,6 +470,7 @@ static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *
         Forward *f = userdata;
         uint16_t code = CODE_OK;
 
+        forward_wake(f);
         routes_learn(f->routes, header->src, uplink_slot(uplink), clock_usec());
         if (header->hops >= FORWARD_HOPS_MAX)
                 code = CODE_OVERLOAD;
@@ -616,7 +631,46 @@ void forward_set_uplink(Forward *f, unsigned slot, Uplink *uplink) {
 /* Time */
 
 uint64_t forward_deadline(const Forward *f) {
-        return MIN(lookups_deadline(f->lookups), f->purge_usec);
+        return MIN(MIN(lookups_deadline(f->lookups), f->purge_usec), f->look_usec);
+}
+
+/*
+ * What moves with each packet would set the timer with each: so the deadline is a time to look, and
+ * is moved when it has come.
+ */
+static void look_whether_idle(Forward *f, uint64_t now) {
+        if (now < f->active_usec + f->idle_usec) {
+                f->look_usec = f->active_usec + f->idle_usec;
+                return;
+        }
+        f->look_usec = USEC_NEVER;
+        f->resting = true;
+        memset(f->carried_usec, 0, sizeof(f->carried_usec)); /* all has arrived by now */
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->uplinks[i])
+                        uplink_rest(f->uplinks[i]);
+}
+
+void forward_wake(Forward *f) {
+        f->active_usec = clock_usec();
+        if (!f->resting)
+                return;
+        f->resting = false;
+        if (f->idle_usec != USEC_NEVER)
+                f->look_usec = f->active_usec + f->idle_usec;
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->uplinks[i])
+                        uplink_hurry(f->uplinks[i]);
+}
+
+void forward_set_idle(Forward *f, uint64_t idle_usec) {
+        f->idle_usec = idle_usec;
+        forward_wake(f);
+        f->look_usec = idle_usec == USEC_NEVER ? USEC_NEVER : f->active_usec + idle_usec;
+}
+
+bool forward_is_resting(const Forward *f) {
+        return f->resting;
 }
 
 static void purge(Forward *f) {
@@ -636,6 +690,8 @@ void forward_tick(Forward *f, uint64_t now) {
                 f->purge_usec = USEC_NEVER;
                 purge(f);
         }
+        if (now >= f->look_usec)
+                look_whether_idle(f, now);
 }
 
 void forward_settle(Forward *f) {

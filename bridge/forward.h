@@ -12,6 +12,10 @@
  * does, to the one with the shortest of all. A link that does not have it after all gives the packet to
  * the next, and its sender hears of it only when all links that are up said so.
  *
+ * If nothing was carried for a while (IdleDisconnect=), the links are closed; what is to be sent, or
+ * who is new on this host, has them dialled again. Meanwhile the answer is SETTLING, for the sender
+ * to wait.
+ *
  * From elsewhere: to the daemon. While that does not keep up, links are not read.
  *
  * A link that dies takes what was queued on it along; the sessions are told (PATH_CHANGED), unless
@@ -56,6 +60,12 @@ DEFINE_CLEANUP(Forward, forward_free)
 void forward_set_gateway(Forward *forward, Gateway *gateway);
 /* Puts an uplink into its slot; NULL empties it, as if its link had died. */
 void forward_set_uplink(Forward *forward, unsigned slot, Uplink *uplink);
+
+/* After how long without a packet the links rest; USEC_NEVER: never. */
+void forward_set_idle(Forward *forward, uint64_t idle_usec);
+/* There is something to carry, or somebody thinks so. */
+void forward_wake(Forward *forward);
+bool forward_is_resting(const Forward *forward);
 
 /* When forward_tick() is to be called, CLOCK_BOOTTIME. */
 uint64_t forward_deadline(const Forward *forward);

@@ -10,6 +10,12 @@ void heartbeat_start(Heartbeat *h, uint64_t interval_usec, uint64_t now_usec) {
         };
 }
 
+void heartbeat_doubt(Heartbeat *h, uint64_t now_usec) {
+        h->heard_usec = now_usec - h->interval_usec;
+        h->asked = false;
+        h->pinged_usec = 0;
+}
+
 void heartbeat_heard(Heartbeat *h, uint64_t now_usec) {
         h->heard_usec = now_usec;
         h->asked = false;

@@ -44,6 +44,8 @@ typedef struct Heartbeat {
 
 /* The link has just come up. */
 void heartbeat_start(Heartbeat *heartbeat, uint64_t interval_usec, uint64_t now_usec);
+/* Nobody knows whether it still lives: it is asked at once, and has one interval to answer. */
+void heartbeat_doubt(Heartbeat *heartbeat, uint64_t now_usec);
 /* Something came in. */
 void heartbeat_heard(Heartbeat *heartbeat, uint64_t now_usec);
 /* PONG with @number came in; one that answers no open PING measures nothing. */

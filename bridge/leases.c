@@ -118,6 +118,7 @@ int leases_put(Leases *leases, const uint8_t bytes[static CONTROL_LEASE_SIZE], u
                         return r;
         }
 
+        entry->lease.is_renewed = entry->lease.issued_usec != 0;
         entry->lease.address = address;
         memcpy(entry->lease.bytes, bytes, sizeof(entry->lease.bytes));
         entry->lease.issued_usec = record.issued_usec;

@@ -33,6 +33,7 @@ struct Lease {
         uint64_t not_after_usec;
         uint32_t leased; /* links that have confirmed it */
         bool confirmed;  /* by the daemon that we are attached to now */
+        bool is_renewed; /* there was an earlier one of this process */
         Lease *prev, *next;
 };
 

@@ -31,6 +31,8 @@ libp2pbus_bridge_la_SOURCES = \
 	%D%/presence.h \
 	%D%/routes.c \
 	%D%/routes.h \
+	%D%/suspend.c \
+	%D%/suspend.h \
 	%D%/transport-ws.c \
 	%D%/transport-ws.h \
 	%D%/transport.h \

@@ -20,6 +20,7 @@
  *      parcel.c         one packet that is held
  *      heartbeat.c      whether a link lives, and its round trip
  *      backoff.c        when to try again
+ *      suspend.c        that the machine was asleep
  *      presence.c       the bridge's own signed record
  *      known-relays.c   trust on first use
  *      transport.h      what an uplink needs of the network

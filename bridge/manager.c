@@ -11,6 +11,7 @@
 #include "bridge/gateway.h"
 #include "bridge/presence.h"
 #include "bridge/routes.h"
+#include "bridge/suspend.h"
 #include "bridge/transport-ws.h"
 #include "bridge/uplink.h"
 #include "libcore/err.h"
@@ -22,6 +23,7 @@ struct Manager {
         uint64_t heartbeat_usec;
 
         sd_event *event;
+        Suspend *suspend;
         sd_event_source *post;  /* after each round of the loop */
         sd_event_source *timer; /* for uplinks and forward */
         uint64_t due_usec;      /* what it is set to */
@@ -114,8 +116,9 @@ static void manager_notify(Manager *m) {
 
         if (m->stopping || !(m->ready || gateway_is_attached(m->gateway)))
                 return;
-        snprintf(status, sizeof(status), "%s%u of %u relays",
+        snprintf(status, sizeof(status), "%s%s%u of %u relays",
                  gateway_is_attached(m->gateway) ? "" : "waiting for the bus, ",
+                 forward_is_resting(m->forward) ? "nothing to carry, " : "",
                  forward_n_up(m->forward), forward_n_uplinks(m->forward));
         if (m->ready && strcmp(status, m->status) == 0)
                 return;
@@ -166,6 +169,19 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* What was true of the links before may not be so any more. */
+static void on_resume(uint64_t asleep_usec, void *userdata) {
+        Manager *m = userdata;
+        uint64_t now = clock_usec();
+
+        log_write(m->options.log, LOG_LEVEL_INFO, NULL,
+                  "the machine was asleep for %.0f s; asking the relays",
+                  (double)asleep_usec / USEC_PER_SEC);
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (m->uplinks[i])
+                        uplink_resume(m->uplinks[i], now);
+}
+
 /* Signals */
 
 static bool is_busy(const Manager *m) {
@@ -198,6 +214,10 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         return 0;
 }
 
+static uint64_t idle_of(const Settings *settings) {
+        return settings->idle_usec > 0 ? settings->idle_usec : USEC_NEVER;
+}
+
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Manager *m = userdata;
         ConfError error;
@@ -213,6 +233,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
                           r < 0 ? strerror(-r) : error.text);
         } else {
                 m->heartbeat_usec = settings.heartbeat_usec;
+                forward_set_idle(m->forward, idle_of(&settings));
                 for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                         if (m->uplinks[i]) {
                                 uplink_set_heartbeat(m->uplinks[i], m->heartbeat_usec);
@@ -258,7 +279,11 @@ static int manager_add_sources(Manager *m) {
                 r = sd_event_add_post(m->event, &m->post, on_post, m);
         if (r >= 0)
                 r = sd_event_set_watchdog(m->event, true);
-        return r < 0 ? err_origin(r) : 0;
+        if (r < 0)
+                return err_origin(r);
+        /* Without it a link that did not survive is found by its heartbeat, as any. */
+        (void)suspend_new(&m->suspend, m->event, on_resume, m);
+        return 0;
 }
 
 int manager_new(Manager **ret, const ManagerOptions *options) {
@@ -302,6 +327,7 @@ int manager_new(Manager **ret, const ManagerOptions *options) {
         if (r < 0)
                 return err_trace(r);
         forward_set_gateway(m->forward, m->gateway);
+        forward_set_idle(m->forward, idle_of(options->settings));
         r = manager_set_relays(m, options->settings);
         if (r < 0)
                 return err_trace(r);
@@ -321,6 +347,7 @@ Manager *manager_free(Manager *m) {
         parcel_pool_free(m->pool);
         if (m->driver)
                 m->driver->class->driver_free(m->driver);
+        suspend_free(m->suspend);
         sd_event_source_disable_unref(m->post);
         sd_event_source_disable_unref(m->timer);
         sd_event_unref(m->event);

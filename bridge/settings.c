@@ -43,6 +43,8 @@ static const ConfOption options[] = {
         { "Bridge", "Key",       conf_parse_text, offsetof(Settings, key),            0, 0 },
         { "Bridge", "Heartbeat", conf_parse_time, offsetof(Settings, heartbeat_usec),
           HEARTBEAT_LEAST_USEC, HEARTBEAT_GREATEST_USEC },
+        { "Bridge", "IdleDisconnect", conf_parse_time, offsetof(Settings, idle_usec), 0,
+          SETTINGS_IDLE_GREATEST_USEC },
 };
 // clang-format on
 

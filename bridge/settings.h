@@ -14,12 +14,16 @@
 #include <stdint.h>
 
 #include "libcore/conf.h"
+#include "libcore/util.h"
+
+#define SETTINGS_IDLE_GREATEST_USEC (24 * 3600 * USEC_PER_SEC)
 
 typedef struct Settings {
         char **relays; /* URLs, valid; NULL: none */
         bool no_key;   /* what is wrong with one of them is a ws:// without its relay's key */
         char *key;     /* file, or NULL: the default */
         uint64_t heartbeat_usec;
+        uint64_t idle_usec; /* 0: the links are never closed for that */
 } Settings;
 
 /*

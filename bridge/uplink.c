@@ -498,6 +498,27 @@ void uplink_hurry(Uplink *uplink) {
         uplink->deadline_usec = 0;
 }
 
+void uplink_resume(Uplink *uplink, uint64_t now) {
+        if (uplink->state >= UPLINK_UP)
+                heartbeat_doubt(&uplink->heartbeat, now);
+        else if (uplink->deadline_usec != USEC_NEVER)
+                uplink_hurry(uplink);
+}
+
+void uplink_rest(Uplink *uplink) {
+        bool was_up = uplink->state >= UPLINK_UP;
+
+        if (uplink->state >= UPLINK_PROVEN)
+                presence_remove_relay(uplink->options.presence, &uplink->relay);
+        uplink_clear(uplink);
+        uplink->state = UPLINK_WAITING;
+        uplink->deadline_usec = USEC_NEVER;
+        if (!was_up)
+                return;
+        uplink_log(uplink, LOG_LEVEL_INFO, "link closed %s: nothing to carry", uplink->name);
+        uplink->options.handlers->on_down(uplink, uplink->options.userdata);
+}
+
 void uplink_pause(Uplink *uplink, bool paused) {
         if (uplink->paused == paused)
                 return;

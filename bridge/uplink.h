@@ -12,6 +12,8 @@
  *         |                                                                                     v
  *         +------------------------- any failure --------------- SYNCED <--(its SYNCED)------- UP
  *
+ * uplink_rest() leads to WAITING, too, without a deadline.
+ *
  * PROVEN: we know the relay, it may still refuse us. UP: it has spoken, so it took us; packets pass.
  * SYNCED: it also has judged all our leases, and its "not here" can be believed.
  *
@@ -122,6 +124,10 @@ uint64_t uplink_deadline(const Uplink *uplink);
 void uplink_tick(Uplink *uplink, uint64_t now_usec);
 /* Does not wait for the next attempt any longer: somebody thinks that it would work now. */
 void uplink_hurry(Uplink *uplink);
+/* The machine was asleep: asks the relay at once, or hurries. */
+void uplink_resume(Uplink *uplink, uint64_t now_usec);
+/* Closes the link, or stops trying to have one, until uplink_hurry(): there is nothing to carry. */
+void uplink_rest(Uplink *uplink);
 
 /*
  * Says @control to the relay, or, by its neighbours, to @dst; PROVEN or better. What the relay does

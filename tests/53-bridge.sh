@@ -37,7 +37,8 @@ printf '[Bridge]\nRelay=wss://127.0.0.1:1\nHartbeat=3s\n' >"$conf"
 refused 1 "$conf:3: " 'a misspelt key in the file' --check-config
 printf '[Bridge]\nRelay=wss://127.0.0.1:1\nHeartbeat=1ms\n' >"$conf"
 refused 1 "$conf:3: " 'a heartbeat too short' --check-config
-printf '[Bridge]\nRelay=wss://127.0.0.1:1 wss://127.0.0.1:2/path\nHeartbeat=3s\n' >"$conf"
+printf '[Bridge]\nRelay=wss://127.0.0.1:1 wss://127.0.0.1:2/path\nHeartbeat=3s\nIdleDisconnect=10min\n' \
+        >"$conf"
 run p2pbus-bridge --config "$conf" --check-config
 is 'a good file passes' 0 "$status"
 is 'and nothing is said' '' "$(cat "$work/err")"

@@ -13,8 +13,8 @@ unit_tests += %D%/check_bridge_routes
 %C%_check_bridge_routes_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
 
 unit_tests += %D%/check_bridge_timing
-%C%_check_bridge_timing_CFLAGS = $(unit_cflags)
-%C%_check_bridge_timing_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
+%C%_check_bridge_timing_CFLAGS = $(unit_cflags) $(SYSTEMD_CFLAGS)
+%C%_check_bridge_timing_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la $(SYSTEMD_LIBS)
 
 unit_tests += %D%/check_bridge_uplink
 %C%_check_bridge_uplink_SOURCES = %D%/check_bridge_uplink.c $(bridge_relay)
@@ -32,8 +32,8 @@ check_PROGRAMS += %D%/memgrep %D%/notified %D%/vwire
 %C%_notified_SOURCES = %D%/notified.c
 %C%_vwire_SOURCES = %D%/vwire.c
 shell_tests += %D%/50-two-hosts.sh %D%/51-relay-dies.sh \
-	%D%/53-bridge.sh %D%/54-bad-network.sh %D%/56-known-peers.sh \
-	%D%/57-slow-receiver.sh
+	%D%/53-bridge.sh %D%/54-bad-network.sh %D%/55-idle-bridge.sh \
+	%D%/56-known-peers.sh %D%/57-slow-receiver.sh
 EXTRA_DIST += %D%/hosts.sh
 
 # A sanitizer keeps what was freed, and has terabytes of memory of its own: no place to look for a

@@ -469,7 +469,7 @@ static const struct {
         Pid dst;
         uint16_t code;
 } refusals[] = {
-        { "no link", false, true, 0, 0, 0x3333333333333333, CODE_NO_ROUTE },
+        { "no link", false, true, 0, 0, 0x3333333333333333, CODE_SETTLING },
         { "no lease", true, false, 0, 0, 0x3333333333333333, CODE_NOT_LEASED },
         { "in circles", true, true, FORWARD_HOPS_MAX, 0, 0x3333333333333333, CODE_OVERLOAD },
         { "with descriptors", true, true, 0, 1, 0x3333333333333333, CODE_UNSUPPORTED },
@@ -719,6 +719,111 @@ START_TEST(a_link_that_carried_nothing_loses_nothing) {
 }
 END_TEST
 
+/* Time comes to where the links would rest if nothing was carried. */
+static void idle(void) {
+        forward_tick(forward, forward_deadline(forward));
+        run();
+}
+
+#define HOUR (3600 * USEC_PER_SEC)
+
+/* Nothing else is due. */
+static void ready_for_idling(void) {
+        ready();
+        while (forward_deadline(forward) != USEC_NEVER)
+                forward_tick(forward, forward_deadline(forward));
+        forward_set_idle(forward, HOUR);
+}
+
+static void rest(void) {
+        ready_for_idling();
+        idle();
+        for (unsigned i = 0; i < N; i++)
+                ck_assert(!uplink_is_up(uplinks[i]));
+        ck_assert(forward_is_resting(forward));
+        n_words = 0;
+}
+
+static void expect_awake(void) {
+        ck_assert(!forward_is_resting(forward));
+        for (unsigned i = 0; i < N; i++) {
+                ck_assert_uint_eq(uplink_deadline(uplinks[i]), 0);
+                bring_up(i);
+        }
+}
+
+START_TEST(without_traffic_the_links_rest) {
+        const RelayFrame *word = NULL;
+
+        ready_for_idling();
+        idle();
+        for (unsigned i = 0; i < N; i++) {
+                ck_assert_ptr_null(relays[i].transport);
+                ck_assert_uint_eq(uplink_deadline(uplinks[i]), USEC_NEVER); /* for good */
+        }
+        ck_assert_uint_gt(heard(CONTROL_LINKS, &word), 0);
+        ck_assert_uint_eq(word->control.value, 0 | 2 << 16);
+        heard(CONTROL_LEASED, &word);
+        ck_assert_uint_eq(word->control.value, 0); /* alice is known nowhere now */
+        ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, NULL), 0);
+        ck_assert_uint_eq(forward_deadline(forward), USEC_NEVER);
+}
+END_TEST
+
+START_TEST(traffic_keeps_the_links) {
+        uint64_t before;
+
+        ready_for_idling();
+        before = forward_deadline(forward);
+        while (now_usec(CLOCK_BOOTTIME) + HOUR <= before)
+                ;
+        if (_i == 0)
+                send_packet(far, 0, 1);
+        else
+                relay_send_packet(&relays[1], far, alice, 200, 2);
+        idle();
+        ck_assert(!forward_is_resting(forward));
+        ck_assert_uint_gt(forward_deadline(forward), before);
+        ck_assert(uplink_is_up(uplinks[0]));
+}
+END_TEST
+
+START_TEST(a_packet_wakes_the_links) {
+        const RelayFrame *word = NULL;
+
+        rest();
+        send_packet(far, 0, 1);
+        ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_SETTLING); /* to be sent again */
+        expect_awake();
+        ck_assert_uint_ge(heard(CONTROL_PATH_CHANGED, NULL), 1); /* now */
+        send_packet(far, 0, 2);
+        ck_assert_uint_eq(relay_packets(&relays[0], NULL) + relay_packets(&relays[1], NULL), 1);
+}
+END_TEST
+
+START_TEST(a_question_wakes_the_links) {
+        const RelayFrame *word = NULL;
+
+        rest();
+        resolve(far);
+        ck_assert_uint_eq(heard(CONTROL_RESOLVED, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_SETTLING);
+        expect_awake();
+}
+END_TEST
+
+START_TEST(who_is_new_wakes_the_links_and_who_renews_his_lease_does_not) {
+        rest();
+        lease(now_usec(CLOCK_REALTIME) + 1);
+        ck_assert(forward_is_resting(forward));
+        daemon_says(&(Control){ .verb = CONTROL_DETACHED, .address = alice }, to_bridge, 1);
+        ck_assert(forward_is_resting(forward));
+        lease(now_usec(CLOCK_REALTIME) + 2);
+        expect_awake();
+}
+END_TEST
+
 START_TEST(a_relay_that_is_no_longer_configured_counts_as_dead) {
         const RelayFrame *word = NULL;
         unsigned gone;
@@ -782,6 +887,11 @@ Suite *check_suite(void) {
         tcase_add_test(links, a_dead_link_changes_the_path_and_others_carry_on);
         tcase_add_test(links, a_link_that_carried_nothing_loses_nothing);
         tcase_add_test(links, the_shorter_link_is_preferred);
+        tcase_add_test(links, without_traffic_the_links_rest);
+        tcase_add_loop_test(links, traffic_keeps_the_links, 0, 2);
+        tcase_add_test(links, a_packet_wakes_the_links);
+        tcase_add_test(links, a_question_wakes_the_links);
+        tcase_add_test(links, who_is_new_wakes_the_links_and_who_renews_his_lease_does_not);
         tcase_add_test(links, a_relay_that_is_no_longer_configured_counts_as_dead);
         suite_add_tcase(suite, links);
         return suite;

@@ -2,6 +2,7 @@
 
 #include "bridge/backoff.h"
 #include "bridge/heartbeat.h"
+#include "bridge/suspend.h"
 
 #include "tests/main.h"
 
@@ -98,6 +99,37 @@ START_TEST(who_slept_asks_once_more) {
 }
 END_TEST
 
+START_TEST(who_is_doubted_is_asked_at_once) {
+        Heartbeat h = { 0 };
+        uint64_t n;
+
+        heartbeat_start(&h, I, T);
+        ck_assert_int_eq(heartbeat_check(&h, T, &n), HEARTBEAT_PING);
+        heartbeat_heard(&h, T + 10);
+        heartbeat_doubt(&h, T + 20);
+        ck_assert_uint_le(heartbeat_deadline(&h), T + 20);
+        ck_assert_int_eq(heartbeat_check(&h, T + 20, &n), HEARTBEAT_PING);
+        ck_assert_uint_eq(n, 2);
+        ck_assert_int_eq(heartbeat_check(&h, T + 20 + I - 1, &n), HEARTBEAT_WAIT);
+        ck_assert_int_eq(heartbeat_check(&h, T + 20 + I, &n), HEARTBEAT_DEAD);
+}
+END_TEST
+
+START_TEST(sleep_is_what_one_clock_counts_and_the_other_does_not) {
+        uint64_t offset = 0;
+
+        ck_assert_uint_eq(suspend_measure(&offset, T + 5 * I, T), 0); /* before we were there */
+        ck_assert_uint_eq(suspend_measure(&offset, T + 6 * I, T + I), 0);
+        ck_assert_uint_eq(suspend_measure(&offset, T + 9 * I, T + I), 3 * I);
+        ck_assert_uint_eq(suspend_measure(&offset, T + 9 * I, T + I), 0);
+        ck_assert_uint_eq(suspend_measure(&offset, T + 9 * I + SUSPEND_LEAST_USEC - 1, T + I), 0);
+
+        offset = 0; /* a machine that never slept */
+        ck_assert_uint_eq(suspend_measure(&offset, T, T + 1), 0);
+        ck_assert_uint_eq(suspend_measure(&offset, T + 2 * I, T + I), I);
+}
+END_TEST
+
 START_TEST(a_slow_network_is_not_dead) {
         Heartbeat h = { 0 };
         uint64_t n, t = T;
@@ -178,6 +210,8 @@ Suite *check_suite(void) {
         tcase_add_test(heartbeat, silence_of_two_intervals_is_death);
         tcase_add_test(heartbeat, anything_heard_keeps_it_alive);
         tcase_add_test(heartbeat, who_slept_asks_once_more);
+        tcase_add_test(heartbeat, who_is_doubted_is_asked_at_once);
+        tcase_add_test(heartbeat, sleep_is_what_one_clock_counts_and_the_other_does_not);
         tcase_add_test(heartbeat, a_slow_network_is_not_dead);
         tcase_add_test(heartbeat, a_network_that_moves_nothing_is_dead);
         tcase_add_test(heartbeat, the_round_trip_is_measured_and_smoothed);

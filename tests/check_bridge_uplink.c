@@ -620,6 +620,39 @@ START_TEST(goodbye_is_obeyed) {
 }
 END_TEST
 
+START_TEST(after_a_sleep_the_relay_is_asked_at_once) {
+        unsigned n;
+
+        bring_up();
+        n = relay_heard(&relay, CONTROL_PING, NULL);
+        uplink_resume(uplink, now_usec(CLOCK_BOOTTIME));
+        tick();
+        ck_assert_uint_eq(relay_heard(&relay, CONTROL_PING, NULL), n + 1);
+        ck_assert_uint_eq(n_down, 0);
+
+        relay_hang_up(&relay, "gone");
+        ck_assert_uint_gt(uplink_deadline(uplink), 0);
+        uplink_resume(uplink, now_usec(CLOCK_BOOTTIME));
+        ck_assert_uint_eq(uplink_deadline(uplink), 0);
+}
+END_TEST
+
+START_TEST(who_rests_is_left_alone_until_he_is_hurried) {
+        bring_up();
+        uplink_rest(uplink);
+        ck_assert_ptr_null(relay.transport);
+        ck_assert_uint_eq(n_down, 1);
+        ck_assert_uint_eq(uplink_deadline(uplink), USEC_NEVER);
+        uplink_rest(uplink);
+        uplink_resume(uplink, now_usec(CLOCK_BOOTTIME));
+        ck_assert_uint_eq(n_down, 1);
+        ck_assert_uint_eq(uplink_deadline(uplink), USEC_NEVER);
+        uplink_hurry(uplink);
+        bring_up();
+        ck_assert_uint_eq(n_up, 2);
+}
+END_TEST
+
 START_TEST(a_link_is_made_anew_after_a_day) {
         uint64_t now = now_usec(CLOCK_BOOTTIME);
 
@@ -724,6 +757,8 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(time, setup, teardown);
         tcase_add_test(time, pings_go_out_and_a_silent_link_is_dead);
         tcase_add_test(time, goodbye_is_obeyed);
+        tcase_add_test(time, after_a_sleep_the_relay_is_asked_at_once);
+        tcase_add_test(time, who_rests_is_left_alone_until_he_is_hurried);
         tcase_add_test(time, a_link_is_made_anew_after_a_day);
         tcase_add_test(time, a_paused_link_is_not_blamed_for_silence);
         suite_add_tcase(suite, time);

@@ -11,8 +11,8 @@
 #                                  both see; $work/wire_a.cap, $work/wire_b.cap: all that is sent
 #     cut_wire HOST; mend_wire HOST  nothing passes; all does again
 #     start_relay NAME [OPTION]... in $ns_r if there is one; admits the bridges of a and b; $url_NAME
-#     start_host HOST URL...       a bus and its bridge; waits for all links; processes bus_HOST and
-#                                  bridge_HOST
+#     start_host HOST URL...       a bus and its bridge with the settings $heartbeat and $idle; waits
+#                                  for all links; processes bus_HOST and bridge_HOST
 #     on HOST COMMAND...           there, with that bus; for functions of lib.sh: at HOST; ...; home
 #     wait_size FILE N             until FILE has N bytes
 #     wait_count FILE PATTERN N    until N lines of it match
@@ -139,7 +139,8 @@ start_host() {
         host=$1
         shift
         mkdir -p "$work/$host"
-        printf '[Bridge]\nHeartbeat=%s\n' "${heartbeat:-5s}" >"$work/$host/bridge.conf"
+        printf '[Bridge]\nHeartbeat=%s\nIdleDisconnect=%s\n' "${heartbeat:-5s}" "${idle:-0}" \
+                >"$work/$host/bridge.conf"
         at "$host"
         start "bus_$host" in_ns "$here" p2pbusd --user --socket "$P2PBUS_SOCKET" \
                 --state-dir "$work/$host/state"
