@@ -5,11 +5,9 @@
 /*
  * Outbox: what waits for one link
  *
- * Sources take turns, and within a source its destinations do: deficit round robin in bytes, so
- * that neither many small packets nor many destinations buy a greater share. It is bounded in
- * bytes and packets. What is too much is taken from the longest queue, newest first: whoever
- * floods loses his own packets, is told so, and his session sends them again. A packet that met a
- * queue over a quarter of the limit, or waited 50 ms, is marked CE.
+ * A fair queue (libcore/fair-queue.h) whose sources are the processes of this host: they take turns,
+ * and within a process its destinations do. Whoever floods loses his own packets, is told so, and
+ * his session sends them again. What the queue marks is marked CE.
  *
  * Pure: no I/O, time is an argument (CLOCK_BOOTTIME).
  */
@@ -19,12 +17,12 @@
 #include <stdint.h>
 
 #include "bridge/parcel.h"
+#include "libcore/fair-queue.h"
 #include "libcore/packet.h"
 #include "libcore/util.h"
 
 #define OUTBOX_BYTES_MAX (16 * 1024 * 1024)
-#define OUTBOX_PACKETS_MAX 4096
-#define OUTBOX_CE_USEC (50 * USEC_PER_MSEC)
+#define OUTBOX_PACKETS_MAX 8192
 
 typedef struct Outbox Outbox;
 

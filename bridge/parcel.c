@@ -21,14 +21,19 @@ struct ParcelPool {
         Parcel *spare[N_CLASSES];
         size_t n_spare_bytes;
         size_t n_out; /* parcels that somebody holds */
+        FairPool *sources;
 };
 
 int parcel_pool_new(ParcelPool **ret) {
-        ParcelPool *pool = calloc(1, sizeof(*pool));
+        _cleanup_(parcel_pool_freep) ParcelPool *pool = calloc(1, sizeof(*pool));
+        int r;
 
         if (!pool)
                 return err_origin(-ENOMEM);
-        *ret = pool;
+        r = fair_pool_new(&pool->sources);
+        if (r < 0)
+                return err_trace(r);
+        *ret = TAKE_PTR(pool);
         return 0;
 }
 
@@ -43,8 +48,13 @@ ParcelPool *parcel_pool_free(ParcelPool *pool) {
                         LL_DELETE(pool->spare[i], p);
                         free(p);
                 }
+        fair_pool_free(pool->sources);
         free(pool);
         return NULL;
+}
+
+FairPool *parcel_pool_sources(ParcelPool *pool) {
+        return pool->sources;
 }
 
 static unsigned class_of(size_t size) {

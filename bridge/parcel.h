@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcore/fair-queue.h"
 #include "libcore/packet.h"
 #include "libcore/util.h"
 
@@ -21,9 +22,9 @@ typedef struct Parcel Parcel;
 typedef struct ParcelPool ParcelPool;
 
 struct Parcel {
-        Parcel *prev, *next;  /* utlist, of the one queue that holds it */
-        uint64_t queued_usec; /* CLOCK_BOOTTIME */
-        uint64_t life_usec;   /* how long we may hold it; USEC_NEVER: for ever */
+        FairItem fair;       /* in an outbox; when it came there is CLOCK_BOOTTIME */
+        Parcel *prev, *next; /* utlist, when it is in none */
+        uint64_t life_usec;  /* how long we may hold it; USEC_NEVER: for ever */
         Address src;
         Address dst;
         PacketId id;
@@ -40,6 +41,8 @@ int parcel_pool_new(ParcelPool **ret);
 /* All parcels must have been given back. Accepts NULL, returns NULL. */
 ParcelPool *parcel_pool_free(ParcelPool *pool);
 DEFINE_CLEANUP(ParcelPool, parcel_pool_free)
+/* For the fair queues that hold its parcels. */
+FairPool *parcel_pool_sources(ParcelPool *pool);
 
 /*
  * Copies the packet at @data, whose decoded header is @header, into a parcel that is the caller's.
@@ -51,6 +54,6 @@ Parcel *parcel_free(ParcelPool *pool, Parcel *parcel);
 
 /* The sender's deadline is a span; what we have held for longer is worthless. */
 static inline bool parcel_is_expired(const Parcel *parcel, uint64_t now_usec) {
-        return parcel->life_usec != USEC_NEVER && now_usec > parcel->queued_usec &&
-               now_usec - parcel->queued_usec > parcel->life_usec;
+        return parcel->life_usec != USEC_NEVER && now_usec > parcel->fair.queued_usec &&
+               now_usec - parcel->fair.queued_usec > parcel->life_usec;
 }

@@ -36,6 +36,8 @@ libp2pbus_conf_la_SOURCES = \
 	%D%/conf-write.c \
 	%D%/conf.c \
 	%D%/conf.h \
+	%D%/fair-queue.c \
+	%D%/fair-queue.h \
 	%D%/log.c \
 	%D%/log.h \
 	%D%/program.c \

@@ -281,6 +281,29 @@ void relay_link_warn(RelayLink *link) {
 
 /* Packets */
 
+/* @parcel will not be sent; its source, which may have left since, is told why. */
+static void refuse_parcel(RelayShared *shared, Parcel *parcel, uint16_t code) {
+        DirectoryEntry *source;
+        PacketHeader header;
+
+        if (packet_header_decode(parcel->data, parcel->n_data, &header) == 0 &&
+            directory_find(shared->directory, header.src, relay_wall_usec(), relay_mono_usec(),
+                           &source) == 0)
+                words_refuse(container_of(source->route, RelayLink, route), source, &header, code);
+        parcel_free(shared->parcels, parcel);
+}
+
+/* Careful: a link may be closing when its process was told, this one, too. */
+static void link_drop_overflow(RelayLink *link) {
+        RelayShared *shared = link->shared;
+        Parcel *parcel;
+
+        while (link->phase == PHASE_UP && (parcel = outbox_overflow(link->outbox))) {
+                count(&shared->counters, COUNT_DROPPED_OVERLOAD);
+                refuse_parcel(shared, parcel, CODE_OVERLOAD);
+        }
+}
+
 static void on_packet(RelayLink *link, const PacketHeader *header, const uint8_t *frame,
                       uint64_t now) {
         RelayShared *shared = link->shared;
@@ -307,13 +330,14 @@ static void on_packet(RelayLink *link, const PacketHeader *header, const uint8_t
 
         to = container_of(forward.destination->route, RelayLink, route);
         r = outbox_push(to->outbox, link->id, header, frame, now);
-        if (r != 0) {
-                count(&shared->counters, r < 0 ? COUNT_DROPPED_MEMORY : COUNT_DROPPED_OVERLOAD);
+        if (r < 0) {
+                count(&shared->counters, COUNT_DROPPED_MEMORY);
                 words_refuse(link, forward.source, header, CODE_OVERLOAD);
                 return;
         }
         count(&shared->counters, COUNT_PACKETS_FORWARDED);
         relay_link_flush_later(to);
+        link_drop_overflow(to);
 }
 
 /* One frame: only packets pass, and nothing carries descriptors. */

@@ -6,13 +6,9 @@
  * Outbox: what waits to be sent on one link
  *
  * Control words go first and are never dropped; whoever makes us answer more than is taken is not
- * read meanwhile (relay/link.c). Packets wait by the link they came from: the sources take turns by
- * bytes, and so do the pairs of processes within a source, sixteen queues by hash. The bytes and
- * packets that may wait are bounded, and each source gets between 1/n and 1/n^2 of the bound
- * (SECURITY.md of the design, "Accounting"): whoever floods meets its own share and loses its own
- * newest packet, and a source that comes new finds room.
- *
- * A packet that met a queue over a quarter of the bound, or waited 50 ms, is marked CE.
+ * read meanwhile (relay/link.c). Packets wait in a fair queue (libcore/fair-queue.h) whose sources
+ * are the links they came from: the links take turns, and so do the pairs of processes of one. What
+ * the queue marks is marked CE.
  *
  * Pure: no I/O, time is an argument. Memory comes from a pool that all outboxes of the relay share,
  * so that forwarding allocates nothing for each packet.
@@ -22,10 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcore/fair-queue.h"
 #include "libcore/packet.h"
 #include "libcore/util.h"
 
-#define OUTBOX_CE_USEC (50 * USEC_PER_MSEC)
 #define OUTBOX_HOLD_MAX_USEC (30 * USEC_PER_SEC) /* nothing is held for longer */
 
 typedef struct Outbox Outbox;
@@ -34,18 +30,12 @@ typedef struct ParcelPool ParcelPool;
 
 /* One packet that waits; the whole frame. */
 struct Parcel {
-        Parcel *next;
-        uint64_t queued_usec;
+        FairItem fair;
+        Parcel *next;            /* of control words, and of the spare */
         uint64_t worthless_usec; /* when it need not be sent any more */
         uint32_t n_data;
         uint8_t size_class;
         uint8_t data[];
-};
-
-enum {
-        _OUTBOX_E_SUCCESS,
-
-        OUTBOX_E_FULL, /* over the share of its source */
 };
 
 /* Return: 0 or -ENOMEM. */
@@ -63,10 +53,15 @@ Outbox *outbox_free(Outbox *outbox, uint64_t *ret_n_dropped);
 int outbox_push_control(Outbox *outbox, size_t n, uint8_t **ret_data);
 /*
  * A copy of the packet @data, whose decoded header is @header, that came from the source @source.
- * Return: 0, OUTBOX_E_FULL, -ENOMEM.
+ * Return: 0, -ENOMEM.
  */
 int outbox_push(Outbox *outbox, uint64_t source, const PacketHeader *header, const uint8_t *data,
                 uint64_t now_usec);
+/*
+ * After each push, until it returns NULL: the packets that do not fit, that one or others, for the
+ * caller to tell their sources and give back.
+ */
+Parcel *outbox_overflow(Outbox *outbox);
 /* The next frame to send, for the caller to give back; NULL: nothing waits. */
 Parcel *outbox_pop(Outbox *outbox, uint64_t now_usec);
 void parcel_free(ParcelPool *pool, Parcel *parcel);

@@ -6,15 +6,15 @@ bridge_relay = %D%/bridge-relay.c %D%/bridge-relay.h
 
 unit_tests += %D%/check_bridge_outbox
 %C%_check_bridge_outbox_CFLAGS = $(unit_cflags)
-%C%_check_bridge_outbox_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
+%C%_check_bridge_outbox_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-conf.la libp2pbus-core.la
 
 unit_tests += %D%/check_bridge_routes
 %C%_check_bridge_routes_CFLAGS = $(unit_cflags)
-%C%_check_bridge_routes_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la
+%C%_check_bridge_routes_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-conf.la libp2pbus-core.la
 
 unit_tests += %D%/check_bridge_timing
 %C%_check_bridge_timing_CFLAGS = $(unit_cflags) $(SYSTEMD_CFLAGS)
-%C%_check_bridge_timing_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-core.la $(SYSTEMD_LIBS)
+%C%_check_bridge_timing_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-conf.la libp2pbus-core.la $(SYSTEMD_LIBS)
 
 unit_tests += %D%/check_bridge_uplink
 %C%_check_bridge_uplink_SOURCES = %D%/check_bridge_uplink.c $(bridge_relay)

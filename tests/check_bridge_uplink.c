@@ -418,7 +418,7 @@ END_TEST
 
 START_TEST(too_many_packets_are_refused) {
         bring_up();
-        for (unsigned i = 0; i < OUTBOX_PACKETS_MAX + 7; i++)
+        for (unsigned i = 0; i < OUTBOX_PACKETS_MAX / 2 + 7; i++)
                 queue(alice, far, 100, (uint8_t)i);
         ck_assert_uint_eq(n_refused, 7);
         ck_assert_uint_eq(refused_code, CODE_OVERLOAD);

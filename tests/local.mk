@@ -122,6 +122,10 @@ unit_tests += %D%/check_pid
 %C%_check_pid_CFLAGS = $(unit_cflags)
 %C%_check_pid_LDADD = $(unit_libs) libp2pbus-core.la
 
+unit_tests += %D%/check_fair_queue
+%C%_check_fair_queue_CFLAGS = $(unit_cflags)
+%C%_check_fair_queue_LDADD = $(unit_libs) libp2pbus-conf.la libp2pbus-core.la
+
 include tests/bridge.mk
 include tests/relay.mk
 include tests/ring.mk
