@@ -13,13 +13,19 @@
 #include "libcore/err.h"
 #include "relay/link-private.h"
 
-/* The same bridge again: its older link is most likely dead and does not know it yet. */
+/*
+ * The same bridge again: its older link is most likely dead and does not know it yet. Packets that
+ * wait for it are for this one as well; control words are about what was said on the older one.
+ */
 static void link_replace_older(RelayLink *link, const PublicKey *bridge) {
         RelayLink *older;
 
         HASH_FIND(hh, link->shared->by_bridge, bridge, sizeof(*bridge), older);
-        if (older)
-                relay_link_goodbye(older, CODE_REPLACED, "replaced by a newer link");
+        if (!older)
+                return;
+        if (older->limits == link->limits)
+                outbox_inherit(link->outbox, older->outbox);
+        relay_link_goodbye(older, CODE_REPLACED, "replaced by a newer link");
 }
 
 static int link_go_up(RelayLink *link, const PublicKey *bridge) {
@@ -49,6 +55,8 @@ static int link_go_up(RelayLink *link, const PublicKey *bridge) {
         if (link->open)
                 shared->n_open++;
         ws_set_message_max(link->connection, WS_MESSAGE_MAX);
+        if (!outbox_is_empty(link->outbox))
+                relay_link_flush_later(link);
         return 0;
 }
 

@@ -33,10 +33,42 @@ RelayLink *relay_link_next(const RelayLink *link) {
         return link->next;
 }
 
+/* @parcel will not be sent; its source, which may have left since, is told why. */
+static void refuse_parcel(RelayShared *shared, Parcel *parcel, const PacketHeader *header,
+                          uint16_t code) {
+        DirectoryEntry *source;
+
+        if (directory_find(shared->directory, header->src, relay_wall_usec(), relay_mono_usec(),
+                           &source) == 0)
+                words_refuse(container_of(source->route, RelayLink, route), source, header, code);
+        parcel_free(shared->parcels, parcel);
+}
+
+/*
+ * @parcel waited for a link that is gone. Who sent it hears at once what a later packet would be
+ * told, so that his bridge can give it to another relay.
+ */
+static void link_abandon(RelayShared *shared, Parcel *parcel) {
+        DirectoryEntry *destination;
+        PacketHeader header;
+        Counter unused;
+        int r;
+
+        if (packet_header_decode(parcel->data, parcel->n_data, &header) != 0 ||
+            header.kind == PACKET_CONTROL) {
+                parcel_free(shared->parcels, parcel);
+                return;
+        }
+        count(&shared->counters, COUNT_DROPPED_LINK_CLOSED);
+        r = directory_find(shared->directory, header.dst, relay_wall_usec(), relay_mono_usec(),
+                           &destination);
+        refuse_parcel(shared, parcel, &header, r == 0 ? CODE_SETTLING : forward_code(r, &unused));
+}
+
 /* Out of everything by which others could find it. */
 static void link_take_down(RelayLink *link) {
         RelayShared *shared = link->shared;
-        uint64_t n_dropped = 0;
+        Outbox *outbox = TAKE_PTR(link->outbox);
 
         if (link->phase == PHASE_UP) {
                 HASH_DEL(shared->by_bridge, link);
@@ -48,9 +80,10 @@ static void link_take_down(RelayLink *link) {
         }
         link->phase = PHASE_CLOSING;
         if (link->cut)
-                parcel_free(shared->parcels, TAKE_PTR(link->cut));
-        link->outbox = outbox_free(link->outbox, &n_dropped);
-        count_many(&shared->counters, COUNT_DROPPED_LINK_CLOSED, n_dropped);
+                link_abandon(shared, TAKE_PTR(link->cut));
+        for (Parcel *parcel; outbox && (parcel = outbox_abandon(outbox));)
+                link_abandon(shared, parcel);
+        outbox_free(outbox);
         link->resume = sd_event_source_disable_unref(link->resume);
         link->secure = link_free(link->secure);
         link->stream = stream_free(link->stream);
@@ -281,26 +314,16 @@ void relay_link_warn(RelayLink *link) {
 
 /* Packets */
 
-/* @parcel will not be sent; its source, which may have left since, is told why. */
-static void refuse_parcel(RelayShared *shared, Parcel *parcel, uint16_t code) {
-        DirectoryEntry *source;
-        PacketHeader header;
-
-        if (packet_header_decode(parcel->data, parcel->n_data, &header) == 0 &&
-            directory_find(shared->directory, header.src, relay_wall_usec(), relay_mono_usec(),
-                           &source) == 0)
-                words_refuse(container_of(source->route, RelayLink, route), source, &header, code);
-        parcel_free(shared->parcels, parcel);
-}
-
 /* Careful: a link may be closing when its process was told, this one, too. */
 static void link_drop_overflow(RelayLink *link) {
         RelayShared *shared = link->shared;
+        PacketHeader header;
         Parcel *parcel;
 
         while (link->phase == PHASE_UP && (parcel = outbox_overflow(link->outbox))) {
                 count(&shared->counters, COUNT_DROPPED_OVERLOAD);
-                refuse_parcel(shared, parcel, CODE_OVERLOAD);
+                (void)packet_header_decode(parcel->data, parcel->n_data, &header); /* as it came */
+                refuse_parcel(shared, parcel, &header, CODE_OVERLOAD);
         }
 }
 

@@ -105,18 +105,16 @@ static Parcel *fifo_pop(Fifo *fifo) {
 }
 
 int outbox_new(Outbox **ret, ParcelPool *pool, uint64_t bytes_max, uint64_t packets_max) {
-        Outbox *outbox = calloc(1, sizeof(*outbox));
+        _cleanup_(outbox_freep) Outbox *outbox = calloc(1, sizeof(*outbox));
         int r;
 
         if (!outbox)
                 return err_origin(-ENOMEM);
         outbox->pool = pool;
         r = fair_new(&outbox->queue, pool->sources, bytes_max, packets_max);
-        if (r < 0) {
-                free(outbox);
+        if (r < 0)
                 return err_trace(r);
-        }
-        *ret = outbox;
+        *ret = TAKE_PTR(outbox);
         return 0;
 }
 
@@ -124,20 +122,29 @@ static Parcel *parcel_of(FairItem *item) {
         return item ? container_of(item, Parcel, fair) : NULL;
 }
 
-Outbox *outbox_free(Outbox *outbox, uint64_t *ret_n_dropped) {
+Parcel *outbox_abandon(Outbox *outbox) {
+        return parcel_of(fair_pop(outbox->queue, 0));
+}
+
+Outbox *outbox_free(Outbox *outbox) {
         Parcel *parcel;
 
         if (!outbox)
                 return NULL;
-        if (ret_n_dropped)
-                *ret_n_dropped = fair_items(outbox->queue);
         while (outbox->control.first)
                 parcel_free(outbox->pool, fifo_pop(&outbox->control));
-        while ((parcel = parcel_of(fair_pop(outbox->queue, 0))))
+        while (outbox->queue && (parcel = outbox_abandon(outbox)))
                 parcel_free(outbox->pool, parcel);
         fair_free(outbox->queue);
         free(outbox);
         return NULL;
+}
+
+void outbox_inherit(Outbox *outbox, Outbox *from) {
+        FairQueue *queue = outbox->queue;
+
+        outbox->queue = from->queue;
+        from->queue = queue;
 }
 
 int outbox_push_control(Outbox *outbox, size_t n, uint8_t **ret_data) {

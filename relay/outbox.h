@@ -46,8 +46,11 @@ DEFINE_CLEANUP(ParcelPool, parcel_pool_free)
 
 /* An outbox costs a few dozen bytes while nothing waits in it. Return: 0 or -ENOMEM. */
 int outbox_new(Outbox **ret, ParcelPool *pool, uint64_t bytes_max, uint64_t packets_max);
-/* @ret_n_dropped: packets, not control words, that waited; may be NULL. Accepts NULL. */
-Outbox *outbox_free(Outbox *outbox, uint64_t *ret_n_dropped);
+/* Accepts NULL, returns NULL. */
+Outbox *outbox_free(Outbox *outbox);
+DEFINE_CLEANUP(Outbox, outbox_free)
+/* What waits in @from, but for its control words, waits in @outbox, which is empty, from here on. */
+void outbox_inherit(Outbox *outbox, Outbox *from);
 
 /* Room for a control word of @n bytes, for the caller to fill. Return: 0 or -ENOMEM. */
 int outbox_push_control(Outbox *outbox, size_t n, uint8_t **ret_data);
@@ -64,6 +67,8 @@ int outbox_push(Outbox *outbox, uint64_t source, const PacketHeader *header, con
 Parcel *outbox_overflow(Outbox *outbox);
 /* The next frame to send, for the caller to give back; NULL: nothing waits. */
 Parcel *outbox_pop(Outbox *outbox, uint64_t now_usec);
+/* The next packet, whatever its age, for who gives up; NULL: only control words are left. */
+Parcel *outbox_abandon(Outbox *outbox);
 void parcel_free(ParcelPool *pool, Parcel *parcel);
 
 bool outbox_is_empty(const Outbox *outbox);

@@ -513,6 +513,81 @@ START_TEST(flood_to_one_link_leaves_room_for_others) {
 }
 END_TEST
 
+/* Of @code about a packet of @src, among what @bridge got; the earlier are forgotten. */
+static bool heard_error(TestBridge *bridge, Address src, uint16_t code) {
+        for (size_t i = 0; i < bridge->n_frames; i++) {
+                const TestFrame *f = &bridge->frames[i];
+
+                if (f->header.kind == PACKET_CONTROL && f->control.verb == CONTROL_ERROR &&
+                    f->control.code == code && address_equal(f->header.dst, src))
+                        return true;
+        }
+        bridge->n_frames = bridge->n_seen = 0;
+        return false;
+}
+
+static Address carol_address;
+
+/*
+ * b reads nothing; alice sends to bob until it is too much; then carol, behind a as she is, sends
+ * him one more, which finds room.
+ */
+static void fill_queue_of_b(void) {
+        static uint8_t batch[LINK_PLAIN_MAX];
+        IdentityKey *carol = process_of(3);
+        size_t n;
+
+        start_pair();
+        carol_address = identity_hash(carol)->address;
+        bridge_lease(&a, carol, CODE_OK);
+        ws_pause(b.connection);
+        do {
+                for (n = 0; n + PACKET_HEADER_SIZE + 1000 <= sizeof(batch);)
+                        n += bridge_packet(&a, alice_address, bob_address, 1000, batch + n);
+                bridge_send_bytes(&a, batch, n);
+                ping(&a);
+        } while (!heard_error(&a, alice_address, CODE_OVERLOAD));
+        bridge_send(&a, carol_address, bob_address, 33);
+        ping(&a);
+        ck_assert(!heard_error(&a, carol_address, CODE_OVERLOAD));
+        identity_free(carol);
+}
+
+static bool a_heard_of_carol(void *userdata) {
+        (void)userdata;
+        return heard_error(&a, carol_address, CODE_SETTLING);
+}
+
+START_TEST(what_waits_for_a_link_that_dies_is_told_to_its_sender) {
+        fill_queue_of_b();
+        bridge_down(&b);
+        WAIT_FOR(a_heard_of_carol, NULL);
+        stop();
+}
+END_TEST
+
+static bool carol_came_through(void *userdata) {
+        TestBridge *bridge = userdata;
+
+        for (size_t i = 0; i < bridge->n_frames; i++)
+                if (bridge->frames[i].header.kind == PACKET_SEALED &&
+                    address_equal(bridge->frames[i].header.src, carol_address))
+                        return true;
+        return false;
+}
+
+START_TEST(what_waits_for_a_bridge_that_comes_back_goes_to_its_newer_link) {
+        static TestBridge again;
+
+        fill_queue_of_b();
+        bridge_init(&again, 2); /* the same key */
+        bridge_up(&again, &relay);
+        WAIT_FOR(carol_came_through, &again);
+        bridge_done(&again);
+        stop();
+}
+END_TEST
+
 START_TEST(bridge_that_takes_nothing_is_cut) {
         Control word = { .verb = CONTROL_PING };
         static uint8_t batch[LINK_PLAIN_MAX];
@@ -1157,6 +1232,8 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, lookups_are_rate_limited);
         tcase_add_test(tcase, open_bridge_has_few_leases);
         tcase_add_test(tcase, flood_to_one_link_leaves_room_for_others);
+        tcase_add_test(tcase, what_waits_for_a_link_that_dies_is_told_to_its_sender);
+        tcase_add_test(tcase, what_waits_for_a_bridge_that_comes_back_goes_to_its_newer_link);
         tcase_add_test(tcase, bridge_that_takes_nothing_is_cut);
         tcase_add_test(tcase, bridge_that_says_nothing_is_asked_and_then_cut);
         tcase_add_test(tcase, unwelcome_bridge_is_told_so);

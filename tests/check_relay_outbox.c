@@ -73,7 +73,7 @@ START_TEST(packets_of_a_pair_stay_in_order) {
         ck_assert(outbox_is_empty(outbox));
         ck_assert_uint_eq(outbox_bytes(outbox), 0);
         ck_assert_uint_eq(pop(outbox, NOW).size, 0);
-        outbox_free(outbox, NULL);
+        outbox_free(outbox);
 }
 END_TEST
 
@@ -96,7 +96,7 @@ START_TEST(control_words_go_first_and_are_never_refused) {
                 parcel_free(pool, parcel);
         }
         ck_assert_uint_eq(pop(outbox, NOW).size, 1000);
-        outbox_free(outbox, NULL);
+        outbox_free(outbox);
 }
 END_TEST
 
@@ -121,7 +121,7 @@ START_TEST(links_take_turns_and_who_floods_loses) {
         ck_assert_uint_eq(outbox_bytes(outbox), 501 * 500);
         while (load_be64(pop(outbox, NOW).id.bytes + 8) != 999)
                 ck_assert_uint_lt(++n_popped, 18);
-        outbox_free(outbox, NULL);
+        outbox_free(outbox);
 }
 END_TEST
 
@@ -140,7 +140,7 @@ START_TEST(congestion_is_marked) {
         ck_assert_int_eq(push(outbox, 1, header(1, 2, 1000, 0), NOW), 0);
         h = pop(outbox, NOW + FAIR_LONG_USEC);
         ck_assert(h.hflags & PACKET_CE);
-        outbox_free(outbox, NULL);
+        outbox_free(outbox);
 }
 END_TEST
 
@@ -167,23 +167,34 @@ START_TEST(what_waited_too_long_is_dropped) {
         h.deadline_usec = SENT - 1; /* over before it was sent */
         ck_assert_int_eq(push(outbox, 1, h, NOW), 0);
         ck_assert_uint_eq(pop(outbox, NOW + 1).size, 0);
-        outbox_free(outbox, NULL);
+        outbox_free(outbox);
 }
 END_TEST
 
-START_TEST(every_size_fits_and_what_is_left_is_counted) {
+START_TEST(every_size_fits_and_what_is_left_can_be_had) {
         static const uint32_t sizes[] = { 72, 512, 513, 2048, 2049, 8192, 8193, 65535, 65536 };
-        uint64_t n_dropped;
-        Outbox *outbox;
+        Outbox *outbox, *heir;
+        Parcel *parcel;
+        uint8_t *data;
 
         ck_assert_int_eq(outbox_new(&outbox, pool, UINT64_C(1) << 30, 1000), 0);
         for (size_t i = 0; i < ELEMENTSOF(sizes); i++)
                 ck_assert_int_eq(push(outbox, 1, header(1, 2, sizes[i], i), NOW), 0);
         for (size_t i = 0; i < ELEMENTSOF(sizes) - 2; i++)
                 ck_assert_uint_eq(pop(outbox, NOW).size, sizes[i]);
-        outbox_free(outbox, &n_dropped);
-        ck_assert_uint_eq(n_dropped, 2);
-        ck_assert_ptr_null(outbox_free(NULL, NULL));
+        ck_assert_int_eq(outbox_push_control(outbox, 108, &data), 0);
+        ck_assert_int_eq(outbox_new(&heir, pool, UINT64_C(1) << 30, 1000), 0);
+        outbox_inherit(heir, outbox);
+        ck_assert_uint_eq(outbox_packets(outbox), 0);
+        ck_assert_uint_eq(outbox_control_bytes(outbox), 108);
+        outbox_free(outbox);
+        ck_assert_uint_eq(outbox_packets(heir), 2);
+        ck_assert_uint_eq(outbox_control_bytes(heir), 0);
+        parcel = outbox_abandon(heir);
+        ck_assert_uint_eq(parcel->n_data, 65535);
+        parcel_free(pool, parcel);
+        outbox_free(heir);
+        ck_assert_ptr_null(outbox_free(NULL));
 }
 END_TEST
 
@@ -197,7 +208,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, links_take_turns_and_who_floods_loses);
         tcase_add_test(tcase, congestion_is_marked);
         tcase_add_test(tcase, what_waited_too_long_is_dropped);
-        tcase_add_test(tcase, every_size_fits_and_what_is_left_is_counted);
+        tcase_add_test(tcase, every_size_fits_and_what_is_left_can_be_had);
         suite_add_tcase(suite, tcase);
         return suite;
 }
