@@ -187,6 +187,7 @@ struct p2pbus {
         char last_dest[KEY_TEXT_SIZE];
         Peer *last_peer; /* that last_dest names */
         uint8_t *scratch;  /* BUS_SCRATCH_SIZE; records on their way to a packet */
+        bool is_marked;    /* the sealed packet that is read now came with CE */
         uint8_t *sealed;   /* the same, sealed; with P2PBUS_OFF_HOST, as the next */
         uint8_t *opened;   /* records of a sealed packet that came */
 

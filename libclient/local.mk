@@ -11,10 +11,14 @@ libp2pbus_client_la_SOURCES = \
 	%D%/borrow.c \
 	%D%/bus.c \
 	%D%/bus.h \
+	%D%/congestion.c \
+	%D%/congestion.h \
 	%D%/connection.c \
 	%D%/connection.h \
 	%D%/daemon.c \
 	%D%/daemon.h \
+	%D%/flight.c \
+	%D%/flight.h \
 	%D%/introduction.c \
 	%D%/introduction.h \
 	%D%/key-file.c \
@@ -39,6 +43,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/peer.c \
 	%D%/peer.h \
 	%D%/public-message.c \
+	%D%/ranges.c \
+	%D%/ranges.h \
 	%D%/reason.c \
 	%D%/reason.h \
 	%D%/receive.c \
@@ -53,6 +59,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/reservation.c \
 	%D%/reservation.h \
 	%D%/sealed.c \
+	%D%/round-trip.c \
+	%D%/round-trip.h \
 	%D%/send.c \
 	%D%/send.h \
 	%D%/session.c \
@@ -61,6 +69,10 @@ libp2pbus_client_la_SOURCES = \
 	%D%/session-in.h \
 	%D%/session-out.c \
 	%D%/session-out.h \
+	%D%/session-packet.c \
+	%D%/session-probe.c \
+	%D%/session-probe.h \
+	%D%/session-state.h \
 	%D%/tap.c \
 	%D%/tap.h \
 	%D%/timer.c \

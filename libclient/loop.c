@@ -207,8 +207,10 @@ static void read_in(p2pbus *bus) {
                                 bus->counters.bad_packets++;
                         else if (header.kind == PACKET_RECORDS)
                                 peer_on_records(bus, &header, packet);
-                        else
+                        else {
+                                bus->is_marked = header.hflags & PACKET_CE;
                                 peer_on_sealed(bus, &header, packet);
+                        }
                 }
                 if (bus->connection == c && connection_error(c) != 0)
                         attachment_lost(bus, reason_of(connection_error(c)));

@@ -679,7 +679,8 @@ typedef struct p2pbus_peer_info {
         uint64_t ring_size;       /* PATH_RING: bytes of memory to it, else 0 */
         uint64_t ring_fill;       /* of these, what it has not read yet */
         uint64_t ring_fill_in;    /* what it has put there and was not read here */
-        uint64_t round_trip_usec; /* of the last p2pbus_ping() to it; 0: there was none */
+        uint64_t round_trip_usec; /* of the last p2pbus_ping() to it; without one, off-host, of its
+                                   * acknowledgements; 0: not known */
 } p2pbus_peer_info;
 
 /* What is known of one process that this handle talks with. Never blocks.

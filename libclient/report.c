@@ -99,6 +99,14 @@ static void report_past(const p2pbus *bus, Report *ret) {
         fill_counts(&bus->past, ret);
 }
 
+/* As the last ping measured it, or else as the session does. */
+static uint64_t round_trip(const Peer *peer) {
+        uint64_t usec = peer->round_trip_usec > 0 ? peer->round_trip_usec
+                                                  : session_round_trip_usec(peer->session);
+
+        return usec > 0 ? usec : REPORT_NONE;
+}
+
 void report_peer(const Peer *peer, Report *ret) {
         uint64_t since = waiting_since(peer), now = peer->bus->now_usec;
 
@@ -112,7 +120,7 @@ void report_peer(const Peer *peer, Report *ret) {
                 .ring_size = REPORT_NONE,
                 .ring_out = REPORT_NONE,
                 .ring_in = REPORT_NONE,
-                .round_trip_usec = peer->round_trip_usec > 0 ? peer->round_trip_usec : REPORT_NONE,
+                .round_trip_usec = round_trip(peer),
         };
         fill_rates(peer, ret);
         fill_counts(session_counters(peer->session), ret);

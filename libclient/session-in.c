@@ -20,6 +20,8 @@
 #include "libcore/control.h"
 #include "libcore/err.h"
 
+#define PACKETS_UNSAID 2 /* off-host: so many are acknowledged at once */
+
 void session_in_init(SessionIn *in, const SessionOptions *options, SessionCounters *counters) {
         *in = (SessionIn){
                 .message_max = options->message_max,
@@ -73,7 +75,7 @@ void session_in_flush(SessionIn *in) {
                 in->ack_due = true;
 }
 
-void session_in_acknowledge(SessionIn *in, Record *ret) {
+void session_in_acknowledge(SessionIn *in, uint64_t now_usec, Record *ret) {
         uint64_t position;
 
         taken_so_far(in, &in->told_taken, &position);
@@ -82,6 +84,7 @@ void session_in_acknowledge(SessionIn *in, Record *ret) {
         in->told_position = in->position;
         in->ack_due = false;
         in->ack_at = USEC_NEVER;
+        in->n_unsaid = 0;
         in->refusal_due = in->inbox && in->inbox->refusal != 0;
 
         ret->type = RECORD_ACK;
@@ -90,6 +93,13 @@ void session_in_acknowledge(SessionIn *in, Record *ret) {
         ret->ack.received = in->told_received;
         ret->ack.taken = in->told_taken;
         ret->ack.limit = in->granted;
+        ret->ack.n_marked = 0;
+        ret->ack.delay_usec = 0;
+        if (in->is_off_host) {
+                ret->ack.n_marked = in->n_marked;
+                ret->ack.delay_usec =
+                        (uint32_t)MIN(now_usec - in->came_usec, (uint64_t)UINT32_MAX);
+        }
         ret->ack.n_ranges = (uint16_t)reorder_ranges(in->reorder, ret->ack.ranges);
 }
 
@@ -370,9 +380,21 @@ static int keep(SessionIn *in, const Record *r, uint16_t refusal) {
         return c == REORDER_E_FULL ? 0 : err_trace(c); /* full: it will come again */
 }
 
+/* A gap is news, what fills one too, and the second packet since the last ACK is enough. */
+static bool is_news(SessionIn *in, const Record *r, uint64_t now_usec) {
+        in->came_usec = now_usec;
+        if (in->is_begun) {
+                in->is_begun = false;
+                in->n_unsaid++;
+        }
+        return in->n_unsaid >= PACKETS_UNSAID || in->reorder || r->seq > in->next_seq;
+}
+
 int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uint64_t now_usec) {
         int c;
 
+        if (in->is_off_host && is_news(in, record, now_usec))
+                in->ack_due = true;
         /* Beginning anew again and again must not make us hold more and more: as if lost. */
         if (in->left_over_bytes > SESSION_WINDOW)
                 return 0;
@@ -566,6 +588,7 @@ void session_in_renew(SessionIn *in) {
         in->told_received = in->told_taken = in->told_position = 0;
         in->ack_due = in->refusal_due = false;
         in->ack_at = USEC_NEVER;
+        in->n_unsaid = in->n_marked = 0;
 }
 
 void session_in_done(SessionIn *in) {

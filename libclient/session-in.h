@@ -60,6 +60,11 @@ typedef struct SessionIn {
         bool ack_due;
         bool refusal_due; /* @inbox begins with a refused message that the sender must hear of */
         uint64_t ack_at;  /* CLOCK_BOOTTIME; USEC_NEVER: nothing to acknowledge */
+        bool is_off_host; /* the path is: acknowledge sooner, and say more */
+        bool is_begun;    /* a packet, of which no record was counted yet */
+        unsigned n_unsaid; /* packets with records since the last ACK */
+        uint16_t n_marked; /* packets that came with CE */
+        uint64_t came_usec; /* when the last record came */
         size_t memory;
 
         struct SessionIn *prev, *next; /* in @quota->waiting, while @need > 0 */
@@ -86,7 +91,12 @@ bool session_in_is_dirty(const SessionIn *in);
 /* What was taken is to be said now. */
 void session_in_flush(SessionIn *in);
 /* Fills in the ACK that says how things are, and from here on they count as said. */
-void session_in_acknowledge(SessionIn *in, Record *ret);
+void session_in_acknowledge(SessionIn *in, uint64_t now_usec, Record *ret);
+/* The records that come now are of one off-host packet. */
+static inline void session_in_begin_packet(SessionIn *in, bool is_marked) {
+        in->is_begun = true;
+        in->n_marked = (uint16_t)(in->n_marked + is_marked);
+}
 /* The application has taken everything. Half a message does not count: a peer that wants to go on
  * with it asks every few seconds. */
 bool session_in_is_idle(const SessionIn *in);

@@ -240,7 +240,9 @@ void session_out_renew(SessionOut *out, int result, bool again) {
         out->next_seq = out->position = 0;
         out->received = out->received_position = out->taken = 0;
         out->limit = SESSION_WINDOW_FIRST;
-        out->n_ranges = 0;
+        ranges_clear(out->ranges);
+        if (out->flight)
+                flight_forget(out->flight);
         out->skips_due = false;
         out->blocked_since = USEC_NEVER;
 }
@@ -262,25 +264,27 @@ void session_out_done(SessionOut *out) {
         session_out_fail_queued(out, RESULT_UNKNOWN);
         while ((m = session_out_pop_finished(out)))
                 message_unref(m);
-        free(out->ranges);
-        out->ranges = NULL;
+        out->ranges = ranges_free(out->ranges);
+        out->flight = flight_free(out->flight);
 }
 
 /* Producing */
 
-void session_out_go_back(SessionOut *out) {
+void session_out_repair(SessionOut *out) {
         out->cursor = out->unreceived;
         out->cursor_at = 0;
 }
 
-static bool peer_has(const SessionOut *out, uint64_t seq) {
-        if (seq < out->received)
-                return true;
-        for (unsigned i = 0; i < out->n_ranges; i++)
-                if (seq >= out->ranges[i].first && seq <= out->ranges[i].last)
-                        return true;
-        return false;
+void session_out_go_back(SessionOut *out) {
+        if (out->flight)
+                flight_forget(out->flight);
+        session_out_repair(out);
 }
+
+static bool peer_has(const SessionOut *out, uint64_t seq) {
+        return seq < out->received || ranges_have(out->ranges, seq);
+}
+
 
 void session_out_lose(SessionOut *out, uint64_t end, int result) {
         Message *m, *next;
@@ -292,17 +296,29 @@ void session_out_lose(SessionOut *out, uint64_t end, int result) {
         }
 }
 
+/* Past those of the cursor's message that are not to be sent again now. Seldom, hence kept apart. */
+static __attribute__((noinline)) void pass_over(SessionOut *out) {
+        const Message *m = out->cursor;
+        uint64_t last;
+
+        /* In one step, as far as it is simple: a message may have very many. */
+        if (out->received > m->first_seq + out->cursor_at)
+                out->cursor_at = MIN(out->received - m->first_seq, m->n_records_sent);
+        while (out->cursor_at < m->n_records_sent) {
+                last = m->first_seq + out->cursor_at;
+                if (!peer_has(out, last) && !(out->flight && flight_has(out->flight, last, &last)))
+                        return;
+                out->cursor_at = MIN(last + 1 - m->first_seq, m->n_records_sent);
+        }
+}
+
 /* Moves the cursor to a record that the peer may lack. Return: false at the end of @sent. */
 static bool find_record(SessionOut *out) {
         while (out->cursor) {
                 Message *m = out->cursor;
 
-                /* In one step, as far as it is simple: a message may have very many. */
-                if (out->received > m->first_seq + out->cursor_at)
-                        out->cursor_at = MIN(out->received - m->first_seq, m->n_records_sent);
-                while (out->cursor_at < m->n_records_sent &&
-                       peer_has(out, m->first_seq + out->cursor_at))
-                        out->cursor_at++;
+                if (out->cursor_at < m->n_records_sent)
+                        pass_over(out);
                 if (out->cursor_at < m->n_records && !m->is_unretained)
                         return true;
                 out->cursor = m->next;
@@ -350,6 +366,8 @@ static Message *find_next(SessionOut *out, size_t n_max, uint64_t now_usec) {
         }
         if (is_new && out->position + size > out->received_position + SESSION_FLIGHT_MAX)
                 return NULL;
+        if (out->flight && !flight_allows(out->flight, size))
+                return NULL;
         return size <= n_max ? m : NULL;
 }
 
@@ -391,6 +409,9 @@ void session_out_advance(SessionOut *out) {
         if (!out->cursor)
                 begin_message(out);
         m = out->cursor;
+        if (out->flight)
+                flight_add(out->flight, m->first_seq + out->cursor_at,
+                           bytes_of(out, m, out->cursor_at), out->cursor_at < m->n_records_sent);
         if (out->cursor_at == m->n_records_sent) {
                 size_t size = bytes_of(out, m, out->cursor_at);
 
@@ -502,23 +523,12 @@ static void note_taken(SessionOut *out, uint64_t taken) {
         }
 }
 
-/* Without memory for them, what they name may be sent once too often. */
-static void note_ranges(SessionOut *out, const Record *r) {
-        out->n_ranges = 0;
-        if (r->ack.n_ranges == 0)
-                return;
-        if (!out->ranges)
-                out->ranges = malloc(RECORD_ACK_RANGES_MAX * sizeof(*out->ranges));
-        if (!out->ranges)
-                return;
-        out->n_ranges = r->ack.n_ranges;
-        memcpy(out->ranges, r->ack.ranges, out->n_ranges * sizeof(*out->ranges));
-}
-
-int session_out_ack(SessionOut *out, const Record *r, bool strict, bool *ret_progress) {
+int session_out_ack(SessionOut *out, const Record *r, bool strict, uint64_t now_usec,
+                    bool *ret_progress) {
         uint64_t received = r->ack.received, taken = r->ack.taken, limit = r->ack.limit;
         bool older = received < out->received || taken < out->taken || limit < out->limit;
         bool newer = received > out->received || taken > out->taken || limit > out->limit;
+        bool arrived = false;
 
         *ret_progress = false;
         if (received > out->next_seq || taken > received || limit > LIMIT_MAX ||
@@ -533,12 +543,15 @@ int session_out_ack(SessionOut *out, const Record *r, bool strict, bool *ret_pro
         if (taken != out->taken)
                 note_taken(out, taken);
         out->limit = limit;
-        note_ranges(out, r);
         /* A ring keeps the order, and another path had ended it: what is missing in front of a later
          * record was read, and found no memory. It does not come again. */
-        if (out->n_ranges > 0)
-                session_out_lose(out, out->ranges[out->n_ranges - 1].first, RESULT_UNKNOWN);
-        *ret_progress = newer;
+        if (out->ranges || r->ack.n_ranges > 0) {
+                ranges_note(&out->ranges, r);
+                session_out_lose(out, ranges_last(out->ranges), RESULT_UNKNOWN);
+        }
+        if (out->flight && flight_on_ack(out->flight, r, now_usec, &arrived))
+                session_out_repair(out);
+        *ret_progress = newer || arrived;
         return 0;
 }
 

@@ -10,9 +10,12 @@
  * is given up half-way waits in @skipping until the peer says what became of it.
  *
  * @cursor walks through @sent: at its end new records come out, and going back to what the peer
- * has not received makes them come out again. See session.h for the words.
+ * has not received makes them come out again; off-host, as far as @flight does not wait for them. See
+ * session.h for the words.
  */
 
+#include "libclient/flight.h"
+#include "libclient/ranges.h"
 #include "libclient/session.h"
 
 typedef struct SessionOut {
@@ -35,8 +38,8 @@ typedef struct SessionOut {
         uint64_t received_position; /* at least that many bytes */
         uint64_t taken;
         uint64_t limit;
-        RecordRange *ranges; /* it has these, too; room for RECORD_ACK_RANGES_MAX, or NULL */
-        unsigned n_ranges;
+        Ranges *ranges; /* it has these, too */
+        Flight *flight; /* off-host: when what was sent, and how much more may be; else NULL */
 
         size_t waiting;        /* bytes of records that were never produced */
         size_t replies;        /* of these, of replies not begun */
@@ -65,6 +68,8 @@ void session_out_abandon(SessionOut *out, Message *message, int result);
 
 /* Produce again what the peer is not known to have, and of which there is a copy. */
 void session_out_go_back(SessionOut *out);
+/* The same of what is not in flight. */
+void session_out_repair(SessionOut *out);
 /*
  * What the peer is not known to have, of the records before @end, may be lost: that of which there is
  * no copy is given up.
@@ -94,6 +99,17 @@ int session_out_missing(SessionOut *out, size_t n_max, uint64_t now_usec,
                         Record *ret, Message **ret_message);
 /* The record of session_out_next() was written. */
 void session_out_advance(SessionOut *out);
+/* What is written from here on goes in one packet. */
+static inline void session_out_begin_packet(SessionOut *out, uint64_t now_usec) {
+        if (out->flight)
+                flight_begin(out->flight, now_usec);
+}
+/* The record of session_out_missing() was written. */
+static inline void session_out_sent_again(SessionOut *out, const Record *record) {
+        out->counters->n_resent++;
+        if (out->flight)
+                flight_add(out->flight, record->seq, record->size, true);
+}
 
 /* The next SKIP to be said. All records come without their session. Return: 0, SESSION_E_IDLE. */
 int session_out_next_skip(SessionOut *out, Record *ret);
@@ -101,7 +117,8 @@ int session_out_next_skip(SessionOut *out, Record *ret);
 void session_out_repeat_skips(SessionOut *out);
 
 /* @strict: no old ACK can arrive late. Return: 0, SESSION_E_VIOLATION; @ret_progress: news. */
-int session_out_ack(SessionOut *out, const Record *record, bool strict, bool *ret_progress);
+int session_out_ack(SessionOut *out, const Record *record, bool strict, uint64_t now_usec,
+                    bool *ret_progress);
 int session_out_skipped(SessionOut *out, const Record *record);
 
 /* Gives up what is past its deadline. */

@@ -4,12 +4,8 @@
  * Where this stands in the life of a message: the library's connection has put it into the
  * session of its receiver, or a packet's records have come from its sender. SessionOut and
  * SessionIn keep the two directions; this file is what they share: the identity of the session,
- * START and RESET and CLOSE, the timers, and the order in which records go into a packet.
- *
- *      started   our START was produced under this id
- *      heard     the peer's START came under this id: the session is established
- *      answers   it was the peer that began it
- *      known     the peer has our START
+ * START and RESET and CLOSE, and the timers. session-state.h has the words, session-packet.c what
+ * comes out.
  *
  * Until it is known, our START is in front of every packet; until the peer's was heard, nothing else
  * of it counts. Whoever has heard marks all records but START with the session's id and the time
@@ -20,65 +16,15 @@
  * the smaller id stays; whoever had the larger one takes the smaller over and produces everything
  * again, which is nothing new to the other. In all other cases a newer START with another id means
  * that the peer began anew.
- *
- * A probe is an ACK that wants an ACK. Local paths lose nothing while their generation lasts, so
- * there it only asks whether the peer still lives; but when its answer shows that records are
- * missing, they are missing on any path.
  */
 
-#include "libclient/session.h"
+#include "libclient/session-state.h"
 
-#include "libclient/session-in.h"
-#include "libclient/session-out.h"
-#include "libcore/buf.h"
 #include "libcore/control.h"
 #include "libcore/err.h"
 
 #define HINT_PROBE_USEC (100 * USEC_PER_MSEC) /* first wait after "not here"; doubles */
 #define HINT_PROBE_MAX_USEC USEC_PER_SEC      /* for a first contact */
-
-struct Session {
-        uint8_t self_key[PID_KEY_SIZE];
-        bool knows_peer_key; /* in.peer_key */
-        uint64_t id;
-        uint64_t opened_usec;
-        uint64_t peer_opened_usec; /* the newest that was accepted */
-        uint64_t ignored_id;       /* of a START that has no effect: neither have its records */
-        bool has_ignored_id;
-        bool started;
-        bool heard;
-        bool answers;
-        bool known;
-        bool peer_closed;
-        uint64_t linger_until; /* after that; USEC_NEVER: not at all */
-        bool close_due;
-        bool closed; /* CLOSE was produced */
-
-        SessionPath path;
-        uint64_t generation;
-        bool may_be_late;      /* old records may come behind newer ones, in this session */
-        uint64_t paused_until; /* 0: not paused */
-        uint64_t hinted_since; /* USEC_NEVER: the peer is where it was */
-        uint16_t hint_code;
-        bool probe_due;
-        bool is_probing;   /* asked, not answered */
-        bool maybe_lost;   /* somebody on the way refused something */
-        unsigned n_probes; /* in a row, unanswered */
-        bool resend_one;   /* no answer: one record goes with the next probe */
-        uint64_t probe_at;
-        uint64_t probe_wait;
-        uint64_t hint_wait;     /* of a first contact */
-        uint64_t reserve_at;    /* when to ask again for room for a large message */
-        uint64_t catch_up_usec; /* what to add to opened_usec if the peer calls it old */
-        uint64_t idle_since;
-        uint64_t seen_usec; /* the latest time that we were told */
-        uint64_t let_in_at; /* when one request may pass, although many replies wait */
-        bool let_one_in;
-
-        SessionOut out;
-        SessionIn in;
-        SessionCounters counters;
-};
 
 int session_new(Session **ret, const SessionOptions *options, uint64_t now_usec) {
         static const uint8_t no_key[PID_KEY_SIZE];
@@ -92,8 +38,7 @@ int session_new(Session **ret, const SessionOptions *options, uint64_t now_usec)
         s->id = options->id;
         s->opened_usec = options->opened_usec;
         s->hinted_since = USEC_NEVER;
-        s->probe_at = USEC_NEVER;
-        s->probe_wait = SESSION_PROBE_USEC;
+        session_probe_init(&s->probe);
         s->hint_wait = HINT_PROBE_USEC;
         s->reserve_at = USEC_NEVER;
         s->catch_up_usec = USEC_PER_SEC;
@@ -120,32 +65,42 @@ Session *session_free(Session *session) {
 /* Something depends on the peer. */
 static bool waits_for_peer(const Session *s) {
         return session_out_is_unsettled(&s->out) || s->hinted_since != USEC_NEVER ||
-               s->maybe_lost || s->out.blocked_since != USEC_NEVER;
+               s->probe.maybe_lost || s->out.blocked_since != USEC_NEVER;
 }
 
-static void arm_probe(Session *s, uint64_t now_usec) {
+/*
+ * Off-host what may be lost is asked for as soon as its answer is overdue; what has arrived, and was not
+ * taken, is only a question of whether the peer still lives.
+ */
+static uint64_t off_host_wait(const Session *s) {
+        const Flight *flight = s->out.flight;
+
+        if (s->out.received < s->out.next_seq || s->out.skipping ||
+            s->out.blocked_since != USEC_NEVER)
+                return flight_patience_usec(flight);
+        return MAX((uint64_t)SESSION_PROBE_USEC, 3 * flight->round_trip.smoothed_usec);
+}
+
+void session_arm_probe(Session *s, uint64_t now_usec) {
         if (s->path == SESSION_PATH_NONE || s->closed || !waits_for_peer(s))
-                s->probe_at = USEC_NEVER;
-        else if (s->probe_at == USEC_NEVER)
-                s->probe_at = now_usec + s->probe_wait;
+                s->probe.at = USEC_NEVER;
+        else if (s->out.flight)
+                session_probe_arm(&s->probe, off_host_wait(s), true, now_usec);
+        else if (s->probe.at == USEC_NEVER)
+                session_probe_arm(&s->probe, SESSION_PROBE_USEC, false, now_usec);
 }
 
-/* The peer is there and goes on. */
 static void calm_probe(Session *s, uint64_t now_usec) {
-        s->n_probes = 0;
-        s->probe_due = s->resend_one = false;
-        if (s->maybe_lost) /* what was refused on the way is still to be asked for */
-                return;
-        s->probe_wait = SESSION_PROBE_USEC;
-        s->probe_at = USEC_NEVER;
-        arm_probe(s, now_usec);
+        session_probe_calm(&s->probe);
+        session_arm_probe(s, now_usec);
 }
 
-static void probe(Session *s, uint64_t now_usec) {
-        s->probe_due = s->is_probing = true;
-        s->resend_one = ++s->n_probes > 1 && s->path == SESSION_PATH_OFF_HOST;
-        s->probe_wait = MIN(2 * s->probe_wait, SESSION_PROBE_MAX_USEC);
-        s->probe_at = now_usec + s->probe_wait;
+static void ask(Session *s, uint64_t now_usec) {
+        s->probe.at = USEC_NEVER;
+        session_arm_probe(s, now_usec);
+        if (s->probe.at == USEC_NEVER)
+                return;
+        session_probe_ask(&s->probe, s->out.flight, now_usec);
         session_out_repeat_skips(&s->out);
 }
 
@@ -162,15 +117,28 @@ static void arm_reserve(Session *s, uint64_t now_usec) {
 static void go_back(Session *s) {
         session_out_go_back(&s->out);
         session_out_repeat_skips(&s->out);
-        s->resend_one = s->maybe_lost = false;
+        s->probe.with_one = s->probe.maybe_lost = false;
+}
+
+/* Without memory for what an off-host path needs there is none for a while. */
+static bool begin_flight(Session *s, uint64_t now_usec) {
+        if (s->path != SESSION_PATH_OFF_HOST || s->out.flight ||
+            flight_new(&s->out.flight, SESSION_ACK_DELAY_USEC) == 0)
+                return true;
+        s->paused_until = now_usec + SESSION_ACK_DELAY_USEC;
+        return false;
 }
 
 static void unpause(Session *s, uint64_t now_usec) {
         if (s->paused_until == 0)
                 return;
         s->paused_until = 0;
-        go_back(s);
-        arm_probe(s, now_usec);
+        if (!begin_flight(s, now_usec))
+                return;
+        /* Off-host it is found out what was lost: it may be little. */
+        if (!s->out.flight || !s->heard)
+                go_back(s);
+        session_arm_probe(s, now_usec);
 }
 
 /* Both directions begin anew under @id; see session_out_renew(). */
@@ -185,7 +153,7 @@ static void renew(Session *s, uint64_t id, int result, bool again, uint64_t now_
         s->paused_until = 0;
         s->hinted_since = USEC_NEVER;
         s->hint_wait = HINT_PROBE_USEC;
-        s->is_probing = s->maybe_lost = false;
+        s->probe.is_asked = s->probe.maybe_lost = false;
         s->may_be_late = s->path == SESSION_PATH_OFF_HOST;
         calm_probe(s, now_usec);
 }
@@ -215,16 +183,9 @@ static void hear(Session *s, uint64_t now_usec) {
         s->hinted_since = USEC_NEVER;
 }
 
-/* What records of this session carry, ours and the peer's, once both know of each other. */
-static uint64_t mark(const Session *s) {
-        if (!s->heard)
-                return s->id;
-        return s->id ^ (s->answers ? s->opened_usec : s->peer_opened_usec);
-}
-
 /* Before the peer had our answer, it could not mark its records with it. */
 static bool is_ours(const Session *s, uint64_t session) {
-        return session == mark(s) || (s->answers && session == s->id);
+        return session == session_mark(s) || (s->answers && session == s->id);
 }
 
 /* Records that steer the session */
@@ -252,7 +213,7 @@ static int consume_start(Session *s, const Record *r, uint64_t now_usec) {
                                 /* Ours may have gone to the peer's predecessor: once more. */
                                 if (!s->has_ignored_id || s->ignored_id != r->session)
                                         go_back(s);
-                                s->probe_due = true;
+                                s->probe.is_due = true;
                                 ignore_id(s, r->session);
                                 return 0;
                         }
@@ -305,17 +266,16 @@ static int consume_ack(Session *s, const Record *r, uint64_t now_usec) {
         bool progress;
         int c;
 
-        c = session_out_ack(&s->out, r, !s->may_be_late, &progress);
+        c = session_out_ack(&s->out, r, !s->may_be_late, now_usec, &progress);
         if (c != 0)
                 return c;
         if (r->flags & RECORD_ACK_NOW)
                 s->in.ack_due = true;
-        if (s->is_probing) {
-                s->is_probing = false;
-                s->n_probes = 0;
-                s->maybe_lost = false;
-                if (s->out.received < s->out.next_seq && s->paused_until == 0)
+        if (session_probe_answered(&s->probe)) {
+                if (s->out.received < s->out.next_seq && s->paused_until == 0 &&
+                    (!s->out.flight || s->probe.maybe_lost))
                         go_back(s);
+                s->probe.maybe_lost = false;
         }
         if (progress)
                 calm_probe(s, now_usec);
@@ -338,7 +298,7 @@ static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_u
         case RECORD_CLOSE:
                 return s->heard && is_ours(s, r->session) ? consume_close(s, now_usec) : 0;
         case RECORD_RESET:
-                if ((s->started || s->heard) && (r->session == s->id || r->session == mark(s)))
+                if ((s->started || s->heard) && (r->session == s->id || r->session == session_mark(s)))
                         consume_reset(s, now_usec);
                 return 0;
         default:
@@ -349,7 +309,7 @@ static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_u
                 return 0;
         if (!s->heard || !is_ours(s, r->session)) /* all that the peer says is behind its START */
                 return SESSION_E_UNKNOWN;
-        if (r->session == mark(s))
+        if (r->session == session_mark(s))
                 s->known = true;
         hear(s, now_usec);
 
@@ -367,7 +327,7 @@ static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_u
                 c = session_in_record(&s->in, r, refusal, now_usec);
         }
         if (c == 0) {
-                arm_probe(s, now_usec);
+                session_arm_probe(s, now_usec);
                 arm_reserve(s, now_usec);
         }
         return c;
@@ -377,189 +337,17 @@ int session_consume(Session *session, const Record *record, uint64_t now_usec) {
         return consume(session, record, 0, now_usec);
 }
 
+void session_begin_packet(Session *session, bool is_marked) {
+        if (session->in.is_off_host)
+                session_in_begin_packet(&session->in, is_marked);
+}
+
 void session_lend(Session *session, Loan *loan) {
         session->in.loan = loan;
 }
 
 int session_refuse(Session *session, const Record *record, uint16_t code, uint64_t now_usec) {
         return record->type == RECORD_MSG ? consume(session, record, code, now_usec) : 0;
-}
-
-/* Producing */
-
-static bool put(const Session *s, BufWriter *w, Record *r) {
-        size_t size = record_size(r);
-        uint8_t *p;
-
-        if (r->type != RECORD_START)
-                r->session = mark(s);
-        if (size > w->size - w->at)
-                return false;
-        p = buf_put(w, size);
-        record_encode(r, p);
-        return true;
-}
-
-static void put_start(Session *s, BufWriter *w) {
-        Record r = {
-                .type = RECORD_START,
-                .flags = s->answers                ? RECORD_ANSWER
-                         : s->peer_opened_usec > 0 ? RECORD_AGAIN
-                                                   : 0,
-                .session = s->id,
-                .start = { .opened_usec = s->opened_usec, .limit = SESSION_WINDOW_FIRST },
-        };
-
-        memcpy(r.start.key, s->self_key, PID_KEY_SIZE);
-        (void)put(s, w, &r); /* the first: there is room */
-        s->started = true;
-}
-
-static void put_ack(Session *s, BufWriter *w) {
-        Record r;
-        size_t n_most =
-                RECORD_HEADER_SIZE + RECORD_ACK_SIZE + sizeof(RecordRange) * RECORD_ACK_RANGES_MAX;
-
-        if (n_most > w->size - w->at)
-                return;
-        session_in_acknowledge(&s->in, &r);
-        if (s->probe_due)
-                r.flags |= RECORD_ACK_NOW;
-        s->probe_due = false;
-        (void)put(s, w, &r); /* was looked after */
-
-        if (s->in.refusal_due) {
-                const Message *m = s->in.inbox;
-                Record refused = {
-                        .type = RECORD_SKIPPED,
-                        .seq = m->first_seq,
-                        .skipped = { m->first_seq, m->first_seq, m->refusal },
-                };
-
-                if (put(s, w, &refused))
-                        s->in.refusal_due = false;
-        }
-}
-
-static void put_answers(Session *s, BufWriter *w) {
-        while (session_in_has_answers(&s->in)) {
-                const SessionAnswer *a = &s->in.skips->due[s->in.skips->n_due - 1];
-                Record r = {
-                        .type = RECORD_SKIPPED,
-                        .seq = a->first,
-                        .skipped = { a->last, a->from, a->reason },
-                };
-
-                if (!put(s, w, &r))
-                        return;
-                s->in.skips->n_due--;
-        }
-}
-
-static void put_skips(Session *s, BufWriter *w) {
-        Record r;
-
-        while (w->size - w->at >= RECORD_HEADER_SIZE + RECORD_SKIP_SIZE &&
-               session_out_next_skip(&s->out, &r) == 0)
-                (void)put(s, w, &r); /* was looked after */
-}
-
-static void put_close(Session *s, BufWriter *w) {
-        Record r = { .type = RECORD_CLOSE, .code = CODE_OK };
-
-        if (put(s, w, &r)) {
-                s->closed = true;
-                s->close_due = false;
-        }
-}
-
-static bool may_send_messages(const Session *s) {
-        return s->paused_until == 0 && (s->hinted_since == USEC_NEVER || !s->heard) &&
-               !s->close_due && !s->closed;
-}
-
-/* Messages, as many as fit; their id if they are one. */
-static void put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *w, PacketId *ret_id,
-                         uint64_t *ret_deadline_usec) {
-        const Message *only = NULL;
-        bool several = false, done = false;
-        Message *m;
-        Record r;
-
-        if (s->resend_one && session_out_missing(&s->out, w->size - w->at, now_usec, &r, &m) == 0) {
-                (void)put(s, w, &r); /* was looked after */
-                s->counters.n_resent++;
-                only = m;
-                done = single;
-        }
-        s->resend_one = false;
-
-        while (!done && session_out_next(&s->out, w->size - w->at, now_usec, &r, &m) == 0) {
-                (void)put(s, w, &r); /* was looked after */
-                session_out_advance(&s->out);
-                several = several || (only && only != m);
-                only = m;
-                done = single;
-        }
-        *ret_id = only && !several ? only->id : (PacketId){ { 0 } };
-        *ret_deadline_usec = only && !several ? only->deadline_usec : USEC_NEVER;
-}
-
-static bool has_message(Session *s, uint64_t now_usec) {
-        Message *m;
-        Record r;
-
-        if (!may_send_messages(s))
-                return false;
-        return (s->resend_one && session_out_missing(&s->out, SIZE_MAX, now_usec, &r, &m) == 0) ||
-               session_out_has_next(&s->out, now_usec);
-}
-
-bool session_may_produce(const Session *session) {
-        const Session *s = session;
-
-        return s->in.ack_due || s->out.queued || s->out.cursor || s->probe_due || s->resend_one ||
-               s->close_due || session_in_has_answers(&s->in) || session_out_has_skips(&s->out);
-}
-
-int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *out, size_t n_out,
-                    size_t *ret_n, PacketId *ret_id, uint64_t *ret_deadline_usec) {
-        Session *s = session;
-        BufWriter w = buf_writer(out, n_out);
-        bool messages;
-
-        if (s->path == SESSION_PATH_NONE || s->closed)
-                return SESSION_E_IDLE;
-        if (s->close_due && !s->started && !s->heard) { /* nobody knows of us */
-                s->closed = true;
-                return SESSION_E_IDLE;
-        }
-        messages = has_message(s, now_usec);
-        if (!messages && !s->in.ack_due && !s->probe_due && !session_in_has_answers(&s->in) &&
-            !session_out_has_skips(&s->out) && !s->close_due)
-                return SESSION_E_IDLE;
-
-        if (!s->known)
-                put_start(s, &w);
-        put_answers(s, &w);
-        if (session_in_is_dirty(&s->in) || s->probe_due || s->close_due)
-                put_ack(s, &w);
-        put_skips(s, &w);
-        if (s->close_due)
-                put_close(s, &w);
-        *ret_id = (PacketId){ { 0 } };
-        *ret_deadline_usec = USEC_NEVER;
-        if (messages)
-                put_messages(s, single, now_usec, &w, ret_id, ret_deadline_usec);
-
-        /* All that is due may be what has just been found to be nothing. */
-        if (w.at == 0)
-                return SESSION_E_IDLE;
-        if (messages)
-                s->idle_since = now_usec;
-        arm_probe(s, now_usec);
-        *ret_n = w.at;
-        return 0;
 }
 
 /* The application's side */
@@ -577,7 +365,7 @@ int session_send(Session *session, Message *message, uint64_t now_usec) {
 
 bool session_may_commit(Session *session, size_t n_record) {
         return session->path == SESSION_PATH_LOCAL && session->heard && session->known &&
-               may_send_messages(session) && session_out_may_commit(&session->out, n_record);
+               session_may_send(session) && session_out_may_commit(&session->out, n_record);
 }
 
 int session_commit(Session *session, Message *message, uint64_t now_usec, Record *ret) {
@@ -586,16 +374,16 @@ int session_commit(Session *session, Message *message, uint64_t now_usec, Record
         c = session_out_commit(&session->out, message, now_usec, ret);
         if (c != 0)
                 return c;
-        ret->session = mark(session);
+        ret->session = session_mark(session);
         session->peer_closed = false;
         session->idle_since = now_usec;
-        arm_probe(session, now_usec);
+        session_arm_probe(session, now_usec);
         return 0;
 }
 
 void session_abandon(Session *session, Message *message, int result, uint64_t now_usec) {
         session_out_abandon(&session->out, message, result);
-        arm_probe(session, now_usec);
+        session_arm_probe(session, now_usec);
 }
 
 /*
@@ -645,12 +433,15 @@ void session_set_path(Session *session, SessionPath path, uint64_t generation, u
                 s->may_be_late = true;
         s->path = path;
         s->generation = generation;
+        s->in.is_off_host = path == SESSION_PATH_OFF_HOST;
+        s->out.flight = flight_free(s->out.flight); /* nothing is known of the new one */
         if (path == SESSION_PATH_NONE) {
-                s->probe_at = USEC_NEVER;
+                s->probe.at = USEC_NEVER;
                 return;
         }
 
         s->paused_until = 0;
+        (void)begin_flight(s, now_usec);
         if (s->hinted_since != USEC_NEVER) /* whoever said so did not mean this way */
                 s->hinted_since = USEC_NEVER;
         session_out_lose(&s->out, UINT64_MAX, RESULT_UNKNOWN);
@@ -661,6 +452,8 @@ void session_set_path(Session *session, SessionPath path, uint64_t generation, u
 }
 
 void session_pause(Session *session, uint64_t until_usec, uint64_t now_usec) {
+        if (session->out.flight)
+                flight_on_refusal(session->out.flight);
         if (session->paused_until == 0 && until_usec > now_usec)
                 session->paused_until = until_usec;
 }
@@ -687,11 +480,7 @@ void session_hint(Session *session, uint16_t code, uint64_t now_usec) {
                 s->hinted_since = now_usec;
                 s->hint_code = code;
         }
-        if (!s->maybe_lost) {
-                s->maybe_lost = true;
-                s->probe_wait = HINT_PROBE_USEC;
-                s->probe_at = now_usec + s->probe_wait;
-        }
+        session_probe_doubt(&s->probe, HINT_PROBE_USEC, now_usec);
         /* A first contact has nothing to ask for: it tries the whole again. */
         if (!s->heard && s->paused_until == 0) {
                 s->paused_until = now_usec + s->hint_wait;
@@ -729,20 +518,19 @@ void session_tick(Session *session, uint64_t now_usec) {
                 unpause(s, now_usec);
         if (s->hinted_since != USEC_NEVER && s->hinted_since + SESSION_HINT_USEC <= now_usec)
                 session_fail(s, s->hint_code, now_usec);
-        if (s->probe_at <= now_usec) {
-                s->probe_at = USEC_NEVER;
-                arm_probe(s, now_usec);
-                if (s->probe_at != USEC_NEVER)
-                        probe(s, now_usec);
-        }
+        if (s->out.flight && flight_tick(s->out.flight, now_usec))
+                session_out_repair(&s->out);
+        if (s->probe.at <= now_usec)
+                ask(s, now_usec);
 }
 
 uint64_t session_due(const Session *session) {
         const Session *s = session;
-        uint64_t due = MIN(MIN(s->out.expire_at, s->linger_until), MIN(s->probe_at, s->reserve_at));
+        uint64_t due = MIN(MIN(s->out.expire_at, s->linger_until), MIN(s->probe.at, s->reserve_at));
 
         due = MIN(due, s->let_in_at);
-
+        if (s->out.flight)
+                due = MIN(due, s->out.flight->lost_at);
         if (!s->in.ack_due && s->path != SESSION_PATH_NONE)
                 due = MIN(due, s->in.ack_at);
         if (s->paused_until > 0)
@@ -788,7 +576,8 @@ const SessionCounters *session_counters(const Session *session) {
 }
 
 size_t session_memory(const Session *session) {
-        return session->out.memory + session->in.memory + reorder_memory(session->in.reorder);
+        return session->out.memory + session->in.memory + reorder_memory(session->in.reorder) +
+               (session->out.flight ? flight_memory(session->out.flight) : 0);
 }
 
 size_t session_waiting_bytes(const Session *session) {
@@ -797,4 +586,16 @@ size_t session_waiting_bytes(const Session *session) {
 
 uint64_t session_waiting_since(const Session *session) {
         return session->out.waiting > 0 ? session->out.blocked_since : USEC_NEVER;
+}
+
+uint64_t session_round_trip_usec(const Session *session) {
+        return session->out.flight ? session->out.flight->round_trip.smoothed_usec : 0;
+}
+
+uint64_t session_congestion_window(const Session *session) {
+        return session->out.flight ? session->out.flight->congestion.window : UINT64_MAX;
+}
+
+uint64_t session_in_flight(const Session *session) {
+        return session->out.flight ? session->out.flight->n_bytes : 0;
 }

@@ -28,7 +28,7 @@
 #define SESSION_FLIGHT_MAX 1048576   /* bytes sent and not yet received, on any path */
 #define SESSION_QUEUE_MAX 1048576    /* bytes waiting before session_send() says FULL */
 #define SESSION_ACK_DELAY_USEC 20000
-#define SESSION_PROBE_USEC 1000000   /* first wait for an answer; doubles up to the next */
+#define SESSION_PROBE_USEC 1000000   /* first wait for a sign of life; doubles up to the next */
 #define SESSION_PROBE_MAX_USEC 8000000
 #define SESSION_IDLE_USEC (60 * USEC_PER_SEC)
 #define SESSION_HINT_USEC (30 * USEC_PER_SEC) /* "not here" this long is the end of it */
@@ -138,6 +138,12 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
                     size_t *ret_n, PacketId *ret_id, uint64_t *ret_deadline_usec);
 
 /*
+ * What session_consume() is given from here on came in one packet; @is_marked: a queue on its way was
+ * long. Off-host only, and only there of use: how soon to acknowledge, and what to say of it.
+ */
+void session_begin_packet(Session *session, bool is_marked);
+
+/*
  * The payload of the MSG that session_consume() is given next stands in memory that @loan keeps: its
  * message may take a reference instead of a copy. NULL: not any more.
  */
@@ -219,3 +225,9 @@ size_t session_memory(const Session *session);
 size_t session_waiting_bytes(const Session *session);
 /* Since when the session waits for credit of its peer; USEC_NEVER if it does not. */
 uint64_t session_waiting_since(const Session *session);
+/* Off-host: how long an answer takes, about; 0: not known. */
+uint64_t session_round_trip_usec(const Session *session);
+/* Off-host: bytes of records sent of which nothing was heard yet, and how many there may be; on other
+ * paths 0, and UINT64_MAX. */
+uint64_t session_in_flight(const Session *session);
+uint64_t session_congestion_window(const Session *session);

@@ -58,7 +58,8 @@ static int ack_decode(BufReader *r, Record *record) {
         record->ack.taken = buf_get_le64(r);
         record->ack.limit = buf_get_le64(r);
         record->ack.n_ranges = buf_get_le16(r);
-        buf_get_zero(r, 6);
+        record->ack.n_marked = buf_get_le16(r);
+        record->ack.delay_usec = buf_get_le32(r);
         if (r->failed || record->ack.n_ranges > RECORD_ACK_RANGES_MAX ||
             record->ack.taken > record->ack.received)
                 return RECORD_E_VIOLATION;
@@ -264,7 +265,8 @@ static void ack_encode(BufWriter *w, const Record *record) {
         buf_put_le64(w, record->ack.taken);
         buf_put_le64(w, record->ack.limit);
         buf_put_le16(w, record->ack.n_ranges);
-        buf_put_zero(w, 6);
+        buf_put_le16(w, record->ack.n_marked);
+        buf_put_le32(w, record->ack.delay_usec);
         for (unsigned i = 0; i < record->ack.n_ranges; i++) {
                 buf_put_le64(w, record->ack.ranges[i].first);
                 buf_put_le64(w, record->ack.ranges[i].last);

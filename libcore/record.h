@@ -119,6 +119,8 @@ typedef struct Record {
                         uint64_t taken;    /* all below were taken by the application */
                         uint64_t limit;    /* byte position up to which the peer may send */
                         uint16_t n_ranges;
+                        uint16_t n_marked;   /* off-host: packets that came with CE, modulo 2^16 */
+                        uint32_t delay_usec; /* off-host: since the last record came */
                         RecordRange ranges[RECORD_ACK_RANGES_MAX];
                 } ack;
                 struct {

@@ -376,6 +376,8 @@ static void arrive(Side *side, const uint8_t *bytes, size_t n) {
         Record r;
 
         tell_packet(side, "hears", bytes, n);
+        if (side->session)
+                session_begin_packet(side->session, false);
         while (record_decode(bytes, n, &at, &r) == 0) {
                 int c;
 
