@@ -10,7 +10,7 @@
  * in the order of sending, from 1, and whoever calls knows what became of them.
  *
  * What RFC 9002 calls the size of a datagram is CONGESTION_PACKET here, by which the first window and
- * avoidance are measured. A packet may take up to 64 KiB, and the least window lets one of these go.
+ * avoidance are measured. A packet may take up to 64 KiB, and the least window is two of these.
  */
 
 #include <stdbool.h>
@@ -18,7 +18,7 @@
 
 #define CONGESTION_PACKET 16384
 #define CONGESTION_WINDOW_FIRST (10 * CONGESTION_PACKET)
-#define CONGESTION_WINDOW_MIN 65536
+#define CONGESTION_WINDOW_MIN 131072
 
 typedef struct Congestion {
         uint64_t window;    /* bytes */

@@ -28,7 +28,7 @@ int flight_new(Flight **ret, uint64_t answer_delay_usec) {
         flight->room = ROOM_FIRST;
         flight->answer_delay_usec = answer_delay_usec;
         flight->patience = 1;
-        flight->lost_at = USEC_NEVER;
+        flight->lost_at = flight->doubtful_until = USEC_NEVER;
         congestion_init(&flight->congestion);
         *ret = flight;
         return 0;
@@ -44,9 +44,9 @@ Flight *flight_free(Flight *flight) {
 
 void flight_forget(Flight *flight) {
         flight->n_pieces = 0;
-        flight->n_bytes = 0;
+        flight->n_bytes = flight->end = 0;
         flight->acked_packet = flight->packet;
-        flight->lost_at = USEC_NEVER;
+        flight->lost_at = flight->doubtful_until = USEC_NEVER;
         flight->knows_marked = false;
 }
 
@@ -97,11 +97,13 @@ static FlightPiece *find(Flight *flight, uint64_t seq) {
 
 void flight_add(Flight *flight, uint64_t seq, size_t size, bool again) {
         FlightPiece *last = flight->n_pieces > 0 ? &flight->pieces[flight->n_pieces - 1] : NULL;
-        FlightPiece *earlier = again ? find(flight, seq) : NULL;
-        bool is_repair = again && !earlier;
+        FlightPiece *earlier = seq < flight->end ? find(flight, seq) : NULL;
+        bool is_repair = seq < flight->end && !earlier;
 
-        if (earlier)
+        if (earlier) {
                 earlier->is_ambiguous = true;
+                earlier->is_only = false;
+        }
         if (flight->is_begun) {
                 flight->packet++;
                 flight->is_begun = false;
@@ -109,8 +111,9 @@ void flight_add(Flight *flight, uint64_t seq, size_t size, bool again) {
         }
         flight->sent_usec = flight->begun_usec;
         if (last && last->packet == flight->packet && last->last + 1 == seq &&
-            last->is_ambiguous == again && last->is_repair == is_repair) {
+            last->is_ambiguous == again && last->is_repair == is_repair && !earlier) {
                 last->last++;
+                flight->end = MAX(flight->end, seq + 1);
                 last->n_bytes += (uint32_t)size;
                 flight->n_bytes += size;
                 return;
@@ -124,9 +127,11 @@ void flight_add(Flight *flight, uint64_t seq, size_t size, bool again) {
                 .sent_usec = flight->begun_usec,
                 .n_bytes = (uint32_t)size,
                 .is_ambiguous = again,
+                .is_only = seq >= flight->end,
                 .is_repair = is_repair,
         };
         flight->n_bytes += size;
+        flight->end = MAX(flight->end, seq + 1);
 }
 
 bool flight_has(Flight *flight, uint64_t seq, uint64_t *ret_last) {
@@ -157,8 +162,9 @@ static uint64_t loss_wait_usec(const Flight *flight) {
         const RoundTrip *trip = &flight->round_trip;
         uint64_t usec = trip->smoothed_usec == 0 ? (uint64_t)ROUND_TRIP_FIRST_USEC
                                                  : MAX(trip->smoothed_usec, trip->latest_usec);
+        uint64_t more = MAX(usec * flight->patience / 8, (uint64_t)ROUND_TRIP_GRAIN_USEC);
 
-        return usec + MAX(usec * flight->patience / 8, (uint64_t)ROUND_TRIP_GRAIN_USEC);
+        return usec + (flight->is_reordering ? MAX(more, 4 * trip->variation_usec) : more);
 }
 
 /* Later packets have come, and those that are still missing are not just slow. */
@@ -166,14 +172,19 @@ static bool detect(Flight *flight, Silence *silence, uint64_t now_usec) {
         uint64_t wait = loss_wait_usec(flight), lost_packet = 0;
         unsigned n = 0;
 
-        flight->lost_at = USEC_NEVER;
+        if (flight->doubtful_until <= now_usec) {
+                flight->acked_packet = MAX(flight->acked_packet, flight->doubtful_packet);
+                flight->doubtful_until = USEC_NEVER;
+        } else if (flight->n_pieces == 0 || flight->pieces[0].packet > flight->doubtful_packet)
+                flight->doubtful_until = USEC_NEVER;
+        flight->lost_at = flight->doubtful_until;
         for (unsigned i = 0; i < flight->n_pieces; i++) {
                 FlightPiece *piece = &flight->pieces[i];
 
                 if (piece->packet >= flight->acked_packet) {
                         flight->pieces[n++] = *piece;
                 } else if (piece->sent_usec + wait > now_usec &&
-                           (flight->is_reordering ||
+                           (flight->is_reordering || !piece->is_only ||
                             piece->packet + FLIGHT_PACKETS_AHEAD > flight->acked_packet)) {
                         flight->lost_at = MIN(flight->lost_at, piece->sent_usec + wait);
                         flight->pieces[n++] = *piece;
@@ -209,13 +220,24 @@ static bool cut(FlightPiece *piece, const Record *ack) {
 
 /* An answer that takes less than any before was to an earlier packet with the same records. */
 static bool is_too_soon(const Flight *flight, const FlightPiece *piece, uint64_t now_usec) {
-        return piece->is_ambiguous && now_usec - piece->sent_usec < flight->round_trip.least_usec;
+        uint64_t least = flight->round_trip.least_usec;
+
+        return !piece->is_only &&
+               now_usec - piece->sent_usec < (least > 0 ? least : (uint64_t)ROUND_TRIP_FIRST_USEC);
 }
 
-/* What was taken for lost has come: wait for longer, and do not count packets any more. */
-static void learn_patience(Flight *flight) {
-        flight->is_reordering = true;
-        flight->patience = MIN(flight->patience + 1, 8U);
+/*
+ * What was taken for lost has come: wait for longer, and do not count packets any more. Unless the way
+ * has become that fast: then what was sent before does not come, however long one waits.
+ */
+static void doubt(Flight *flight, const FlightPiece *piece, uint64_t now_usec) {
+        if (piece->is_repair) {
+                flight->is_reordering = true;
+                flight->patience = MIN(flight->patience + 1, 8U);
+        }
+        flight->doubtful_packet = piece->packet;
+        if (flight->doubtful_until == USEC_NEVER)
+                flight->doubtful_until = now_usec + loss_wait_usec(flight);
 }
 
 static void note_marks(Flight *flight, uint16_t n_marked) {
@@ -244,21 +266,25 @@ bool flight_on_ack(Flight *flight, const Record *ack, uint64_t now_usec, bool *r
                 if (!congestion_is_recovering(&flight->congestion, piece->packet))
                         n_acked += piece->n_bytes;
                 if (is_too_soon(flight, piece, now_usec)) {
-                        if (piece->is_repair)
-                                learn_patience(flight);
+                        doubt(flight, piece, now_usec);
                         continue;
                 }
-                if (!piece->is_ambiguous)
+                if (piece->is_only) {
                         silence.before_usec = MIN(silence.before_usec, piece->sent_usec);
-                if (newest.is_ambiguous) /* it is the later one that came, as far as we know */
+                        if (piece->packet < flight->acked_packet)
+                                flight->is_reordering = true;
+                }
+                if (newest.packet > 0 &&
+                    !newest.is_only) /* it is the later one that came, as far as we know */
                         note_silence(&silence, &newest);
                 newest = *piece;
         }
         *ret_progress = n < flight->n_pieces;
         flight->n_pieces = n;
 
+        flight->is_sampled = newest.packet > flight->acked_packet && !newest.is_ambiguous;
         if (newest.packet > flight->acked_packet) {
-                if (!newest.is_ambiguous)
+                if (flight->is_sampled)
                         round_trip_sample(&flight->round_trip, now_usec - newest.sent_usec,
                                           ack->ack.delay_usec, flight->answer_delay_usec);
                 flight->acked_packet = newest.packet;

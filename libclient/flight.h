@@ -26,8 +26,9 @@ typedef struct FlightPiece {
         uint64_t packet;
         uint64_t sent_usec;
         uint32_t n_bytes;
-        bool is_ambiguous; /* some of it was sent in another packet as well: no sample of time */
-        bool is_repair;    /* sent because it was lost, it seemed */
+        bool is_ambiguous; /* some of it was sent in another packet, too: no sample of time */
+        bool is_only;      /* not of those here */
+        bool is_repair;    /* sent because another seemed to be lost */
 } FlightPiece;
 
 typedef struct Flight {
@@ -40,16 +41,20 @@ typedef struct Flight {
         unsigned hint; /* where flight_has() looks first */
         uint64_t n_bytes;
 
+        uint64_t end;        /* sequence numbers from here on were not sent yet, this way */
         uint64_t packet;     /* the last that was begun */
         bool is_begun;       /* it has no piece yet */
         uint64_t begun_usec; /* when */
         uint64_t sent_usec;  /* when the last piece was added */
         uint64_t lost_at;    /* when the next piece is lost by time; USEC_NEVER */
 
+        bool is_sampled;          /* the last ACK has shown the round trip */
         uint64_t acked_packet;    /* the last that is known to have come */
         uint64_t acked_sent_usec; /* the latest time at which one was sent that has come */
+        uint64_t doubtful_packet; /* this one came, or an earlier one with the same records: if what */
+        uint64_t doubtful_until;  /* was sent before is missing then, it was this; USEC_NEVER */
         unsigned patience;        /* by time, in eighths of a round trip, 1 to 8 */
-        bool is_reordering;       /* what was taken for lost came after all: packets overtake */
+        bool is_reordering;       /* packets overtake: how many did says nothing */
 
         uint16_t n_marked; /* as the peer counts */
         bool knows_marked;

@@ -20,7 +20,8 @@
 #include "libcore/control.h"
 #include "libcore/err.h"
 
-#define PACKETS_UNSAID 2 /* off-host: so many are acknowledged at once */
+#define PACKETS_UNSAID 2   /* off-host: so many are acknowledged at once, */
+#define BYTES_UNSAID 32768 /* or, if they are large, so many bytes */
 
 void session_in_init(SessionIn *in, const SessionOptions *options, SessionCounters *counters) {
         *in = (SessionIn){
@@ -97,8 +98,7 @@ void session_in_acknowledge(SessionIn *in, uint64_t now_usec, Record *ret) {
         ret->ack.delay_usec = 0;
         if (in->is_off_host) {
                 ret->ack.n_marked = in->n_marked;
-                ret->ack.delay_usec =
-                        (uint32_t)MIN(now_usec - in->came_usec, (uint64_t)UINT32_MAX);
+                ret->ack.delay_usec = (uint32_t)MIN(now_usec - in->came_usec, (uint64_t)UINT32_MAX);
         }
         ret->ack.n_ranges = (uint16_t)reorder_ranges(in->reorder, ret->ack.ranges);
 }
@@ -387,7 +387,8 @@ static bool is_news(SessionIn *in, const Record *r, uint64_t now_usec) {
                 in->is_begun = false;
                 in->n_unsaid++;
         }
-        return in->n_unsaid >= PACKETS_UNSAID || in->reorder || r->seq > in->next_seq;
+        return in->n_unsaid >= PACKETS_UNSAID || in->reorder || r->seq > in->next_seq ||
+               in->position + r->size - in->told_position >= BYTES_UNSAID;
 }
 
 int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uint64_t now_usec) {

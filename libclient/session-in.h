@@ -62,8 +62,8 @@ typedef struct SessionIn {
         uint64_t ack_at;  /* CLOCK_BOOTTIME; USEC_NEVER: nothing to acknowledge */
         bool is_off_host; /* the path is: acknowledge sooner, and say more */
         bool is_begun;    /* a packet, of which no record was counted yet */
-        unsigned n_unsaid; /* packets with records since the last ACK */
-        uint16_t n_marked; /* packets that came with CE */
+        unsigned n_unsaid;  /* packets with records since the last ACK */
+        uint16_t n_marked;  /* packets that came with CE */
         uint64_t came_usec; /* when the last record came */
         size_t memory;
 

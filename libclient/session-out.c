@@ -285,7 +285,6 @@ static bool peer_has(const SessionOut *out, uint64_t seq) {
         return seq < out->received || ranges_have(out->ranges, seq);
 }
 
-
 void session_out_lose(SessionOut *out, uint64_t end, int result) {
         Message *m, *next;
 

@@ -112,7 +112,6 @@ static void put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *
                 only = m;
                 done = single;
         }
-        s->probe.with_one = false;
 
         while (!done && session_out_next(&s->out, w->size - w->at, now_usec, &r, &m) == 0) {
                 (void)put(s, w, &r); /* was looked after */
@@ -175,9 +174,11 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
                 bool is_first = s->out.flight && flight_is_empty(s->out.flight);
 
                 put_messages(s, single, now_usec, &w, ret_id, ret_deadline_usec);
-                if (is_first) /* that it takes long to take what came before says nothing of this */
-                        session_probe_calm(&s->probe);
+                if (is_first && s->probe.for_life) /* which is another question */
+                        session_probe_calm(&s->probe, false);
         }
+
+        s->probe.with_one = false; /* now or never: it belongs to the question */
 
         /* All that is due may be what has just been found to be nothing. */
         if (w.at == 0)

@@ -15,11 +15,12 @@ void session_probe_arm(SessionProbe *probe, uint64_t first_wait, bool sooner, ui
                 probe->at = MIN(probe->at, now_usec + first_wait);
 }
 
-void session_probe_calm(SessionProbe *probe) {
+void session_probe_calm(SessionProbe *probe, bool keep_wait) {
         probe->is_due = probe->with_one = false;
         if (probe->maybe_lost) /* what was refused on the way is still to be asked for */
                 return;
-        probe->wait = 0;
+        if (!keep_wait || probe->for_life)
+                probe->wait = 0;
         probe->at = USEC_NEVER;
 }
 
@@ -28,6 +29,7 @@ void session_probe_ask(SessionProbe *probe, bool with_one, uint64_t now_usec) {
 
         probe->is_due = probe->is_asked = true;
         probe->with_one = with_one;
+        probe->for_life = !with_one;
         probe->wait = MAX(wait, MIN(2 * wait, (uint64_t)SESSION_PROBE_MAX_USEC));
         probe->at = now_usec + probe->wait;
 }

@@ -77,7 +77,7 @@ static uint64_t off_host_wait(const Session *s) {
 
         if (s->out.received < s->out.next_seq || s->out.skipping ||
             s->out.blocked_since != USEC_NEVER)
-                return flight_patience_usec(flight);
+                return MIN(flight_patience_usec(flight), (uint64_t)SESSION_PROBE_MAX_USEC);
         return MAX((uint64_t)SESSION_PROBE_USEC, 3 * flight->round_trip.smoothed_usec);
 }
 
@@ -91,7 +91,7 @@ void session_arm_probe(Session *s, uint64_t now_usec) {
 }
 
 static void calm_probe(Session *s, uint64_t now_usec) {
-        session_probe_calm(&s->probe);
+        session_probe_calm(&s->probe, false);
         session_arm_probe(s, now_usec);
 }
 
@@ -100,7 +100,7 @@ static void ask(Session *s, uint64_t now_usec) {
         session_arm_probe(s, now_usec);
         if (s->probe.at == USEC_NEVER)
                 return;
-        session_probe_ask(&s->probe, s->out.flight, now_usec);
+        session_probe_ask(&s->probe, s->out.flight && s->out.received < s->out.next_seq, now_usec);
         session_out_repeat_skips(&s->out);
 }
 
@@ -272,13 +272,14 @@ static int consume_ack(Session *s, const Record *r, uint64_t now_usec) {
         if (r->flags & RECORD_ACK_NOW)
                 s->in.ack_due = true;
         if (session_probe_answered(&s->probe)) {
-                if (s->out.received < s->out.next_seq && s->paused_until == 0 &&
-                    (!s->out.flight || s->probe.maybe_lost))
+                if (s->out.received < s->out.next_seq && s->paused_until == 0 && !s->out.flight)
                         go_back(s);
                 s->probe.maybe_lost = false;
         }
-        if (progress)
-                calm_probe(s, now_usec);
+        if (progress) {
+                session_probe_calm(&s->probe, s->out.flight && !s->out.flight->is_sampled);
+                session_arm_probe(s, now_usec);
+        }
         return 0;
 }
 
@@ -298,7 +299,8 @@ static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_u
         case RECORD_CLOSE:
                 return s->heard && is_ours(s, r->session) ? consume_close(s, now_usec) : 0;
         case RECORD_RESET:
-                if ((s->started || s->heard) && (r->session == s->id || r->session == session_mark(s)))
+                if ((s->started || s->heard) &&
+                    (r->session == s->id || r->session == session_mark(s)))
                         consume_reset(s, now_usec);
                 return 0;
         default:

@@ -34,8 +34,14 @@ unit_tests += %D%/check_session
 %C%_check_session_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
 
 unit_tests += %D%/check_session_sim
+%C%_check_session_sim_SOURCES = %D%/check_session_sim.c %D%/session-way.c %D%/session-way.h
 %C%_check_session_sim_CFLAGS = $(unit_cflags)
 %C%_check_session_sim_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
+
+unit_tests += %D%/check_session_transfer
+%C%_check_session_transfer_SOURCES = %D%/check_session_transfer.c %D%/session-way.c %D%/session-way.h
+%C%_check_session_transfer_CFLAGS = $(unit_cflags)
+%C%_check_session_transfer_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
 
 fuzz_tests += %D%/fuzz/fuzz_record
 %C%_fuzz_fuzz_record_LDADD = $(fuzz_libs) libp2pbus-core.la
