@@ -40,6 +40,6 @@ EXTRA_DIST += %D%/hosts.sh
 # word that must not be there.
 # And 200 restarts of programs take long with one.
 if !SANITIZERS
-shell_tests += %D%/52-no-plaintext.sh %D%/55-kills.sh
+shell_tests += %D%/52-no-plaintext.sh %D%/58-kills.sh
 endif
-EXTRA_DIST += %D%/52-no-plaintext.sh %D%/55-kills.sh
+EXTRA_DIST += %D%/52-no-plaintext.sh %D%/58-kills.sh
