@@ -31,6 +31,34 @@ run p2pbusctl audit
 is 'audit' 0 "$status"
 check '  fields, of which the difference is none' sh -c '! awk -F "\t" "NF != 14 || \$12 !~ /^(0|-)\$/" "$1" | grep -q .' sh "$work/out"
 
+start_recv sums --name test.sums --exec sh -c '
+        case $(cat) in
+        "{\"method\": \"add\", \"payload\": [1, 2]}") echo "{\"payload\": {\"sum\": 3}}" ;;
+        "{\"method\": \"nothing\"}") echo "{}" ;;
+        "{\"method\": \"text\"}") echo text ;;
+        "{\"method\": \"list\"}") echo "[]" ;;
+        *) exit 7 ;;
+        esac'
+run p2pbusctl call test.sums add '[1,2]'
+is 'call' '0 {"sum": 3}' "$status $(cat "$work/out")"
+run p2pbusctl call "$dest_sums" nothing --json
+is '  without payloads' '0 null' "$status $(cat "$work/out")"
+run p2pbusctl call test.sums text
+is '  a reply that is no JSON' 1 "$status"
+check '    is told' said 'no answer to a call'
+run p2pbusctl call test.sums list
+is '  or no object' 1 "$status"
+run p2pbusctl call test.sums other 1
+is '  an error' 1 "$status"
+check '    is told, with its status' said 'test.sums: error reply 7: '
+run p2pbusctl call test.sums add '[1,'
+is '  a payload that is no JSON' 2 "$status"
+run p2pbusctl call no.such add
+is '  nobody there' 3 "$status"
+run p2pbusctl call test.sums
+is '  no method' 2 "$status"
+stop sums
+
 start watcher p2pbusctl watch
 wait_line "$work/watcher.out" "here$tab$full_r${tab}test.alpha"
 check 'watch tells who is there' grep -q "here$tab$full_r$tab-" "$work/watcher.out"

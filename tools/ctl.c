@@ -22,7 +22,7 @@
 #include "tools/output.h"
 
 #define TIMEOUT_DEFAULT_USEC (10 * USEC_PER_SEC)
-#define OPERANDS_MAX 2
+#define OPERANDS_MAX 3
 
 typedef struct Verb {
         const char *name;
@@ -39,6 +39,7 @@ static const Verb verbs[] = {
         { "list",    ctl_list,    "",              0, 0, "the processes on this host's bus" },
         { "resolve", ctl_resolve, "DEST",          1, 1, "who answers to DEST, and whether local or remote" },
         { "ping",    ctl_ping,    "[-c N] DEST",   1, 1, "round trips to DEST" },
+        { "call",    ctl_call,    "DEST METHOD [JSON]", 2, 3, "call a method, and show its answer" },
         { "keygen",  ctl_keygen,  "FILE",          1, 1, "make a key in the new file FILE" },
         { "id",      ctl_id,      "[FILE]",        0, 1, "the full form of a key file" },
         { "peers",   ctl_peers,   "",              0, 0, "who talks with whom, which way, and who waits" },
@@ -77,7 +78,7 @@ static char *make_help(void) {
                 return NULL;
         (void)fputs(help_head, out); /* memory is all that can fail, and fclose() tells */
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                (void)fprintf(out, "  %-11s %-13s %s\n", verbs[i].name, verbs[i].operands,
+                (void)fprintf(out, "  %-11s %-20s %s\n", verbs[i].name, verbs[i].operands,
                               verbs[i].help);
         (void)fputs(help_tail, out);
         if (fclose(out) != 0) {

@@ -38,6 +38,7 @@ int ctl_keygen(Ctl *ctl);
 int ctl_id(Ctl *ctl);
 int ctl_peers(Ctl *ctl);
 int ctl_audit(Ctl *ctl);
+int ctl_call(Ctl *ctl);
 int ctl_forget(Ctl *ctl);
 int ctl_reload(Ctl *ctl);
 int ctl_watch(Ctl *ctl);

@@ -23,6 +23,42 @@ static JsonValue *new_value(json_t *json) {
         return value;
 }
 
+JsonValue *json_parse(const void *text, size_t n, char why[static JSON_WHY_SIZE]) {
+        json_error_t error;
+        json_t *json;
+
+        json = json_loadb(text, n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+        if (!json) {
+                (void)snprintf(why, JSON_WHY_SIZE, "%s", error.text);
+                common_make_printable(why); /* it quotes what others wrote */
+                return NULL;
+        }
+        (void)snprintf(why, JSON_WHY_SIZE, "out of memory");
+        return new_value(json);
+}
+
+JsonValue *json_get(const JsonValue *value, const char *name) {
+        json_t *member = json_object_get(value->json, name);
+
+        return member ? new_value(json_incref(member)) : NULL;
+}
+
+bool json_value_is_object(const JsonValue *value) {
+        return json_typeof(value->json) == JSON_OBJECT;
+}
+
+JsonValue *json_null_value(void) {
+        return new_value(json_null());
+}
+
+JsonValue *json_free(JsonValue *value) {
+        if (value) {
+                json_decref(value->json);
+                free(value);
+        }
+        return NULL;
+}
+
 JsonValue *json_begin(void) {
         return new_value(json_object());
 }
@@ -152,7 +188,7 @@ void json_append_number(JsonValue *list, uint64_t number) {
 
 char *json_finish(JsonValue *value, size_t *ret_n) {
         json_t *json = unwrap(value, NULL);
-        char *text = json ? json_dumps(json, 0) : NULL;
+        char *text = json ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
         char *line;
         size_t n;
 

@@ -3,7 +3,7 @@
 #pragma once
 
 /*
- * JSON out: objects and lists of them, one value a line
+ * JSON: objects and lists of them, one value a line; and values that others wrote
  *
  * A value is built field by field and turned into its line at the end. Running out of memory on
  * the way is remembered and comes out there, once. Members keep the order in which they were added.
@@ -14,6 +14,19 @@
 #include <stdint.h>
 
 typedef struct JsonValue JsonValue;
+
+/*
+ * Reads one value of any type, UTF-8, with nothing but blanks around it. Return: NULL: it is none, and
+ * why is in @why.
+ */
+#define JSON_WHY_SIZE 160
+JsonValue *json_parse(const void *text, size_t n, char why[static JSON_WHY_SIZE]);
+/* The member @name of an object, to be freed apart; NULL: there is none, or @value is no object. */
+JsonValue *json_get(const JsonValue *value, const char *name);
+bool json_value_is_object(const JsonValue *value);
+JsonValue *json_null_value(void);
+/* Accepts NULL, returns NULL. */
+JsonValue *json_free(JsonValue *value);
 
 JsonValue *json_begin(void);
 JsonValue *json_begin_list(void);

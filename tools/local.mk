@@ -53,6 +53,7 @@ p2pbusctl_SOURCES = \
 	%D%/ctl-list.c \
 	%D%/ctl-metrics.c \
 	%D%/ctl-audit.c \
+	%D%/ctl-call.c \
 	%D%/ctl-forget.c \
 	%D%/ctl-peers.c \
 	%D%/ctl-watch.c \
