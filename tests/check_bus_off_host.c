@@ -253,6 +253,19 @@ static void forge_nacks(void) {
         }
 }
 
+/* To b, in a's name and epoch, what a has not sealed. */
+static void forge_data(void) {
+        uint8_t packet[sizeof(middle.last_data) + CRYPTO_TAG_SIZE] = { 0 };
+        uint8_t *counter = packet + PACKET_HEADER_SIZE + 8;
+
+        memcpy(packet, middle.last_data, sizeof(middle.last_data));
+        store_le32(packet, sizeof(packet));
+        for (uint64_t i = 0; i < 3000; i++) {
+                store_le64(counter, load_le64(counter) + 1);
+                pass(&middle.ends[1], packet, sizeof(packet));
+        }
+}
+
 static void move(End *end, End *other) {
         PacketHeader header;
         const uint8_t *packet;
@@ -296,6 +309,8 @@ static void *run_middle(void *userdata) {
                                 repeat_remembered();
                         if (c == 'n')
                                 forge_nacks();
+                        if (c == 'f')
+                                forge_data();
                         __atomic_fetch_add(&middle.n_done, 1, __ATOMIC_RELEASE);
                 }
                 for (unsigned i = 0; i < 2; i++)
@@ -623,6 +638,27 @@ START_TEST(false_nacks_end_nothing) {
 }
 END_TEST
 
+/* More than are tried in a second: true ones are dropped with them, and come again. */
+START_TEST(false_data_takes_time_and_nothing_else) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        unsigned n_open;
+        Taker taker;
+
+        wear_out(a, UINT64_MAX);
+        taker_start(&taker);
+        ask(0, 5);
+        n_open = count_of(SEALED_OPEN);
+        tell_middle('f');
+        ask(5, 5);
+        ok(p2pbus_get_counters(b, &counters));
+        ck_assert_uint_ge(counters.bad_packets, 3000);
+        ck_assert_uint_eq(count_of(SEALED_OPEN), n_open);
+        ck_assert_uint_eq(count_of(SEALED_NACK), 0);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 10);
+}
+END_TEST
+
 static const struct {
         const char *what;
         Mischief mischief;
@@ -805,6 +841,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, keys_are_made_with_the_first_packets_and_serve_all_others);
         tcase_add_test(tcase, what_is_said_again_is_not_delivered_again);
         tcase_add_test(tcase, false_nacks_end_nothing);
+        tcase_add_test(tcase, false_data_takes_time_and_nothing_else);
         tcase_add_loop_test(tcase, keys_are_changed_under_load_and_nothing_is_lost, 0,
                             ELEMENTSOF(wears));
         tcase_add_test(tcase, what_others_seal_for_changes_under_load_and_nothing_is_lost);

@@ -340,6 +340,11 @@ START_TEST(every_bit_of_a_data_counts) {
         establish();
         ck_assert_int_eq(seal(A, "content", &packet), SEALED_DATA);
         ck_assert_uint_eq(packet.n, 7 + EPOCH_DATA_OVERHEAD);
+        for (unsigned at = 16; at < 40; at++) { /* of another pair, whoever has sealed it */
+                packet.header[at] ^= 1;
+                ck_assert_int_eq(unseal(B, &packet, NULL), EPOCH_E_MALFORMED);
+                packet.header[at] ^= 1;
+        }
         check_covered(B, &packet, true);
         ck_assert_int_eq(unseal(B, &packet, NULL), 0);
 }
@@ -657,7 +662,7 @@ START_TEST(a_worn_epoch_is_replaced_without_a_pause) {
 END_TEST
 
 START_TEST(a_worn_epoch_goes_on_until_its_end_if_nobody_answers) {
-        Packet packet;
+        Packet packet, late[2];
 
         limits.rekey_packets = 2;
         limits.packets_max = 6;
@@ -683,9 +688,15 @@ START_TEST(a_worn_epoch_goes_on_until_its_end_if_nobody_answers) {
                 ck_assert_int_eq(unseal(A, &packet, NULL), 0);
         }
         ck_assert(is_live(B));
+        ck_assert_int_eq(seal_as(B, SEALED_DATA, "content", &late[0]), 0);
+        ck_assert_int_eq(seal_as(B, SEALED_DATA, "content", &late[1]), 0);
         pass_time(3 * MINUTE_USEC);
         ck_assert(!is_live(B));
         ck_assert_int_eq(seal_as(B, SEALED_DATA, "content", &packet), EPOCH_E_NONE);
+        pass_time(5 * MINUTE_USEC);
+        ck_assert_int_eq(unseal(A, &late[0], NULL), 0);
+        pass_time(1);
+        ck_assert_int_eq(unseal(A, &late[1], NULL), EPOCH_E_UNKNOWN);
 }
 END_TEST
 
