@@ -9,6 +9,8 @@
 #include "bridge/routes.h"
 #include "libcore/err.h"
 
+_Static_assert(ROUTES_LINKS_MAX == CONTROL_LINKS_MAX, "the daemon is told of each link");
+
 static const Address to_daemon = { .pid = PID_DAEMON };
 static const Address to_relay = { .pid = PID_RELAY };
 
@@ -23,16 +25,17 @@ struct Forward {
         Routes *routes;
         Lookups *lookups;
 
-        bool daemon_synced;    /* it has handed over all its leases */
-        uint64_t purge_usec;   /* when leases it did not confirm are dropped */
-        bool said_synced;      /* to the daemon */
-        uint32_t links_synced; /* links to which we have said SYNCED */
-        uint32_t generation;   /* of the paths */
-        bool lost;             /* the last link died, and none came back since */
-        bool resting;          /* the links were closed, for there was nothing to carry */
-        uint64_t idle_usec;    /* how long that takes; USEC_NEVER: for ever */
-        uint64_t active_usec;  /* when there was */
-        uint64_t look_usec;    /* when to look whether there was */
+        bool daemon_synced;                   /* it has handed over all its leases */
+        uint64_t purge_usec;                  /* when leases it did not confirm are dropped */
+        bool said_synced;                     /* to the daemon */
+        uint32_t links_synced;                /* links to which we have said SYNCED */
+        uint32_t generation;                  /* of the paths */
+        uint64_t told_usec[ROUTES_LINKS_MAX]; /* the round trips that the daemon knows */
+        bool lost;                            /* the last link died, and none came back since */
+        bool resting;         /* the links were closed, for there was nothing to carry */
+        uint64_t idle_usec;   /* how long that takes; USEC_NEVER: for ever */
+        uint64_t active_usec; /* when there was */
+        uint64_t look_usec;   /* when to look whether there was */
         bool paused;
         LogRate refusals;
         ForwardCounters counters;
@@ -136,6 +139,23 @@ static void carry(Forward *f, unsigned slot, Parcel *parcel) {
 
 /* To the daemon and its processes */
 
+static void say_link(Forward *f, unsigned slot) {
+        uint8_t body[CONTROL_LINK_HEAD_SIZE + CONTROL_LINK_URL_MAX];
+        const Uplink *uplink = f->uplinks[slot];
+        Control control = { .verb = CONTROL_LINK, .value = slot, .body = body };
+
+        if (uplink) {
+                size_t n = strnlen(uplink_name(uplink), CONTROL_LINK_URL_MAX);
+
+                control.code = uplink_is_up(uplink) ? CODE_OK : CODE_NO_ROUTE;
+                f->told_usec[slot] = uplink_round_trip_usec(uplink);
+                store_le64(body, f->told_usec[slot]);
+                memcpy(body + CONTROL_LINK_HEAD_SIZE, uplink_name(uplink), n);
+                control.n_body = CONTROL_LINK_HEAD_SIZE + n;
+        }
+        gateway_say(f->gateway, &control, to_daemon, NULL);
+}
+
 static void say_links(Forward *f) {
         Control control = {
                 .verb = CONTROL_LINKS,
@@ -143,6 +163,8 @@ static void say_links(Forward *f) {
         };
 
         gateway_say(f->gateway, &control, to_daemon, NULL);
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                say_link(f, i);
 }
 
 /* Once in each attachment, as soon as every link that is up has judged our leases. */
@@ -442,6 +464,16 @@ static void say_what_was_lost(Forward *f, unsigned slot) {
                 say_path_changed(f);
 }
 
+/* People look at it now and then; not each microsecond is news. */
+static void on_link_measured(Uplink *uplink, void *userdata) {
+        uint64_t usec = uplink_round_trip_usec(uplink);
+        Forward *f = userdata;
+        uint64_t told = f->told_usec[uplink_slot(uplink)];
+
+        if (told == USEC_NEVER || (usec > told ? usec - told : told - usec) > told / 8)
+                say_link(f, uplink_slot(uplink));
+}
+
 static void link_gone(Forward *f, unsigned slot) {
         Lease *lease;
 
@@ -612,6 +644,7 @@ const UplinkHandlers forward_uplink_handlers = {
         .on_proven = on_link_proven,
         .on_up = on_link_up,
         .on_synced = on_link_synced,
+        .on_measured = on_link_measured,
         .on_down = on_link_down,
         .on_packet = on_link_packet,
         .on_control = on_link_control,

@@ -320,8 +320,10 @@ static void on_link_control(Uplink *uplink, const PacketHeader *header, const ui
         case CONTROL_PONG:
                 heartbeat_pong(&uplink->heartbeat, load_be64(control.ref.bytes + 8),
                                uplink_clock_usec());
-                if (uplink->heartbeat.round_trip_usec > 0)
+                if (uplink->heartbeat.round_trip_usec > 0) {
                         uplink->round_trip_usec = uplink->heartbeat.round_trip_usec;
+                        uplink->options.handlers->on_measured(uplink, uplink->options.userdata);
+                }
                 break;
         case CONTROL_GOODBYE:
                 on_goodbye(uplink, &control);
@@ -535,6 +537,10 @@ unsigned uplink_slot(const Uplink *uplink) {
 
 const char *uplink_url(const Uplink *uplink) {
         return uplink->url;
+}
+
+const char *uplink_name(const Uplink *uplink) {
+        return uplink->name;
 }
 
 UplinkState uplink_state(const Uplink *uplink) {

@@ -58,6 +58,8 @@ typedef struct UplinkHandlers {
         void (*on_proven)(Uplink *uplink, void *userdata);
         void (*on_up)(Uplink *uplink, void *userdata);
         void (*on_synced)(Uplink *uplink, void *userdata);
+        /* Its round trip was measured once more. */
+        void (*on_measured)(Uplink *uplink, void *userdata);
         /* It was up and is no more; its outbox is empty. */
         void (*on_down)(Uplink *uplink, void *userdata);
         /* A SEALED packet came, from elsewhere; @packet may be written to. */
@@ -104,6 +106,8 @@ DEFINE_CLEANUP(Uplink, uplink_free)
 unsigned uplink_slot(const Uplink *uplink);
 /* As configured. */
 const char *uplink_url(const Uplink *uplink);
+/* Without the key of the relay. */
+const char *uplink_name(const Uplink *uplink);
 UplinkState uplink_state(const Uplink *uplink);
 /* PROVEN or better: leases go to it. */
 static inline bool uplink_takes_leases(const Uplink *uplink) {

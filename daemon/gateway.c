@@ -12,6 +12,7 @@
 
 #include "daemon/lease.h"
 #include "daemon/peer.h"
+#include "libcore/buf.h"
 #include "libsecure/signed-record.h"
 
 /* A question to the gateway; all who ask for one address share it. */
@@ -140,6 +141,11 @@ void gateway_forget_waiters(Peer *peer) {
                 waiter_free(peer->manager, peer->waiters);
 }
 
+static void forget_links(Gateway *gateway) {
+        gateway->links_up = gateway->links_configured = 0;
+        memset(gateway->links, 0, sizeof(gateway->links));
+}
+
 ControlCode gateway_claim(Peer *peer) {
         Gateway *gateway = &peer->manager->gateway;
 
@@ -152,7 +158,7 @@ ControlCode gateway_claim(Peer *peer) {
         gateway->peer = peer;
         gateway->was_here = true;
         gateway->synced = false;
-        gateway->links_up = gateway->links_configured = 0;
+        forget_links(gateway);
         note_write(peer->manager);
         return CODE_OK;
 }
@@ -181,7 +187,7 @@ void gateway_remove(Peer *peer) {
                 return;
         gateway->peer = NULL;
         gateway->synced = false;
-        gateway->links_up = gateway->links_configured = 0;
+        forget_links(gateway);
         HASH_ITER (by_id, gateway->by_id, pending, next)
                 pending_answer(manager, pending, CODE_NO_ROUTE, NULL);
         cache_clear(gateway);
@@ -398,6 +404,32 @@ void gateway_on_synced(Manager *manager) {
 void gateway_on_links(Manager *manager, uint32_t value) {
         manager->gateway.links_up = value & 0xffff;
         manager->gateway.links_configured = value >> 16;
+}
+
+bool gateway_on_link(Manager *manager, const Control *word) {
+        BufReader r = buf_reader(word->body, word->n_body);
+        GatewayLink *link;
+        const uint8_t *url;
+        uint64_t usec;
+        size_t n;
+
+        usec = buf_get_le64(&r);
+        n = buf_left(&r);
+        url = buf_get(&r, n);
+        if (word->n_body > 0 && n == 0)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (url[i] <= ' ' || url[i] > '~') /* it goes to terminals */
+                        return false;
+        if (word->value >= CONTROL_LINKS_MAX)
+                return true; /* of a later version */
+        link = &manager->gateway.links[word->value];
+        *link = (GatewayLink){ .is_up = word->code == CODE_OK };
+        if (n > 0) {
+                link->round_trip_usec = usec;
+                memcpy(link->url, url, n);
+        }
+        return true;
 }
 
 void gateway_on_leased(Manager *manager, const Control *word) {

@@ -38,12 +38,20 @@ struct Waiter {
         bool is_question; /* RESOLVE, else a packet that was not delivered */
 };
 
+/* One link of the gateway, as it says. */
+typedef struct GatewayLink {
+        char url[CONTROL_LINK_URL_MAX + 1]; /* empty: there is none */
+        bool is_up;
+        uint64_t round_trip_usec; /* USEC_NEVER: not measured */
+} GatewayLink;
+
 typedef struct Gateway {
         Peer *peer;    /* NULL: none */
         bool synced;   /* it has heard from all its links */
         bool was_here; /* at some time of this life */
         bool expected; /* at some time of the life before */
         uint32_t links_up, links_configured;
+        GatewayLink links[CONTROL_LINKS_MAX];
         Pending *by_id;
         Pending *by_address;
         unsigned n_waiters;
@@ -75,6 +83,8 @@ void gateway_forget_waiters(Peer *peer);
 void gateway_on_resolved(Manager *manager, const Control *word);
 void gateway_on_synced(Manager *manager);
 void gateway_on_links(Manager *manager, uint32_t value);
+/* Return: false if it is malformed. */
+bool gateway_on_link(Manager *manager, const Control *word);
 void gateway_on_leased(Manager *manager, const Control *word);
 void gateway_on_path_changed(Manager *manager, uint32_t generation);
 /* A packet of the process @to was refused further on. */

@@ -28,6 +28,38 @@ static void write_refused(FILE *out, const Counters *counters) {
                         control_code_text((uint16_t)i), counters->refused[i]);
 }
 
+/* A label's value, between quotes. */
+static void write_label(FILE *out, const char *text) {
+        for (; *text; text++) {
+                if (*text == '"' || *text == '\\')
+                        fputc('\\', out);
+                fputc(*text, out);
+        }
+}
+
+static void write_links(FILE *out, const Gateway *gateway) {
+        write_family(out, "link_up", "gauge", "1 while the link to this relay is up");
+        for (unsigned i = 0; i < ELEMENTSOF(gateway->links); i++) {
+                const GatewayLink *link = &gateway->links[i];
+
+                if (link->url[0] == '\0')
+                        continue;
+                fputs("p2pbusd_link_up{url=\"", out);
+                write_label(out, link->url);
+                fprintf(out, "\"} %d\n", link->is_up);
+        }
+        write_family(out, "link_round_trip_seconds", "gauge", "Smoothed round trip to this relay");
+        for (unsigned i = 0; i < ELEMENTSOF(gateway->links); i++) {
+                const GatewayLink *link = &gateway->links[i];
+
+                if (link->url[0] == '\0' || link->round_trip_usec == USEC_NEVER)
+                        continue;
+                fputs("p2pbusd_link_round_trip_seconds{url=\"", out);
+                write_label(out, link->url);
+                fprintf(out, "\"} %.6f\n", (double)link->round_trip_usec / USEC_PER_SEC);
+        }
+}
+
 static void write_gauges(FILE *out, const Manager *manager) {
         const Gateway *gateway = &manager->gateway;
 
@@ -50,6 +82,7 @@ static void write_gauges(FILE *out, const Manager *manager) {
         write_gauge(out, "links_up", "Relays that the gateway is connected to", gateway->links_up);
         write_gauge(out, "links_configured", "Relays that it should be connected to",
                     gateway->links_configured);
+        write_links(out, gateway);
 }
 
 void metrics_write(FILE *out, const Manager *manager) {

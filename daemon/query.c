@@ -14,6 +14,15 @@
 
 #define ANSWER_MAX 60000 /* bytes of text in one packet */
 
+static void write_link(FILE *out, const GatewayLink *link) {
+        if (link->url[0] == '\0')
+                return;
+        fprintf(out, "link, %s\t%s\n", link->url, link->is_up ? "up" : "down");
+        if (link->round_trip_usec != USEC_NEVER)
+                fprintf(out, "link_round_trip_usec, %s\t%" PRIu64 "\n", link->url,
+                        link->round_trip_usec);
+}
+
 static void write_status(FILE *out, const Manager *manager) {
         const Gateway *gateway = &manager->gateway;
         const Counters *counters = &manager->counters;
@@ -30,6 +39,8 @@ static void write_status(FILE *out, const Manager *manager) {
         fprintf(out, "gateway\t%s\n", gateway->peer ? key_format(&gateway->peer->key, text) : "-");
         fprintf(out, "links\t%" PRIu32 "/%" PRIu32 "\n", gateway->links_up,
                 gateway->links_configured);
+        for (unsigned i = 0; i < ELEMENTSOF(gateway->links); i++)
+                write_link(out, &gateway->links[i]);
         fprintf(out, "synced\t%s\n", gateway->synced ? "yes" : "no");
         fprintf(out, "monitors\t%u\n", manager->monitors.n);
         fprintf(out, "rings\t%u\n", rings_count(&manager->rings));

@@ -179,6 +179,11 @@ static void on_links(Peer *from, const Word *word) {
         gateway_on_links(from->manager, word->control.value);
 }
 
+static void on_link(Peer *from, const Word *word) {
+        if (!gateway_on_link(from->manager, &word->control))
+                peer_refuse(from, CODE_VIOLATION, "violation", "malformed word about a link");
+}
+
 static void on_leased(Peer *from, const Word *word) {
         gateway_on_leased(from->manager, &word->control);
 }
@@ -219,6 +224,7 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_RESOLVED] = { true, on_resolved },
         [CONTROL_SYNCED] = { true, on_synced },
         [CONTROL_LINKS] = { true, on_links },
+        [CONTROL_LINK] = { true, on_link },
         [CONTROL_LEASED] = { true, on_leased },
         [CONTROL_PATH_CHANGED] = { true, on_path_changed },
         [CONTROL_ERROR] = { false, on_error },

@@ -35,6 +35,7 @@ static const struct {
         [CONTROL_LINKS] = { true, 0, 0 },
         [CONTROL_PING] = { true, 0, 0 },
         [CONTROL_PONG] = { true, 0, 0 },
+        [CONTROL_LINK] = { true, 0, CONTROL_LINK_HEAD_SIZE + CONTROL_LINK_URL_MAX },
         [CONTROL_OWN] = { true, 1, CONTROL_NAME_MAX },
         [CONTROL_RESOLVE_NAME] = { true, 1, CONTROL_NAME_MAX },
         [CONTROL_NAMED] = { true, 0, BODY_ANY },

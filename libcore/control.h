@@ -29,6 +29,9 @@
 #define CONTROL_LEASE_REQUEST_SIZE 48 /* bridge key 32, issued 8, not_after 8 */
 #define CONTROL_WELCOME_SIZE 24       /* largest message 8, queue bytes 8, instance's age 8 */
 #define CONTROL_NAMED_ENTRY_SIZE 12   /* PID 8, TAG 4 */
+#define CONTROL_LINK_HEAD_SIZE 8      /* round trip 8; the URL follows */
+#define CONTROL_LINK_URL_MAX 255
+#define CONTROL_LINKS_MAX 8           /* links of a gateway that it tells of one by one */
 #define CONTROL_MONITORED_HEAD_SIZE 8 /* time 8; a packet's header and payload follow */
 #define CONTROL_MONITORED_LOST_MAX (UINT32_MAX / MONITORED_LOST) /* more are counted as so many */
 #define CONTROL_RING_BELLS_SIZE 16    /* id of the packet with the offer */
@@ -61,6 +64,7 @@ typedef enum ControlVerb {
         CONTROL_LINKS = 32,
         CONTROL_PING = 33,
         CONTROL_PONG = 34,
+        CONTROL_LINK = 35,
 
         CONTROL_OWN = 40,
         CONTROL_RESOLVE_NAME = 41,

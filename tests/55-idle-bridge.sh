@@ -19,7 +19,18 @@ start_recv there
 idle=1s
 start_host a "$url_relay"
 
+# shows HOST LINE: until status there has it
+shows() {
+        # shellcheck disable=SC2016 # the inner shell's
+        on "$1" timeout "$deadline" sh -c \
+                'until p2pbusctl status | grep -q "^$1"; do :; done' sh "$2"
+}
+
+tab=$(printf '\t')
+check 'a link is shown' shows b "link, ${url_relay%%#*}${tab}up"
+check 'and its round trip' shows b "link_round_trip_usec, ${url_relay%%#*}${tab}[0-9]"
 check 'it closes its link' closed 1
+check 'which is shown' shows a "link, ${url_relay%%#*}${tab}down"
 run on a p2pbus-send "$dest_there" 'from one that rested'
 is 'who sends waits for the link and is delivered' 0 "$status"
 is 'it dialled again' 2 "$(grep -c 'link up' "$work/bridge_a.err")"

@@ -31,6 +31,7 @@ static Log logger;
 static bool attached;
 static size_t unread;
 static RelayFrame words[4096];
+static uint8_t told_links[CONTROL_LINKS_MAX][CONTROL_LINK_HEAD_SIZE + CONTROL_LINK_URL_MAX];
 static unsigned n_words, n_passed;
 static PacketHeader passed;
 
@@ -46,6 +47,10 @@ void gateway_say(Gateway *gateway, const Control *control, Address dst, const Pa
                 return;
         ck_assert_uint_lt(n_words, ELEMENTSOF(words));
         words[n_words].control = *control;
+        if (control->verb == CONTROL_LINK) { /* whose body is the speaker's */
+                memcpy(told_links[control->value], control->body, control->n_body);
+                words[n_words].control.body = told_links[control->value];
+        }
         words[n_words].header = (PacketHeader){ .dst = dst, .id = id ? *id : none };
         n_words++;
 }
@@ -694,7 +699,23 @@ START_TEST(a_dead_link_changes_the_path_and_others_carry_on) {
 }
 END_TEST
 
+/* What the daemon heard of link @slot last. */
+static void expect_link(unsigned slot, uint16_t code, bool is_measured) {
+        const Control *last = NULL;
+
+        for (unsigned i = 0; i < n_words; i++)
+                if (words[i].control.verb == CONTROL_LINK && words[i].control.value == slot)
+                        last = &words[i].control;
+        ck_assert_ptr_nonnull(last);
+        ck_assert_uint_eq(last->code, code);
+        ck_assert_uint_eq(last->n_body, CONTROL_LINK_HEAD_SIZE + strlen("ws://relay.example:1"));
+        ck_assert_mem_eq(last->body + CONTROL_LINK_HEAD_SIZE, "ws://relay.example:1", 20);
+        ck_assert(is_measured == (load_le64(last->body) != USEC_NEVER));
+}
+
 START_TEST(the_shorter_link_is_preferred) {
+        const RelayFrame *word = NULL;
+
         for (unsigned i = 0; i < N; i++) {
                 Control pong = { .verb = CONTROL_PONG };
                 const RelayFrame *ping = NULL;
@@ -704,7 +725,10 @@ START_TEST(the_shorter_link_is_preferred) {
                 pong.ref = ping->header.id;
                 if (i == 1) /* only this one answers: the other was never measured */
                         relay_says(i, &pong, to_bridge);
+                ck_assert_uint_gt(heard(CONTROL_LINK, &word), 0);
         }
+        expect_link(0, CODE_OK, false);
+        expect_link(1, CODE_OK, true);
         lease(now_usec(CLOCK_REALTIME));
         send_packet(far, 0, 1);
         ck_assert_uint_eq(relay_packets(&relays[1], NULL), 1);

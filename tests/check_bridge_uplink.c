@@ -24,7 +24,7 @@ static char said[16384]; /* all that was logged */
 static char known_path[64];
 
 /* What the uplink told its owner. */
-static unsigned n_proven, n_up, n_synced, n_down, n_packets, n_controls, n_refused;
+static unsigned n_proven, n_up, n_synced, n_measured, n_down, n_packets, n_controls, n_refused;
 static uint16_t refused_code;
 static uint8_t last_hops;
 
@@ -42,6 +42,11 @@ static void on_synced(Uplink *u, void *userdata) {
         (void)userdata;
         ck_assert(uplink_is_synced(u));
         n_synced++;
+}
+static void on_measured(Uplink *u, void *userdata) {
+        (void)userdata;
+        ck_assert_uint_ne(uplink_round_trip_usec(u), USEC_NEVER);
+        n_measured++;
 }
 static void on_down(Uplink *u, void *userdata) {
         (void)userdata;
@@ -75,6 +80,7 @@ static const UplinkHandlers handlers = {
         .on_proven = on_proven,
         .on_up = on_up,
         .on_synced = on_synced,
+        .on_measured = on_measured,
         .on_down = on_down,
         .on_packet = on_packet,
         .on_control = on_control,

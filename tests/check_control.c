@@ -60,6 +60,12 @@ START_TEST(every_field_has_its_place) {
         ck_assert_uint_eq(c.n_body, 0);
         c = decoded("control-links");
         ck_assert_uint_eq(c.value, 1 | 2 << 16);
+        c = decoded("control-link");
+        ck_assert_uint_eq(c.verb, CONTROL_LINK);
+        ck_assert_uint_eq(c.code, CODE_OK);
+        ck_assert_uint_eq(c.value, 1);
+        ck_assert_uint_eq(load_le64(c.body), 42000);
+        ck_assert_mem_eq(c.body + CONTROL_LINK_HEAD_SIZE, "wss://relay.example", 19);
         c = decoded("control-ring-offered");
         ck_assert_uint_eq(c.verb, CONTROL_RING_OFFERED);
         ck_assert_uint_eq(c.value, 65536);
@@ -166,6 +172,7 @@ static const struct {
         { CONTROL_LINKS, 0, 0 },
         { CONTROL_PING, 0, 0 },
         { CONTROL_PONG, 0, 0 },
+        { CONTROL_LINK, 0, 263 },
         { CONTROL_OWN, 1, 255 },
         { CONTROL_RESOLVE_NAME, 1, 255 },
         { CONTROL_NAMED, 0, CONTROL_BODY_MAX },
@@ -205,7 +212,7 @@ START_TEST(bodies_have_limits) {
 END_TEST
 
 START_TEST(verb_zero_is_a_violation_and_others_are_unknown) {
-        static const uint16_t unknown[] = { 6,   9,     16, 27, 35, 43, 55, 59, _CONTROL_VERB_MAX,
+        static const uint16_t unknown[] = { 6,   9,     16, 27, 36, 43, 55, 59, _CONTROL_VERB_MAX,
                                             256, 0xffff };
         uint8_t data[CONTROL_HEAD_SIZE] = { 0 };
 

@@ -1232,6 +1232,73 @@ START_TEST(there_is_one_gateway_and_it_speaks_for_strangers_alone) {
 }
 END_TEST
 
+static char *status_of(Client *c) {
+        const Control *word;
+
+        client_say(c, &(Control){ .verb = CONTROL_QUERY, .value = QUERY_STATUS });
+        word = expect_word(c, CONTROL_ANSWER);
+        return strndup((const char *)word->body, word->n_body);
+}
+
+static void say_link(Client *g, uint32_t number, uint16_t code, uint64_t usec, const char *url) {
+        uint8_t body[CONTROL_LINK_HEAD_SIZE + CONTROL_LINK_URL_MAX];
+        Control word = { .verb = CONTROL_LINK, .code = code, .value = number, .body = body };
+
+        store_le64(body, usec);
+        memcpy(body + CONTROL_LINK_HEAD_SIZE, url, strlen(url));
+        word.n_body = CONTROL_LINK_HEAD_SIZE + strlen(url);
+        client_say(g, &word);
+}
+
+START_TEST(what_the_gateway_says_of_its_links_is_shown) {
+        Client g;
+        char *status;
+
+        start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        say_link(&g, 0, CODE_OK, 4200, "wss://one.example");
+        say_link(&g, 7, CODE_NO_ROUTE, USEC_NEVER, "wss://two.example");
+        say_link(&g, 8, CODE_OK, 1, "wss://of.a.later.version");
+        status = status_of(&g);
+        ck_assert_ptr_nonnull(strstr(status, "\nlink, wss://one.example\tup\n"
+                                             "link_round_trip_usec, wss://one.example\t4200\n"
+                                             "link, wss://two.example\tdown\nsynced"));
+        free(status);
+
+        client_say(&g, &(Control){ .verb = CONTROL_LINK, .value = 0 }); /* it is no more */
+        status = status_of(&g);
+        ck_assert_ptr_null(strstr(status, "one.example"));
+        free(status);
+
+        client_close(&g);
+        client_open(&g, &d, 0);
+        status = status_of(&g);
+        ck_assert_ptr_null(strstr(status, "link,"));
+        free(status);
+        client_close(&g);
+        stop();
+}
+END_TEST
+
+static const char *const bad_urls[] = { "", "wss://a b", "wss://a\tb", "wss://\033[2J" };
+
+START_TEST(what_a_terminal_would_not_bear_is_no_url) {
+        Client g;
+
+        start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        say_link(&g, 0, CODE_OK, 1, bad_urls[_i]);
+        expect_error(&g, CODE_VIOLATION);
+        expect_closed(&g);
+        client_close(&g);
+        stop();
+}
+END_TEST
+
 START_TEST(a_host_that_had_a_gateway_is_settling_after_a_restart) {
         Client a, g;
 
@@ -1562,6 +1629,9 @@ Suite *check_suite(void) {
         tcase_add_test(gateway, the_gateway_says_where_others_are);
         tcase_add_test(gateway, lies_of_the_gateway_are_not_believed);
         tcase_add_test(gateway, there_is_one_gateway_and_it_speaks_for_strangers_alone);
+        tcase_add_test(gateway, what_the_gateway_says_of_its_links_is_shown);
+        tcase_add_loop_test(gateway, what_a_terminal_would_not_bear_is_no_url, 0,
+                            ELEMENTSOF(bad_urls));
         tcase_add_test(gateway, a_host_that_had_a_gateway_is_settling_after_a_restart);
 
         tcase_add_test(roles, names_have_providers);
