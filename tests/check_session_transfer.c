@@ -25,7 +25,7 @@
 #define KB UINT64_C(1000)
 #define MB UINT64_C(1000000)
 #define MSEC USEC_PER_MSEC
-#define WAYS 100 /* random ones */
+#define WAYS 60 /* random ones */
 
 static Chance chance;
 static uint64_t now;
@@ -265,7 +265,7 @@ static void random_way(uint64_t seed) {
         w.delay_usec = MIN(held * USEC_PER_SEC / w.rate / 2, UINT64_C(500000));
         w.queue_max = between(512 * 1024, 4096 * 1024); /* as relays have them */
         w.marks = chance_happens(&chance, 600);
-        t.n_in_all = MAX(10 * MB, 5 * w.rate);
+        t.n_in_all = MAX(5 * MB, 2 * w.rate);
         ways[0] = ways[1] = w;
         run(&t);
         ck_assert_msg(t.percent >= 70, "seed %" PRIu64 ": %u %%", seed, t.percent);
