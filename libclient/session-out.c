@@ -341,6 +341,11 @@ static void begin_message(SessionOut *out) {
                 out->unreceived = m;
 }
 
+static void note_blocked(SessionOut *out, uint64_t now_usec) {
+        if (out->blocked_since == USEC_NEVER)
+                out->blocked_since = now_usec;
+}
+
 /*
  * The message whose record comes next, if it takes no more than @n_max bytes and credit and flight
  * allow it; or NULL.
@@ -359,14 +364,16 @@ static Message *find_next(SessionOut *out, size_t n_max, uint64_t now_usec) {
         is_new = !out->cursor || out->cursor_at == m->n_records_sent;
         size = bytes_of(out, m, out->cursor ? out->cursor_at : 0);
         if (is_new && out->position + size > out->limit) {
-                if (out->blocked_since == USEC_NEVER)
-                        out->blocked_since = now_usec;
+                note_blocked(out, now_usec);
                 return NULL;
         }
         if (is_new && out->position + size > out->received_position + SESSION_FLIGHT_MAX)
                 return NULL;
-        if (out->flight && !flight_allows(out->flight, size))
+        if (out->flight && !flight_allows(out->flight, size)) {
+                if (is_new)
+                        note_blocked(out, now_usec);
                 return NULL;
+        }
         return size <= n_max ? m : NULL;
 }
 

@@ -223,7 +223,10 @@ const SessionCounters *session_counters(const Session *session);
 size_t session_memory(const Session *session);
 /* Bytes of records that were never produced. */
 size_t session_waiting_bytes(const Session *session);
-/* Since when the session waits for credit of its peer; USEC_NEVER if it does not. */
+/*
+ * Since when the session waits for its peer before it sends more, for credit or, off-host, for what is
+ * under way; USEC_NEVER if it does not.
+ */
 uint64_t session_waiting_since(const Session *session);
 /* Off-host: how long an answer takes, about; 0: not known. */
 uint64_t session_round_trip_usec(const Session *session);
