@@ -120,23 +120,27 @@ double process_cpu_usec(pid_t pid) {
         return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
+uint64_t process_memory_kib(pid_t pid) {
+        char path[64], line[256];
+        unsigned long kib, sum = 0;
+        FILE *f;
+
+        snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+        f = fopen(path, "re");
+        if (!f)
+                die("/proc/PID/smaps_rollup", -errno);
+        while (fgets(line, sizeof(line), f))
+                if (sscanf(line, "Pss: %lu", &kib) == 1)
+                        sum += kib;
+        fclose(f);
+        return sum;
+}
+
 uint64_t broker_memory_kib(const Plan *plan) {
         uint64_t sum = 0;
 
-        for (unsigned i = 0; i < plan->n_brokers; i++) {
-                char path[64], line[256];
-                unsigned long kib;
-                FILE *f;
-
-                snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)plan->brokers[i]);
-                f = fopen(path, "re");
-                if (!f)
-                        die("broker's /proc/PID/smaps_rollup", -errno);
-                while (fgets(line, sizeof(line), f))
-                        if (sscanf(line, "Pss: %lu", &kib) == 1)
-                                sum += kib;
-                fclose(f);
-        }
+        for (unsigned i = 0; i < plan->n_brokers; i++)
+                sum += process_memory_kib(plan->brokers[i]);
         return sum;
 }
 
@@ -144,7 +148,7 @@ void print_head(const Plan *plan, const char *bench) {
         printf("{\"bench\":\"%s\",\"system\":\"%s\",\"size\":%zu,\"one_cpu\":%s,\"two_cpus\":%s,"
                "\"far\":%s",
                bench, plan->system->name, plan->size, plan->one_cpu ? "true" : "false",
-               plan->two_cpus ? "true" : "false", plan->far ? "true" : "false");
+               plan->two_cpus ? "true" : "false", plan->n_far > 0 ? "true" : "false");
         if (plan->idle > 0)
                 printf(",\"idle\":%u", plan->idle);
         if (plan->group)

@@ -13,7 +13,9 @@ bench_measure_SOURCES = \
 	%D%/measure.c \
 	%D%/measure.h \
 	%D%/pair.c \
+	%D%/pair.h \
 	%D%/router.h \
+	%D%/stream.c \
 	%D%/system-dbus.c \
 	%D%/system-limit.c \
 	%D%/system-lws.c \

@@ -5,6 +5,7 @@
  *
  *      measure roundtrip SYSTEM PATH [options]   one request outstanding, both sides block
  *      measure oneway    SYSTEM PATH [options]   the clock stops when the last one has come
+ *      measure stream    SYSTEM PATH [options]   by a timetable: what came when; more lines
  *      measure idle      SYSTEM PATH [options]   attach many, then do nothing: rate and memory
  *      measure burst     SYSTEM PATH [options]   many processes send to random others at once
  *      measure allow     N                       Allow= lines for a relay that is measured
@@ -13,11 +14,13 @@
  *      --size N          bytes of a message (64)
  *      --count N         messages (oneway, burst); round trips, without a warm-up
  *      --clients N       endpoints (idle, burst)
- *      --seconds S       how long to measure (roundtrip without --count: 0.4)
+ *      --seconds S       how long to measure (roundtrip without --count: 0.4), to send (stream)
+ *      --rate N          messages in a second (stream); 0: as many as go through
  *      --one-cpu         everything on CPU 0; the broker must have been started there
  *      --two-cpus        a pair on CPU 0 and CPU 1, one each
  *      --broker PID      its CPU time and memory are counted; may be repeated
- *      --far PATH        the other side attaches to this bus instead
+ *      --far PATH        the other side attaches to this bus instead; may be repeated for burst:
+ *                        the endpoints are spread over these buses, and send to other buses only
  *      --idle N          among N further endpoints that are attached and silent (roundtrip)
  *      --group TEXT      what this is compared with; goes into the line as it is
  *
@@ -40,9 +43,8 @@ typedef struct Bench {
 } Bench;
 
 static const Bench benches[] = {
-        { "roundtrip", measure_roundtrip },
-        { "oneway", measure_oneway },
-        { "idle", measure_idle },
+        { "roundtrip", measure_roundtrip }, { "oneway", measure_oneway },
+        { "stream", measure_stream },       { "idle", measure_idle },
         { "burst", measure_burst },
 };
 
@@ -54,12 +56,25 @@ static const Bench *bench_find(const char *name) {
 }
 
 static int parse_argv(Plan *plan, const Bench **ret_bench, int argc, char **argv) {
-        enum { SIZE = 256, COUNT, CLIENTS, SECONDS, ONE_CPU, TWO_CPUS, BROKER, FAR, IDLE, GROUP };
+        enum {
+                SIZE = 256,
+                COUNT,
+                CLIENTS,
+                SECONDS,
+                RATE,
+                ONE_CPU,
+                TWO_CPUS,
+                BROKER,
+                FAR,
+                IDLE,
+                GROUP,
+        };
         static const struct option options[] = {
                 { "size", required_argument, NULL, SIZE },
                 { "count", required_argument, NULL, COUNT },
                 { "clients", required_argument, NULL, CLIENTS },
                 { "seconds", required_argument, NULL, SECONDS },
+                { "rate", required_argument, NULL, RATE },
                 { "one-cpu", no_argument, NULL, ONE_CPU },
                 { "two-cpus", no_argument, NULL, TWO_CPUS },
                 { "broker", required_argument, NULL, BROKER },
@@ -84,6 +99,9 @@ static int parse_argv(Plan *plan, const Bench **ret_bench, int argc, char **argv
                 case SECONDS:
                         plan->seconds = strtod(optarg, NULL);
                         break;
+                case RATE:
+                        plan->rate = strtod(optarg, NULL);
+                        break;
                 case ONE_CPU:
                         plan->one_cpu = true;
                         break;
@@ -95,7 +113,9 @@ static int parse_argv(Plan *plan, const Bench **ret_bench, int argc, char **argv
                                 plan->brokers[plan->n_brokers++] = (pid_t)strtol(optarg, NULL, 10);
                         break;
                 case FAR:
-                        plan->far = optarg;
+                        if (plan->n_far == FAR_MAX)
+                                return -EINVAL;
+                        plan->far[plan->n_far++] = optarg;
                         break;
                 case IDLE:
                         plan->idle = (unsigned)strtoul(optarg, NULL, 10);

@@ -16,18 +16,21 @@
 
 #include "bench/system.h"
 
-#define BROKERS_MAX 8
+#define BROKERS_MAX 16
+#define FAR_MAX 3
 
 typedef struct Plan {
         const System *system;
-        const char *path;  /* where the broker listens */
-        const char *far;   /* the other side attaches there instead, or NULL */
+        const char *path;         /* where the broker listens */
+        const char *far[FAR_MAX]; /* the other side attaches there instead; further buses (burst) */
+        unsigned n_far;
         const char *group; /* what to compare it with, or NULL */
         size_t size;       /* bytes of a message */
         unsigned count;    /* messages; 0: the measurement's own number */
         unsigned clients;
         unsigned idle; /* further endpoints that are attached and silent (roundtrip) */
         double seconds;
+        double rate; /* messages in a second, 0: as many as go through (stream) */
         bool one_cpu, two_cpus;
         pid_t brokers[BROKERS_MAX]; /* whose CPU time and memory counts */
         unsigned n_brokers;
@@ -36,6 +39,8 @@ typedef struct Plan {
 /* pair.c: two processes. */
 void measure_roundtrip(const Plan *plan);
 void measure_oneway(const Plan *plan);
+/* stream.c: two processes, by a timetable. */
+void measure_stream(const Plan *plan);
 /* many.c: many endpoints in a few processes. */
 void measure_idle(const Plan *plan);
 void measure_burst(const Plan *plan);
@@ -62,7 +67,8 @@ void pipe_get(int fd, void *data, size_t n);
 /* CPU time so far: of the brokers, and of this process or a worker of it, all threads. */
 double broker_cpu_usec(const Plan *plan);
 double process_cpu_usec(pid_t pid);
-/* KiB that the brokers hold, by proportional set size. */
+/* KiB that a process holds, by proportional set size, and all brokers together. */
+uint64_t process_memory_kib(pid_t pid);
 uint64_t broker_memory_kib(const Plan *plan);
 
 /* The begin of the JSON line, without a comma at its end. */

@@ -2,6 +2,8 @@
 
 /* Two processes: one message in flight at a time, or as many as the system lets through. */
 
+#include "bench/pair.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,27 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/measure.h"
 #include "libcore/util.h"
 
 #define WARM_UP_USEC 100000
 #define CROWD_MAX 2500 /* silent endpoints in one process: some take several descriptors */
-#define LAST 1 /* first byte of the last message of a stream */
+#define LAST 1         /* first byte of the last message of a stream */
 
-static int compare(const void *a, const void *b) {
+int pair_compare(const void *a, const void *b) {
         uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
         return x < y ? -1 : x > y;
 }
-
-typedef struct Pair {
-        const Plan *plan;
-        Endpoint *endpoint;
-        char self[SYSTEM_ADDRESS_SIZE];
-        char other[SYSTEM_ADDRESS_SIZE];
-        pid_t child;
-        bool is_child;
-} Pair;
 
 /* The silent ones, in processes of their own, which end with this one. */
 static void crowd_start(const Plan *plan) {
@@ -52,8 +44,7 @@ static void crowd_start(const Plan *plan) {
                 pipe_get(ready[0], &c, 1);
 }
 
-/* Forks; parent and child each open an endpoint, learn the other's address and connect to it. */
-static Pair pair_start(const Plan *plan) {
+Pair pair_start(const Plan *plan) {
         int up[2], down[2];
         Pair p = { .plan = plan };
 
@@ -65,9 +56,9 @@ static Pair pair_start(const Plan *plan) {
         p.is_child = p.child == 0;
         if (plan->two_cpus)
                 place(p.is_child ? 1 : 0, !plan->system->roams);
-        must("open",
-             plan->system->open(&p.endpoint, p.is_child && plan->far ? plan->far : plan->path,
-                                p.is_child ? 1 : 0, p.self));
+        must("open", plan->system->open(&p.endpoint,
+                                        p.is_child && plan->n_far > 0 ? plan->far[0] : plan->path,
+                                        p.is_child ? 1 : 0, p.self));
         pipe_put(p.is_child ? up[1] : down[1], p.self, sizeof(p.self));
         pipe_get(p.is_child ? down[0] : up[0], p.other, sizeof(p.other));
         if (plan->system->connect)
@@ -75,7 +66,7 @@ static Pair pair_start(const Plan *plan) {
         return p;
 }
 
-static void pair_end(Pair *p) {
+void pair_end(Pair *p) {
         int status;
 
         if (p->is_child) {
@@ -90,15 +81,15 @@ static void pair_end(Pair *p) {
         p->plan->system->close(p->endpoint);
 }
 
-static void pair_send(Pair *p, uint8_t *data, size_t n) {
+void pair_send(Pair *p, uint8_t *data, size_t n) {
         must("send", p->plan->system->send(p->endpoint, p->other, data, n));
 }
 
-static void pair_flush(Pair *p) {
+void pair_flush(Pair *p) {
         must("flush", p->plan->system->flush(p->endpoint));
 }
 
-static size_t pair_receive(Pair *p, uint8_t *data) {
+size_t pair_receive(Pair *p, uint8_t *data) {
         size_t n;
 
         must("receive", p->plan->system->receive(p->endpoint, data, p->plan->size + 16, &n));
@@ -174,7 +165,7 @@ void measure_roundtrip(const Plan *plan) {
         pair_flush(&p);
         pair_end(&p);
 
-        qsort(nsec, n, sizeof(*nsec), compare);
+        qsort(nsec, n, sizeof(*nsec), pair_compare);
         print_head(plan, "roundtrip");
         printf(",\"n\":%zu,\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"cpu_us\":%.2f,"
                "\"client_cpu_us\":%.2f,\"broker_cpu_us\":%.2f}\n",

@@ -20,6 +20,7 @@
 
 struct Endpoint {
         p2pbus *bus;
+        uint64_t lifetime_usec; /* of messages; 0: the library's default */
 };
 
 static int bus_open(Endpoint **ret, const char *path, unsigned number,
@@ -30,12 +31,15 @@ static int bus_open(Endpoint **ret, const char *path, unsigned number,
                 /* With a gateway on the bus this is the road through bridges and relays. */
                 .flags = getenv("P2PBUS_BENCH_OFF_HOST") ? P2PBUS_OFF_HOST : 0,
         };
+        const char *lifetime = getenv("P2PBUS_BENCH_LIFETIME"); /* seconds */
         Endpoint *e = calloc(1, sizeof(*e));
         int r;
 
         (void)number;
         if (!e)
                 return err_origin(-ENOMEM);
+        if (lifetime)
+                e->lifetime_usec = strtoull(lifetime, NULL, 10) * USEC_PER_SEC;
         r = p2pbus_open(&e->bus, &options);
         if (r >= 0 && options.flags & P2PBUS_OFF_HOST)
                 r = p2pbus_wait_reachable(e->bus, 5 * USEC_PER_SEC);
@@ -65,7 +69,7 @@ static int bus_send(Endpoint *e, const char *address, const void *data, size_t n
         r = p2pbus_message_new(&m, data, n_data);
         if (r < 0)
                 return err_trace(r);
-        while ((r = p2pbus_send(e->bus, address, m, 0, NULL)) == -EAGAIN) {
+        while ((r = p2pbus_send(e->bus, address, m, e->lifetime_usec, NULL)) == -EAGAIN) {
                 r = p2pbus_wait(e->bus, P2PBUS_FOREVER);
                 if (r < 0)
                         break;
@@ -106,6 +110,16 @@ static int bus_poll(Endpoint *e, void *data, size_t n_max, size_t *ret_n) {
 
 static int bus_get_fd(Endpoint *e) {
         return p2pbus_get_fd(e->bus);
+}
+
+static int bus_wait(Endpoint *e, uint64_t timeout_usec) {
+        int r = p2pbus_wait(e->bus, timeout_usec);
+
+        return r < 0 ? err_trace(r) : 0;
+}
+
+static int bus_settle(Endpoint *e, uint64_t timeout_usec) {
+        return p2pbus_flush(e->bus, timeout_usec);
 }
 
 /* ---- Through a ring ---- */
@@ -163,7 +177,7 @@ static int ring_send_zero(Endpoint *e, const char *address, const void *data, si
         if (r < 0)
                 return err_trace(r);
         memcpy(payload, data, 1);
-        while ((r = p2pbus_commit(e->bus, m, n_data, 0, NULL)) == -EAGAIN) {
+        while ((r = p2pbus_commit(e->bus, m, n_data, e->lifetime_usec, NULL)) == -EAGAIN) {
                 r = p2pbus_wait(e->bus, P2PBUS_FOREVER);
                 if (r < 0)
                         break;
@@ -196,6 +210,8 @@ const System system_p2pbus = {
         .receive = bus_receive,
         .poll = bus_poll,
         .get_fd = bus_get_fd,
+        .wait = bus_wait,
+        .settle = bus_settle,
         .flight_max = 0, /* credit is its own */
 };
 
@@ -209,6 +225,8 @@ const System system_p2pbus_ring = {
         .receive = bus_receive,
         .poll = bus_poll,
         .get_fd = bus_get_fd,
+        .wait = bus_wait,
+        .settle = bus_settle,
         .roams = true,
 };
 
@@ -222,6 +240,8 @@ const System system_p2pbus_ring_poll = {
         .receive = ring_receive_poll,
         .poll = bus_poll,
         .get_fd = bus_get_fd,
+        .wait = bus_wait,
+        .settle = bus_settle,
 };
 
 const System system_p2pbus_ring_sleep = {
@@ -234,6 +254,8 @@ const System system_p2pbus_ring_sleep = {
         .receive = bus_receive,
         .poll = bus_poll,
         .get_fd = bus_get_fd,
+        .wait = bus_wait,
+        .settle = bus_settle,
 };
 
 const System system_p2pbus_ring_zero = {
@@ -246,5 +268,7 @@ const System system_p2pbus_ring_zero = {
         .receive = ring_receive_zero,
         .poll = bus_poll,
         .get_fd = bus_get_fd,
+        .wait = bus_wait,
+        .settle = bus_settle,
         .roams = true,
 };

@@ -45,6 +45,12 @@ typedef struct System {
         int (*poll)(Endpoint *endpoint, void *data, size_t n_max, size_t *ret_n);
         /* A descriptor that is readable when poll() may have something. */
         int (*get_fd)(Endpoint *endpoint);
+        /*
+         * Waits until poll() may have something, at most @timeout_usec. May be NULL, as the next,
+         * which waits until each message that was sent has come, or is known never to: -errno then.
+         */
+        int (*wait)(Endpoint *endpoint, uint64_t timeout_usec);
+        int (*settle)(Endpoint *endpoint, uint64_t timeout_usec);
 
         /* Decides by the CPUs it may run on: placed on one like all others, but not held there. */
         bool roams;
