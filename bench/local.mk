@@ -55,9 +55,13 @@ CLEANFILES += $(bench_programs)
 
 EXTRA_DIST += \
 	%D%/RESULTS.md \
+	%D%/experiments \
+	%D%/experiments.awk \
 	%D%/lib.sh \
 	%D%/lines.awk \
 	%D%/median.awk \
+	%D%/net.sh \
+	%D%/plot.awk \
 	%D%/run-daemon \
 	%D%/run-instructions \
 	%D%/run-relay \
@@ -69,9 +73,13 @@ EXTRA_DIST += \
 # further comparison is a word here and below, and a script.
 bench_all = bench-daemon bench-rings bench-relay
 
-.PHONY: bench bench-daemon bench-instructions bench-relay bench-rings
+.PHONY: bench bench-daemon bench-experiments bench-instructions bench-relay bench-rings
 bench: all $(bench_programs)
 	$(AM_V_at)for t in $(bench_all); do $(MAKE) $(AM_MAKEFLAGS) $$t || exit; done
 bench-daemon bench-instructions bench-relay bench-rings: all $(bench_programs)
 	$(AM_V_at)t='$@'; top_builddir='$(abs_top_builddir)' ROUNDS='$(ROUNDS)' \
 	  $(srcdir)/%D%/run-$${t#bench-}
+
+# The experiments are no comparison: EXPERIMENTS='--quick faults' are their arguments.
+bench-experiments: all bench/measure tests/vwire
+	$(AM_V_at)top_builddir='$(abs_top_builddir)' $(srcdir)/%D%/experiments $(EXPERIMENTS)
