@@ -33,7 +33,6 @@ struct RelayLink {
         uint64_t id;
         const LinkLimits *limits;
         bool proven, open; /* as the address table counts it */
-        bool pinged;
         bool waiting; /* something is to be written */
         unsigned pauses;
         DirectoryRoute route; /* while it is up */
@@ -42,6 +41,7 @@ struct RelayLink {
         Parcel *cut;     /* sent in part */
         uint32_t cut_at; /* bytes of it that were sent */
         uint64_t heard_usec, progress_usec;
+        uint64_t pinged_usec; /* it was asked for a word then; 0: not since it said the last */
         uint64_t taken; /* bytes, by the other end's kernel, when it was last looked at */
         Bucket packets, bytes, lookups, verifies, errors;
         sd_event_source *resume; /* made when it is first needed */

@@ -159,6 +159,7 @@ static void link_unpause(RelayLink *link, unsigned why) {
         link->pauses &= ~why;
         if (link->pauses == 0) {
                 link->heard_usec = relay_mono_usec(); /* it was we who did not listen */
+                link->pinged_usec = 0;
                 ws_resume(link->connection);
         }
 }
@@ -429,7 +430,7 @@ static void link_receive(RelayLink *link, const uint8_t *message, size_t n_messa
         }
         count_many(&shared->counters, COUNT_PACKETS_IN, n_packets);
         link->heard_usec = now;
-        link->pinged = false;
+        link->pinged_usec = 0;
         link_pay(link, n_message, n_packets, now);
 }
 
@@ -529,11 +530,12 @@ void relay_link_tick(RelayLink *link, uint64_t now) {
                 if (link_is_stalled(link, now))
                         relay_link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_STALLED,
                                          "it takes nothing any more");
-                else if (link->pauses == 0 && now >= link->heard_usec + 2 * heartbeat)
+                else if (link->pauses == 0 && link->pinged_usec > 0 &&
+                         now >= link->pinged_usec + heartbeat)
                         relay_link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_SILENT,
                                          "it says nothing any more");
-                else if (!link->pinged && now >= link->heard_usec + heartbeat) {
-                        link->pinged = true;
+                else if (link->pinged_usec == 0 && now >= link->heard_usec + heartbeat) {
+                        link->pinged_usec = now; /* whoever is cut was asked, however late we are */
                         relay_link_say(link, &ping, to_bridge);
                 }
                 break;
