@@ -196,11 +196,13 @@ static void say_path_changed(Forward *f) {
         gateway_say(f->gateway, &control, to_daemon, NULL);
 }
 
-/* Packet @id, of @src on this host, did not get to @dst. */
-static void refuse(Forward *f, Address src, Address dst, const PacketId *id, uint16_t code) {
+/* Packet @id, of @src on this host, did not get to @dst. @by: REFUSED_BY_X. */
+static void refuse(Forward *f, Address src, Address dst, const PacketId *id, uint16_t code,
+                   uint32_t by) {
         Control control = {
                 .verb = CONTROL_ERROR,
                 .code = code,
+                .value = by,
                 .ref = *id,
                 .address = dst,
         };
@@ -209,17 +211,18 @@ static void refuse(Forward *f, Address src, Address dst, const PacketId *id, uin
         gateway_say(f->gateway, &control, src, NULL);
 }
 
-static void refuse_parcel(Forward *f, Parcel *parcel, uint16_t code) {
-        refuse(f, parcel->src, parcel->dst, &parcel->id, code);
+static void refuse_parcel(Forward *f, Parcel *parcel, uint16_t code, uint32_t by) {
+        refuse(f, parcel->src, parcel->dst, &parcel->id, code, by);
         parcel_free(f->pool, parcel);
 }
 
 /* Packet @id, of @src elsewhere, did not get to @dst: the link it came by passes that on. */
 static void refuse_remote(Uplink *uplink, Address src, Address dst, const PacketId *id,
-                          uint16_t code) {
+                          uint16_t code, uint32_t by) {
         Control control = {
                 .verb = CONTROL_ERROR,
                 .code = code,
+                .value = by,
                 .ref = *id,
                 .address = dst,
         };
@@ -341,8 +344,8 @@ static void on_daemon_error(Forward *f, const PacketHeader *header, const Contro
 
         if (slot < 0)
                 return; /* about a word of our own, or the link is gone */
-        refuse_remote(f->uplinks[slot], header->dst, control->address, &control->ref,
-                      control->code);
+        refuse_remote(f->uplinks[slot], header->dst, control->address, &control->ref, control->code,
+                      REFUSED_BY_FAR_DAEMON);
 }
 
 static void on_daemon_control(const PacketHeader *header, const Control *control, void *userdata) {
@@ -391,7 +394,7 @@ static void on_daemon_packet(const PacketHeader *header, const uint8_t *packet, 
         else if (parcel_new(f->pool, header, packet, &parcel) < 0)
                 code = CODE_OVERLOAD;
         if (code != CODE_OK) {
-                refuse(f, header->src, header->dst, &header->id, code);
+                refuse(f, header->src, header->dst, &header->id, code, REFUSED_BY_BRIDGE);
                 return;
         }
 
@@ -513,7 +516,8 @@ static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *
                 code = CODE_SETTLING;
         if (code != CODE_OK) {
                 f->counters.n_refused_remote++;
-                refuse_remote(uplink, header->src, header->dst, &header->id, code);
+                refuse_remote(uplink, header->src, header->dst, &header->id, code,
+                              REFUSED_BY_FAR_BRIDGE);
                 return;
         }
         packet_set_hop_fields(packet, header->hflags & PACKET_CE, (uint8_t)(header->hops + 1));
@@ -562,7 +566,7 @@ static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control)
         if (!parcel)
                 return;
         if (!lease || parcel->repeated) {
-                refuse_parcel(f, parcel, CODE_NOT_LEASED);
+                refuse_parcel(f, parcel, CODE_NOT_LEASED, REFUSED_BY_BRIDGE);
                 return;
         }
         parcel->repeated = true;
@@ -582,7 +586,7 @@ static void try_next(Forward *f, Uplink *uplink, const PacketHeader *header,
                 /* Too long ago to be repeated. Others may know: the sender shall ask again. */
                 if (links_up(f) & ~bit)
                         code = CODE_SETTLING;
-                refuse(f, header->dst, control->address, &control->ref, code);
+                refuse(f, header->dst, control->address, &control->ref, code, control->value);
                 return;
         }
 
@@ -591,8 +595,9 @@ static void try_next(Forward *f, Uplink *uplink, const PacketHeader *header,
         slot = choose(f, parcel->dst, parcel->tried);
         if (slot >= 0)
                 carry(f, (unsigned)slot, parcel);
-        else
-                refuse_parcel(f, parcel, parcel->code);
+        else /* what an earlier link said more of, a relay said */
+                refuse_parcel(f, parcel, parcel->code,
+                              parcel->code == code ? control->value : REFUSED_BY_RELAY);
 }
 
 /* Only about packets of processes that we carry; a relay has nothing to say to others. */
@@ -609,7 +614,8 @@ static void on_link_error(Forward *f, Uplink *uplink, const PacketHeader *header
                 try_next(f, uplink, header, control);
                 break;
         default:
-                refuse(f, header->dst, control->address, &control->ref, control->code);
+                refuse(f, header->dst, control->address, &control->ref, control->code,
+                       control->value);
         }
 }
 
@@ -637,7 +643,7 @@ static void on_link_control(Uplink *uplink, const PacketHeader *header, const Co
 
 static void on_link_refused(Uplink *uplink, Parcel *parcel, uint16_t code, void *userdata) {
         (void)uplink;
-        refuse_parcel(userdata, parcel, code);
+        refuse_parcel(userdata, parcel, code, REFUSED_BY_BRIDGE);
 }
 
 const UplinkHandlers forward_uplink_handlers = {

@@ -458,7 +458,10 @@ void gateway_on_error(Manager *manager, const Control *word, Address to) {
                 manager->counters.words_dropped++;
                 return;
         }
-        peer_say_error(container_of(entry, Peer, entry),
-                       word->code < _CODE_MAX ? (ControlCode)word->code : CODE_NO_ROUTE, &word->ref,
-                       word->address);
+        peer_say(container_of(entry, Peer, entry),
+                 &(Control){ .verb = CONTROL_ERROR,
+                             .code = word->code < _CODE_MAX ? word->code : CODE_NO_ROUTE,
+                             .value = word->value < _REFUSED_BY_MAX ? word->value : 0,
+                             .ref = word->ref,
+                             .address = word->address });
 }

@@ -386,6 +386,7 @@ ControlCode peer_pass(Peer *peer, Usage *usage, const Control *word, const int *
 void peer_say_error(Peer *peer, ControlCode code, const PacketId *ref, Address address) {
         peer_say(peer, &(Control){ .verb = CONTROL_ERROR,
                                    .code = (uint16_t)code,
+                                   .value = REFUSED_BY_DAEMON,
                                    .ref = *ref,
                                    .address = address });
 }

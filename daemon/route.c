@@ -290,6 +290,7 @@ static void route_from_gateway(Peer *from, const StreamFrame *frame) {
         peer_say_to(from,
                     &(Control){ .verb = CONTROL_ERROR,
                                 .code = (uint16_t)(code == CODE_QUEUE_FULL ? CODE_OVERLOAD : code),
+                                .value = REFUSED_BY_DAEMON,
                                 .ref = id,
                                 .address = dst },
                     src);

@@ -158,7 +158,7 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 if (ask)
                         ask_answer(bus, ask, &control);
                 else if (!introduction_on_error(bus, &control.ref))
-                        peer_on_refused(bus, control.address, control.code);
+                        peer_on_refused(bus, control.address, control.code, control.value);
                 break;
         case CONTROL_GOODBYE:
                 on_goodbye(bus, &control);

@@ -75,6 +75,7 @@ struct Message {
         void *waiter;           /* whoever waits for the result; not owned */
 
         int result; /* RESULT_X or a ControlCode */
+        uint8_t refused_by; /* P2PBUS_BY_X, if it is one of these */
 
         /* The session's own. */
         MessagePlace place;

@@ -449,10 +449,25 @@ int p2pbus_hand_over(p2pbus *bus, uint64_t timeout_usec);
  */
 int p2pbus_next_result(p2pbus *bus, p2pbus_message **ret);
 
+/* p2pbus_message_get_refuser() */
+enum p2pbus_refuser {
+        P2PBUS_BY_UNKNOWN = 0, /* not refused, or nobody said so */
+        P2PBUS_BY_DAEMON = 1,  /* of this host */
+        P2PBUS_BY_BRIDGE = 2,
+        P2PBUS_BY_RELAY = 3,
+        P2PBUS_BY_FAR_BRIDGE = 4, /* of the receiver's host */
+        P2PBUS_BY_FAR_DAEMON = 5,
+        P2PBUS_BY_RECEIVER = 6
+};
+
 /* 0: delivered; -EINPROGRESS; or why not, -errno. Any thread. */
 int p2pbus_message_get_result(p2pbus_message *message);
 /* P2PBUS_REASON_X of the result, 0 if delivered or in progress. */
 int p2pbus_message_get_reason(p2pbus_message *message);
+/* Who refused a message that was sent, one of enum p2pbus_refuser: as far as those on the way tell. */
+int p2pbus_message_get_refuser(p2pbus_message *message);
+/* "the other host's daemon": a constant, never NULL, for any number. */
+const char *p2pbus_refuser_text(int refuser);
 /* Payload bytes of a sent message that have gone out; for progress displays. At most 1 MiB of it is
  * not yet at the receiver. Any thread. */
 size_t p2pbus_message_get_progress(p2pbus_message *message);

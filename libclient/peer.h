@@ -56,6 +56,8 @@ struct Peer {
         bool is_known; /* a sealed packet of it was opened, or it answered */
 
         Traffic traffic;
+        uint16_t refusal;   /* the ControlCode that came last for what we sent to it, */
+        uint8_t refused_by; /* and from whom: P2PBUS_BY_X */
         uint64_t round_trip_usec; /* of the last ping; 0: there was none */
 
         uint64_t memory; /* of its session, as counted in bus->memory */
@@ -155,7 +157,8 @@ void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records);
 void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_t *lease,
                        size_t n_lease);
 void peer_on_now_local(p2pbus *bus, Address address);
-void peer_on_refused(p2pbus *bus, Address address, uint16_t code);
+/* @by: REFUSED_BY_X, as it was told. */
+void peer_on_refused(p2pbus *bus, Address address, uint16_t code, uint32_t by);
 void peer_on_queue_space(p2pbus *bus, Address address);
 /* The bus is there again or away, our lease is new, or relays changed. */
 void peer_update_path(Peer *peer);

@@ -198,6 +198,29 @@ int reason_fail_code(int code) {
         return reason_fail(reason_of(code));
 }
 
+int reason_fail_code_by(int code, int by) {
+        int reason = reason_of(code);
+
+        if (by == P2PBUS_BY_UNKNOWN)
+                return reason_fail(reason);
+        return reason_fail_text(reason, "%s, says %s", p2pbus_reason_text(reason),
+                                p2pbus_refuser_text(by));
+}
+
+_public_ const char *p2pbus_refuser_text(int refuser) {
+        static const char *const texts[] = {
+                "nobody",
+                "this host's daemon",
+                "this host's bridge",
+                "a relay",
+                "the other host's bridge",
+                "the other host's daemon",
+                "the receiver",
+        };
+
+        return refuser >= 0 && refuser < (int)ELEMENTSOF(texts) ? texts[refuser] : texts[0];
+}
+
 _public_ int p2pbus_get_reason(void) {
         return last_reason;
 }

@@ -22,6 +22,8 @@ int reason_errno(int reason);
 int reason_fail(int reason);
 /* The same for a ControlCode and the like. */
 int reason_fail_code(int code);
+/* The same with who refused, P2PBUS_BY_X. */
+int reason_fail_code_by(int code, int by);
 /* The same with the particulars, in place of the reason's own text. */
 int reason_fail_text(int reason, const char *format, ...) _printf_(2, 3);
 /* For failures that are none of these, -EINVAL and -ENOMEM, with a text; returns @error. */

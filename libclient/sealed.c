@@ -155,6 +155,7 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
                 peer_update_path(peer);
                 break;
         case NACK_REFUSED:
+                peer->refusal = CODE_OK; /* nobody on the way it was */
                 session_fail(peer->session, CODE_DENIED, bus->now_usec);
                 break;
         default:

@@ -234,9 +234,17 @@ static void count(p2pbus *bus, int result) {
         }
 }
 
+/* What is no word of those on the way is one of the receiver's, or our own. */
+static uint8_t refuser_of(const Message *m) {
+        if (m->result <= 0 || m->result >= _CODE_MAX || m->result == CODE_EXPIRED || !m->peer)
+                return P2PBUS_BY_UNKNOWN;
+        return m->peer->refusal == m->result ? m->peer->refused_by : P2PBUS_BY_RECEIVER;
+}
+
 void send_finished(p2pbus *bus, Message *m) {
         DL_DELETE2(bus->sent, m, bus_prev, bus_next);
         m->bus_prev = m->bus_next = NULL;
+        m->refused_by = refuser_of(m);
         if (m->request)
                 m->request->peer = m->peer;
         if (m->peer) {
@@ -320,7 +328,7 @@ _public_ int p2pbus_send_wait(p2pbus *bus, const char *dest, p2pbus_message *mes
         if (r == 0 && m->result == RESULT_CANCELLED && bus->is_closed)
                 r = reason_fail(bus->away_reason);
         else if (r == 0 && m->result != RESULT_DELIVERED)
-                r = reason_fail_code(m->result);
+                r = reason_fail_code_by(m->result, m->refused_by);
         else if (r < 0 && m && !m->is_given)
                 m->waiter = NULL, m->ack_now = false;
         return bus_leave(bus, r);

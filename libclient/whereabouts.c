@@ -99,9 +99,11 @@ static void back_off(Peer *peer) {
 }
 
 /* A packet of ours went nowhere. */
-static void refused(Peer *peer, uint16_t code) {
+static void refused(Peer *peer, uint16_t code, uint32_t by) {
         p2pbus *bus = peer->bus;
 
+        peer->refusal = code;
+        peer->refused_by = by < _REFUSED_BY_MAX ? (uint8_t)by : P2PBUS_BY_UNKNOWN;
         switch (code) {
         case CODE_NOT_HERE:
         case CODE_GONE:
@@ -131,11 +133,11 @@ static void refused(Peer *peer, uint16_t code) {
         peer_mark(peer);
 }
 
-void peer_on_refused(p2pbus *bus, Address address, uint16_t code) {
+void peer_on_refused(p2pbus *bus, Address address, uint16_t code, uint32_t by) {
         Peer *peer = peer_find(bus, address, NULL);
 
         if (peer && !peer_is_on_ring(peer)) /* else it was said of what went before */
-                refused(peer, code);
+                refused(peer, code, by);
 }
 
 void peer_on_queue_space(p2pbus *bus, Address address) {
@@ -169,19 +171,19 @@ void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_
         if (code != CODE_OK) {
                 if (code == CODE_NOT_HERE && attachment_is_settling(bus))
                         code = CODE_SETTLING;
-                refused(peer, code);
+                refused(peer, code, REFUSED_BY_DAEMON);
                 return;
         }
         if (!bus->sealer || signed_record_verify(lease, n_lease, &check, &record) != 0 ||
             record.lease.enc_until_usec <= check.now_usec ||
             key_hash(&record.signer).address.pid != peer->address.pid) {
                 bus->counters.bad_packets++;
-                refused(peer, bus->sealer ? CODE_NOT_HERE : CODE_NO_ROUTE);
+                refused(peer, bus->sealer ? CODE_NOT_HERE : CODE_NO_ROUTE, REFUSED_BY_DAEMON);
                 return;
         }
         by_pid = !peer->has_key && peer->address.tag == 0;
         if (!peer_settle(peer, key_hash(&record.signer).address, &record.signer)) {
-                refused(peer, CODE_WRONG_KEY);
+                refused(peer, CODE_WRONG_KEY, REFUSED_BY_DAEMON);
                 return;
         }
         if (by_pid)

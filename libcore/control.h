@@ -153,6 +153,13 @@ enum {
         OWN_RELEASE = 0, /* OWN's value */
         OWN_CLAIM = 1,
 
+        REFUSED_BY_DAEMON = 1, /* ERROR's value, where it is about a packet: of the sender's host */
+        REFUSED_BY_BRIDGE = 2,
+        REFUSED_BY_RELAY = 3,
+        REFUSED_BY_FAR_BRIDGE = 4, /* of the receiver's host */
+        REFUSED_BY_FAR_DAEMON = 5,
+        _REFUSED_BY_MAX,
+
         SUBSCRIBE_END = 0, /* SUBSCRIBE's value */
         SUBSCRIBE_BEGIN = 1,
         SUBSCRIBE_RETAINED = 2, /* the same, and what was retained first */

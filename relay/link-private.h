@@ -77,8 +77,8 @@ void handshake_receive(RelayLink *link, const uint8_t *message, size_t n_message
 
 /* A CONTROL packet, whole, whose header was read. Careful: @link may be closing after it. */
 void words_handle(RelayLink *link, const PacketHeader *header, const uint8_t *frame);
-/* Tells the source of @header, once in a while, that its packet got no further. */
+/* Tells the source of @header, once in a while, that its packet got no further; @by: REFUSED_BY_X. */
 void words_refuse(RelayLink *link, DirectoryEntry *source, const PacketHeader *header,
-                  uint16_t code);
+                  uint16_t code, uint32_t by);
 /* Tells the bridge, once in a while, that the source of @header has no lease here. */
 void words_refuse_unleased(RelayLink *link, const PacketHeader *header);

@@ -40,7 +40,8 @@ static void refuse_parcel(RelayShared *shared, Parcel *parcel, const PacketHeade
 
         if (directory_find(shared->directory, header->src, relay_wall_usec(), relay_mono_usec(),
                            &source) == 0)
-                words_refuse(container_of(source->route, RelayLink, route), source, header, code);
+                words_refuse(container_of(source->route, RelayLink, route), source, header, code,
+                             REFUSED_BY_RELAY);
         parcel_free(shared->parcels, parcel);
 }
 
@@ -345,7 +346,7 @@ static void on_packet(RelayLink *link, const PacketHeader *header, const uint8_t
                 return;
         case FORWARD_REFUSE:
                 count(&shared->counters, forward.counter);
-                words_refuse(link, forward.source, header, forward.code);
+                words_refuse(link, forward.source, header, forward.code, REFUSED_BY_RELAY);
                 return;
         default:
                 relay_link_violated(link, "packet that no bridge sends");
@@ -356,7 +357,7 @@ static void on_packet(RelayLink *link, const PacketHeader *header, const uint8_t
         r = outbox_push(to->outbox, link->id, header, frame, now);
         if (r < 0) {
                 count(&shared->counters, COUNT_DROPPED_MEMORY);
-                words_refuse(link, forward.source, header, CODE_OVERLOAD);
+                words_refuse(link, forward.source, header, CODE_OVERLOAD, REFUSED_BY_RELAY);
                 return;
         }
         count(&shared->counters, COUNT_PACKETS_FORWARDED);

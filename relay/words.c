@@ -154,10 +154,11 @@ static void on_unsupported(RelayLink *link, const PacketHeader *header) {
 }
 
 void words_refuse(RelayLink *link, DirectoryEntry *source, const PacketHeader *header,
-                  uint16_t code) {
+                  uint16_t code, uint32_t by) {
         Control error = {
                 .verb = CONTROL_ERROR,
                 .code = code,
+                .value = by,
                 .ref = header->id,
                 .address = header->dst,
         };
@@ -189,8 +190,9 @@ static void on_error(RelayLink *link, const PacketHeader *header, const Control 
             subject->route != &link->route ||
             directory_find(shared->directory, header->dst, relay_wall_usec(), now, &source) != 0)
                 return; /* about one of our words, or nobody's business: never answered */
-        words_refuse(container_of(source->route, RelayLink, route), source, &refused,
-                     control->code);
+        words_refuse(container_of(source->route, RelayLink, route), source, &refused, control->code,
+                     control->value == REFUSED_BY_FAR_DAEMON ? REFUSED_BY_FAR_DAEMON
+                                                             : REFUSED_BY_FAR_BRIDGE);
 }
 
 void words_handle(RelayLink *link, const PacketHeader *header, const uint8_t *frame) {

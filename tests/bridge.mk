@@ -33,7 +33,8 @@ check_PROGRAMS += %D%/memgrep %D%/notified %D%/vwire
 %C%_vwire_SOURCES = %D%/vwire.c
 shell_tests += %D%/50-two-hosts.sh %D%/51-relay-dies.sh \
 	%D%/53-bridge.sh %D%/54-bad-network.sh %D%/55-idle-bridge.sh \
-	%D%/56-known-peers.sh %D%/57-slow-receiver.sh
+	%D%/56-known-peers.sh %D%/57-slow-receiver.sh \
+	%D%/59-who-refused.sh
 EXTRA_DIST += %D%/hosts.sh
 
 # A sanitizer keeps what was freed, and has terabytes of memory of its own: no place to look for a

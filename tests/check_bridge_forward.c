@@ -232,7 +232,13 @@ static PacketId send_packet(Address dst, uint8_t hops, uint8_t number) {
 }
 
 static void relay_refuses(unsigned i, uint16_t code, const PacketId *id, Address dst) {
-        Control error = { .verb = CONTROL_ERROR, .code = code, .ref = *id, .address = dst };
+        Control error = {
+                .verb = CONTROL_ERROR,
+                .code = code,
+                .value = REFUSED_BY_FAR_DAEMON, /* as the relay heard it */
+                .ref = *id,
+                .address = dst,
+        };
 
         relay_says(i, &error, alice);
 }
@@ -400,6 +406,7 @@ START_TEST(the_next_link_is_tried_then_the_sender_hears_of_it) {
         ck_assert_uint_eq(relay_packets(&relays[first], NULL), 1); /* not again */
         ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
         ck_assert_uint_eq(word->control.code, CODE_NOT_HERE);
+        ck_assert_uint_eq(word->control.value, REFUSED_BY_FAR_DAEMON);
         ck_assert(address_equal(word->header.dst, alice));
         ck_assert(address_equal(word->control.address, far));
         ck_assert_mem_eq(&word->control.ref, &id, sizeof(id));
@@ -432,6 +439,7 @@ START_TEST(other_refusals_go_straight_to_the_sender) {
         relay_refuses(first, CODE_OVERLOAD, &id, far);
         ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
         ck_assert_uint_eq(word->control.code, CODE_OVERLOAD);
+        ck_assert_uint_eq(word->control.value, REFUSED_BY_FAR_DAEMON);
 }
 END_TEST
 
@@ -494,6 +502,7 @@ START_TEST(what_cannot_be_sent_is_refused) {
         ck_assert_uint_eq(relay_packets(&relays[0], NULL), 0);
         ck_assert_msg(heard(CONTROL_ERROR, &word) == 1, "%s", refusals[_i].what);
         ck_assert_msg(word->control.code == refusals[_i].code, "%s", refusals[_i].what);
+        ck_assert_uint_eq(word->control.value, REFUSED_BY_BRIDGE);
         ck_assert(address_equal(word->header.dst, alice));
 }
 END_TEST
@@ -518,6 +527,7 @@ START_TEST(without_a_daemon_the_sender_elsewhere_is_told_to_wait) {
         run();
         ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_ERROR, &word), 1);
         ck_assert_uint_eq(word->control.code, CODE_SETTLING);
+        ck_assert_uint_eq(word->control.value, REFUSED_BY_FAR_BRIDGE);
         ck_assert(address_equal(word->header.dst, far));
         ck_assert(address_equal(word->control.address, alice));
 }
@@ -564,6 +574,7 @@ START_TEST(a_refusal_of_the_daemon_goes_back_where_the_packet_came_from) {
         ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_ERROR, NULL), 0);
         ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_ERROR, &word), 1);
         ck_assert_uint_eq(word->control.code, CODE_NOT_HERE);
+        ck_assert_uint_eq(word->control.value, REFUSED_BY_FAR_DAEMON);
         ck_assert(address_equal(word->header.dst, far));
 }
 END_TEST

@@ -156,6 +156,7 @@ START_TEST(nobody_there_is_said_at_once) {
         ck_assert(address_equal(f->control.address, address));
         ck_assert(address_equal(f->header.dst, alice_address)); /* for the process */
         ck_assert_uint_eq(f->control.code, CODE_SETTLING);      /* it has only just started */
+        ck_assert_uint_eq(f->control.value, REFUSED_BY_RELAY);
 
         (void)bridge_say(&a, &synced);
         expect_word(&a, CONTROL_SYNCED);

@@ -150,7 +150,8 @@ static int fail_too_big(Sender *sender, uint64_t number, uint64_t size) {
 
 /* The reason comes right behind "line N:"; for a single message it comes behind its destination. */
 static int fail_outgoing(Sender *sender, const Outgoing *out) {
-        char name[40];
+        char name[40], why[256];
+        int by;
 
         if (out->too_big > 0)
                 return fail_too_big(sender, out->number, out->too_big);
@@ -164,11 +165,15 @@ static int fail_outgoing(Sender *sender, const Outgoing *out) {
                             (int)MIN(p2pbus_message_get_size(out->reply), (size_t)1000),
                             text ? text : "");
         }
+        by = p2pbus_message_get_refuser(out->message);
+        (void)snprintf(why, sizeof(why), "%s, says %s", p2pbus_reason_text(out->reason),
+                       p2pbus_refuser_text(by));
         return connection_fail(&sender->connection,
                                sender->mode != INPUT_WHOLE ? name
                                : sender->topic             ? sender->topic
                                                            : sender->dest,
-                               NULL, out->error, out->reason, NULL);
+                               NULL, out->error, out->reason,
+                               by > P2PBUS_BY_DAEMON ? why : NULL);
 }
 
 /* ---- Results ---- */
