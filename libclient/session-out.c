@@ -572,8 +572,10 @@ int session_out_skipped(SessionOut *out, const Record *r) {
                         break;
                 if (m->first_seq != r->seq)
                         continue;
-                if (m->last_seq != r->skipped.last)
-                        return 0; /* a refusal that our SKIP has met */
+                /* A refusal that our SKIP has met: had that come, `taken` would be past it. */
+                if (m->last_seq != r->skipped.last ||
+                    (r->skipped.from == r->seq && out->taken == r->seq))
+                        return 0;
                 DL_DELETE(out->skipping, m);
                 out->skips_due = true; /* those behind may go now */
                 finish(out, m, r->skipped.from > m->last_seq ? RESULT_DELIVERED : m->fate);

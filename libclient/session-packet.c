@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a session has to say, in the order in which it goes into a packet: START, answers to SKIPs, ACK,
- * SKIPs, CLOSE, messages. Nothing is said here that was not decided elsewhere.
+ * What a session has to say, in the order in which it goes into a packet: START, ACK, answers to
+ * SKIPs, SKIPs, CLOSE, messages. Nothing is said here that was not decided elsewhere.
  */
 
 #include "libclient/session-state.h"
@@ -162,9 +162,9 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
 
         if (!s->known)
                 put_start(s, &w);
-        put_answers(s, &w);
         if (session_in_is_dirty(&s->in) || s->probe.is_due || s->close_due)
                 put_ack(s, now_usec, &w);
+        put_answers(s, &w); /* behind `taken`, by which a refusal is told from an answer */
         put_skips(s, &w);
         if (s->close_due)
                 put_close(s, &w);

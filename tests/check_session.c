@@ -827,6 +827,35 @@ START_TEST(a_refused_message_says_why) {
 }
 END_TEST
 
+/* The same refusal twice, and our SKIP lost between them: the second one is no answer to it. */
+START_TEST(a_refusal_that_comes_twice_answers_no_skip) {
+        Record r[2], ack[2];
+
+        met(SESSION_PATH_OFF_HOST);
+        sends(a, 100, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 2), 1);
+        ck_assert_int_eq(session_refuse(b, &r[0], CODE_DENIED, now), 0);
+        ck_assert_uint_eq(said(b, ack, 2), 2);
+        ck_assert_uint_eq(ack[1].type, RECORD_SKIPPED);
+        for (unsigned i = 0; i < 2; i++)
+                ck_assert_int_eq(session_consume(a, &ack[i], now), 0);
+        carry(a, NULL);
+        for (unsigned i = 0; i < 2; i++)
+                ck_assert_int_eq(session_consume(a, &ack[i], now), 0);
+        nothing_finished(a);
+
+        sends(a, 7, MESSAGE_ONE_WAY);
+        carry_all();
+        time_goes(SESSION_PROBE_USEC);
+        carry_all();
+        finished(a, CODE_DENIED);
+        take(b, popped(b));
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+}
+END_TEST
+
 START_TEST(requests_wait_while_many_replies_do) {
         Message *got;
 
@@ -1363,6 +1392,7 @@ Suite *check_suite(void) {
         tcase_add_test(local, large_messages_wait_for_room_in_their_order);
         tcase_add_test(local, what_is_too_big_for_the_receiver_is_refused);
         tcase_add_test(local, a_refused_message_says_why);
+        tcase_add_test(local, a_refusal_that_comes_twice_answers_no_skip);
         tcase_add_test(local, requests_wait_while_many_replies_do);
         tcase_add_test(local, locally_nothing_is_said_twice);
         tcase_add_test(local, a_new_generation_says_again_what_may_be_lost);
