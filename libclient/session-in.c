@@ -170,6 +170,12 @@ static void remove_from_inbox(SessionIn *in, Message *message) {
         message_unref(message);
 }
 
+/* What the application was done with before, and stood behind what has just gone. */
+static void remove_taken(SessionIn *in) {
+        while (in->inbox && in->inbox->taken)
+                remove_from_inbox(in, in->inbox);
+}
+
 static int refuse_message(SessionIn *in, const Record *r, uint16_t refusal) {
         Message *m;
         int c;
@@ -492,6 +498,7 @@ static int skip_received(SessionIn *in, const Record *r) {
         if (in->discarding == m)
                 in->discarding = NULL;
         remove_from_inbox(in, m);
+        remove_taken(in);
         answer(in, r, false);
         return 0;
 }
@@ -558,8 +565,7 @@ void session_in_taken(SessionIn *in, Message *message, uint64_t now_usec) {
         in->counters->n_taken++;
         if (message->ack_now)
                 in->ack_due = true;
-        while (in->inbox && in->inbox->taken)
-                remove_from_inbox(in, in->inbox);
+        remove_taken(in);
         unacknowledged(in, now_usec);
 }
 

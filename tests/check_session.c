@@ -827,6 +827,22 @@ START_TEST(a_refused_message_says_why) {
 }
 END_TEST
 
+/* What came behind it was taken while the sender had yet to give it up. */
+START_TEST(what_stands_behind_a_refused_message_is_delivered) {
+        Record r[2];
+
+        sends(a, 100, MESSAGE_ONE_WAY);
+        sends(a, 7, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 2), 2);
+        ck_assert_int_eq(session_refuse(b, &r[0], CODE_UNSUPPORTED, now), 0);
+        ck_assert_int_eq(session_consume(b, &r[1], now), 0);
+        take(b, popped(b));
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        finished(a, CODE_UNSUPPORTED);
+}
+END_TEST
+
 /* The same refusal twice, and our SKIP lost between them: the second one is no answer to it. */
 START_TEST(a_refusal_that_comes_twice_answers_no_skip) {
         Record r[2], ack[2];
@@ -1392,6 +1408,7 @@ Suite *check_suite(void) {
         tcase_add_test(local, large_messages_wait_for_room_in_their_order);
         tcase_add_test(local, what_is_too_big_for_the_receiver_is_refused);
         tcase_add_test(local, a_refused_message_says_why);
+        tcase_add_test(local, what_stands_behind_a_refused_message_is_delivered);
         tcase_add_test(local, a_refusal_that_comes_twice_answers_no_skip);
         tcase_add_test(local, requests_wait_while_many_replies_do);
         tcase_add_test(local, locally_nothing_is_said_twice);

@@ -76,6 +76,7 @@ static struct World {
         uint64_t generation;
         Way ways[2];                                 /* off-host, by who sends */
         unsigned doubling, refusal, hints, laziness; /* per mille */
+        unsigned unwanted;                           /* messages that receivers refuse, per mille */
         bool healed, trace;
         Side sides[2];
         Air air;
@@ -129,6 +130,11 @@ static void fill(uint8_t *data, size_t n, unsigned life, unsigned index) {
                 data[i] = (uint8_t)(index * 7 + i * 13 + (i >> 10));
 }
 
+/* Whoever gets it does not want it, at every try. */
+static bool is_unwanted(unsigned index) {
+        return index * 2654435761U % 1000 < world.unwanted;
+}
+
 static void check_payload(Side *side, const Message *m) {
         Side *from = other(side);
         unsigned life, index;
@@ -139,6 +145,7 @@ static void check_payload(Side *side, const Message *m) {
         CLAIM(life <= from->life && index < from->n_sent, "payload is one that was sent");
         tell("%c pops %u", side->name, index);
         CLAIM(index >= side->next_index[life], "in order, none twice");
+        CLAIM(!is_unwanted(index), "what was refused stays away");
         side->next_index[life] = index + 1;
         for (size_t i = 8; i < m->n_data; i++)
                 if (m->data[i] != (uint8_t)(index * 7 + i * 13 + (i >> 10)))
@@ -191,6 +198,8 @@ static void note_finished(Side *side) {
                 CLAIM(m->result != RESULT_PENDING, "it has a result");
                 if (m->result == RESULT_DELIVERED)
                         CLAIM(sent->n_popped > 0, "delivered is what arrived");
+                if (m->result == CODE_DENIED)
+                        CLAIM(is_unwanted(index), "refused is what somebody refused");
                 if (m->result == CODE_EXPIRED || m->result == RESULT_CANCELLED)
                         CLAIM(sent->n_popped == 0 || sent->popped_by != sent->sent_to ||
                                       sent->sent_to != other(side)->life,
@@ -410,7 +419,10 @@ static void arrive(Side *side, const Flying *f) {
                                 return;
                         }
                 }
-                c = session_consume(side->session, &r, world.now);
+                if (r.type == RECORD_MSG && is_unwanted(load_le32(r.message.data + 4)))
+                        c = session_refuse(side->session, &r, CODE_DENIED, world.now);
+                else
+                        c = session_consume(side->session, &r, world.now);
                 if (c == SESSION_E_UNKNOWN) {
                         answer_reset(side, r.session);
                         return;
@@ -741,6 +753,7 @@ static void live(uint64_t seed) {
         world.refusal = below(100);
         world.hints = chance(300) ? 50 : 0;
         world.laziness = 20 + below(190);
+        world.unwanted = chance(500) ? 0 : below(200);
         for (unsigned i = 0; i < 2; i++) {
                 Side *side = &world.sides[i];
 
