@@ -96,8 +96,8 @@ static void put_close(Session *s, BufWriter *w) {
         }
 }
 
-/* Messages, as many as fit; their id if they are one. */
-static void put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *w, PacketId *ret_id,
+/* Messages, as many as fit; their id if they are one. Return: whether the one that asks is still to go. */
+static bool put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *w, PacketId *ret_id,
                          uint64_t *ret_deadline_usec) {
         const Message *only = NULL;
         bool several = false, done = false;
@@ -105,8 +105,9 @@ static void put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *
         Record r;
 
         session_out_begin_packet(&s->out, now_usec);
-        if (s->probe.with_one &&
-            session_out_missing(&s->out, w->size - w->at, now_usec, &r, &m) == 0) {
+        if (s->probe.with_one && session_out_missing(&s->out, SIZE_MAX, now_usec, &r, &m) == 0) {
+                if (r.size > w->size - w->at)
+                        return true; /* SKIPs had the room: in the next packet */
                 (void)put(s, w, &r); /* was looked after */
                 session_out_sent_again(&s->out, &r);
                 only = m;
@@ -122,6 +123,7 @@ static void put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *
         }
         *ret_id = only && !several ? only->id : (PacketId){ { 0 } };
         *ret_deadline_usec = only && !several ? only->deadline_usec : USEC_NEVER;
+        return false;
 }
 
 static bool has_message(Session *s, uint64_t now_usec) {
@@ -147,7 +149,7 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
                     size_t *ret_n, PacketId *ret_id, uint64_t *ret_deadline_usec) {
         Session *s = session;
         BufWriter w = buf_writer(out, n_out);
-        bool messages;
+        bool messages, asks_later = false;
 
         if (s->path == SESSION_PATH_NONE || s->closed)
                 return SESSION_E_IDLE;
@@ -173,12 +175,12 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
         if (messages) {
                 bool is_first = s->out.flight && flight_is_empty(s->out.flight);
 
-                put_messages(s, single, now_usec, &w, ret_id, ret_deadline_usec);
+                asks_later = put_messages(s, single, now_usec, &w, ret_id, ret_deadline_usec);
                 if (is_first && s->probe.for_life) /* which is another question */
                         session_probe_calm(&s->probe, false);
         }
 
-        s->probe.with_one = false; /* now or never: it belongs to the question */
+        s->probe.with_one = asks_later; /* else now or never: it belongs to the question */
 
         /* All that is due may be what has just been found to be nothing. */
         if (w.at == 0)

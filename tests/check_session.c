@@ -1035,6 +1035,37 @@ START_TEST(off_host_no_answer_is_asked_for_with_a_record) {
 }
 END_TEST
 
+/* SKIPs go in front, and may leave no room for it in the same packet. */
+START_TEST(what_asks_comes_however_many_skips_there_are) {
+        Message *m[8];
+        Record r[32];
+        unsigned n;
+
+        sends(a, 61392, MESSAGE_ONE_WAY); /* fills a record */
+        while (carry(a, NULL) > 0)
+                ;
+        for (unsigned i = 0; i < ELEMENTSOF(m); i++) {
+                m[i] = message(1, MESSAGE_ONE_WAY);
+                ck_assert_int_eq(session_send(a, m[i], now), 0);
+        }
+        while (carry(a, NULL) > 0)
+                ;
+        for (unsigned i = 0; i < ELEMENTSOF(m); i++) {
+                session_abandon(a, m[i], RESULT_CANCELLED, now);
+                message_unref(m[i]);
+        }
+        while (carry(a, NULL) > 0)
+                ;
+        now = session_due(a);
+        session_tick(a, now);
+        do
+                n = said(a, r, ELEMENTSOF(r));
+        while (n > 0 && r[n - 1].type != RECORD_MSG);
+        ck_assert_uint_gt(n, 0);
+        ck_assert_uint_eq(r[n - 1].message.total, 61392);
+}
+END_TEST
+
 START_TEST(off_host_what_is_not_taken_is_no_loss) {
         sends_packet(10, true);
         time_goes(SESSION_ACK_DELAY_USEC);
@@ -1429,6 +1460,7 @@ Suite *check_suite(void) {
         tcase_add_test(remote, what_came_behind_a_gap_waits_and_only_what_is_missing_is_said_again);
         tcase_add_test(remote, off_host_every_second_packet_is_acknowledged_at_once);
         tcase_add_test(remote, off_host_no_answer_is_asked_for_with_a_record);
+        tcase_add_test(remote, what_asks_comes_however_many_skips_there_are);
         tcase_add_test(remote, off_host_what_is_not_taken_is_no_loss);
         tcase_add_test(remote, marks_are_echoed_and_make_the_window_smaller);
         tcase_add_test(remote, no_more_is_in_flight_than_the_window_allows);

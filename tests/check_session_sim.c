@@ -360,6 +360,7 @@ static void pump(Side *side) {
         unsigned n_rounds = 0;
         uint64_t deadline;
         PacketId id;
+        bool asked = false; /* in the packet before; the record that asks may not have fitted in there */
 
         if (!side->session)
                 return;
@@ -380,7 +381,8 @@ static void pump(Side *side) {
                         asks = asks || (r.type == RECORD_ACK && (r.flags & RECORD_ACK_NOW));
                 }
                 CLAIM(c == RECORD_E_END, "what is produced can be read");
-                check_flight(side, n_before, asks);
+                check_flight(side, n_before, asks || asked);
+                asked = asks;
                 post(side, bytes, n);
         }
         note_finished(side);
