@@ -69,6 +69,7 @@
 #define BUS_GATHER_RING_BYTES 8192 /* and no more than that gathers */
 #define BUS_OUTPUT_MAX 262144      /* queued bytes beyond which sessions wait for the socket */
 #define BUS_BUFFER_DEFAULT (UINT64_C(64) << 20)
+#define BUS_SOURCES 64               /* budgets of those who are no peers, by hash */
 #define BUS_RESULTS_MAX 65536      /* results that may wait for p2pbus_next_result() */
 #define BUS_SPIN_USEC 50           /* a wake-up of another CPU costs about that */
 #define BUS_CONNECT_USEC (5 * USEC_PER_SEC)
@@ -183,7 +184,8 @@ struct p2pbus {
         SessionQuota quota;
         uint64_t buffer_bytes;
         uint64_t memory;   /* of all sessions, as of their last look */
-        Budget open_budget, nack_budget, answer_budget;
+        Budget open_budget, nack_budget, answer_budget; /* shared by all */
+        Budget open_sources[BUS_SOURCES], nack_sources[BUS_SOURCES], answer_sources[BUS_SOURCES];
         char last_dest[KEY_TEXT_SIZE];
         Peer *last_peer; /* that last_dest names */
         uint8_t *scratch;  /* BUS_SCRATCH_SIZE; records on their way to a packet */
@@ -266,5 +268,9 @@ static inline bool struct_size_is_known(size_t size, size_t first, size_t now) {
 }
 /* Takes one token of at most @burst, of which @per_second come back. False: none left. */
 bool budget_take(Budget *budget, uint64_t now_usec, uint32_t per_second, uint32_t burst);
+/* Which of BUS_SOURCES budgets is that of @source, and of a 64th of all others. */
+static inline Budget *budget_of(Budget *sources, Address source) {
+        return &sources[(source.pid ^ source.tag) % BUS_SOURCES];
+}
 /* Whether one could be taken. */
 bool budget_has(Budget *budget, uint64_t now_usec, uint32_t per_second, uint32_t burst);

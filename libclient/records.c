@@ -13,6 +13,9 @@
 #include "libclient/receive.h"
 #include "libcore/err.h"
 
+#define ANSWER_ALL 1000 /* a second */
+#define ANSWER_ONE 500  /* a second, of one source */
+
 /* Who sent DATA is a peer, of whom we have a lease from before. */
 static void answer_sealed(p2pbus *bus, const PeerSource *source, Peer *peer, const uint8_t *bytes,
                           size_t n) {
@@ -33,11 +36,14 @@ static void answer_sealed(p2pbus *bus, const PeerSource *source, Peer *peer, con
 /* To a stranger, or to a peer about a session that is not ours. */
 static void answer(p2pbus *bus, const PeerSource *source, const Record *record) {
         Peer *peer = peer_find(bus, source->address, source->key);
+        Budget *own = budget_of(bus->answer_sources, source->address);
         uint8_t bytes[RECORD_HEADER_SIZE + 64];
         static const PacketId fresh;
 
-        if (!budget_take(&bus->answer_budget, bus->now_usec, 1000, 1000))
+        if (!budget_has(own, bus->now_usec, ANSWER_ONE, ANSWER_ONE) ||
+            !budget_take(&bus->answer_budget, bus->now_usec, ANSWER_ALL, ANSWER_ALL))
                 return;
+        (void)budget_take(own, bus->now_usec, ANSWER_ONE, ANSWER_ONE); /* it has one */
         record_encode(record, bytes);
         if (source->key && source->is_remote)
                 answer_sealed(bus, source, peer, bytes, record_size(record));

@@ -57,20 +57,24 @@ int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records) {
         return 0;
 }
 
-static bool may_open(p2pbus *bus, Peer *peer) {
-        uint32_t rate = OPEN_STRANGER;
+/* Nobody's flood is paid from what all share, but for what is his. */
+static bool may_open(p2pbus *bus, Peer *peer, Address source) {
+        Budget *own = peer ? &peer->open_budget : budget_of(bus->open_sources, source);
 
         if (peer && peer->is_known && session_is_established(peer->session))
-                rate = OPEN_KNOWN;
-        else if (!budget_take(&bus->open_budget, bus->now_usec, OPEN_STRANGERS, OPEN_STRANGERS))
-                return false;
-        return !peer || budget_take(&peer->open_budget, bus->now_usec, rate, rate);
+                return budget_take(own, bus->now_usec, OPEN_KNOWN, OPEN_KNOWN);
+        return budget_has(own, bus->now_usec, OPEN_STRANGER, OPEN_STRANGER) &&
+               budget_take(&bus->open_budget, bus->now_usec, OPEN_STRANGERS, OPEN_STRANGERS) &&
+               budget_take(own, bus->now_usec, OPEN_STRANGER, OPEN_STRANGER);
 }
 
 /* One more answer to @peer, or to a stranger. */
-static bool may_nack(p2pbus *bus, Peer *peer) {
-        return budget_take(&bus->nack_budget, bus->now_usec, NACK_ALL, NACK_ALL) &&
-               (!peer || budget_take(&peer->nack_budget, bus->now_usec, NACK_ONE, NACK_ONE));
+static bool may_nack(p2pbus *bus, Peer *peer, Address source) {
+        Budget *own = peer ? &peer->nack_budget : budget_of(bus->nack_sources, source);
+
+        return budget_has(own, bus->now_usec, NACK_ONE, NACK_ONE) &&
+               budget_take(&bus->nack_budget, bus->now_usec, NACK_ALL, NACK_ALL) &&
+               budget_take(own, bus->now_usec, NACK_ONE, NACK_ONE);
 }
 
 static void nack(p2pbus *bus, Peer *peer, const PacketHeader *header, NackCode code, uint32_t ref) {
@@ -84,7 +88,7 @@ static void nack(p2pbus *bus, Peer *peer, const PacketHeader *header, NackCode c
         uint8_t bytes[SIGNED_ANSWER_SIZE + SIGNED_RECORD_LEASE_SIZE];
         size_t n = SIGNED_ANSWER_SIZE;
 
-        if (!may_nack(bus, peer))
+        if (!may_nack(bus, peer, header->src))
                 return;
         if (signed_answer_sign(&answer, bus->identity, header->src.pid, header->dst.pid, bytes))
                 return;
@@ -207,7 +211,7 @@ static void on_one(p2pbus *bus, const PacketHeader *header, const uint8_t *packe
         size_t n;
         int r;
 
-        if (!may_open(bus, peer)) {
+        if (!may_open(bus, peer, header->src)) {
                 nack(bus, peer, header, NACK_OVERLOAD, 0);
                 return;
         }
@@ -242,11 +246,11 @@ static void on_open(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
         int r;
 
         if (peer && peer->epochs && epochs_accept_again(peer->epochs, payload, accept)) {
-                if (may_nack(bus, peer))
+                if (may_nack(bus, peer, header->src))
                         (void)path_send_raw(bus, peer->address, accept, sizeof(accept));
                 return;
         }
-        if (!may_open(bus, peer)) {
+        if (!may_open(bus, peer, header->src)) {
                 nack(bus, peer, header, NACK_OVERLOAD, 0);
                 return;
         }
@@ -263,7 +267,7 @@ static void on_open(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
 static void on_accept(p2pbus *bus, const PacketHeader *header, Slice payload) {
         Peer *peer = peer_find(bus, header->src, NULL);
 
-        if (!peer || !peer->epochs || !may_open(bus, peer) ||
+        if (!peer || !peer->epochs || !may_open(bus, peer, header->src) ||
             epochs_confirm(peer->epochs, payload, bus_epoch_time(bus)) != 0)
                 bus->counters.bad_packets++;
         else

@@ -266,6 +266,28 @@ static void forge_data(void) {
         }
 }
 
+/* To b, from somebody that it does not know: in an epoch that is not, and sealed by nobody. */
+static void flood(void) {
+        static const size_t sizes[] = { 32, 400 };
+        uint8_t packet[PACKET_HEADER_SIZE + 400] = { 0 }, *payload = packet + PACKET_HEADER_SIZE;
+
+        for (uint64_t i = 0; i < 6000; i++) {
+                size_t n = sizes[i % 2];
+
+                packet_header_encode(
+                        &(PacketHeader){ .size = (uint32_t)(PACKET_HEADER_SIZE + n),
+                                         .src = { .pid = UINT64_C(0x0123456789abcdef), .tag = 1 },
+                                         .dst = middle.ends[1].leases[0].address,
+                                         .id = packet_id_make(1, i),
+                                         .kind = PACKET_SEALED },
+                        packet);
+                payload[0] = i % 2 == 0 ? SEALED_DATA : SEALED_ONE;
+                payload[1] = 1;
+                payload[4] = 1;
+                pass(&middle.ends[1], packet, sizeof(packet) - 400 + n);
+        }
+}
+
 static void move(End *end, End *other) {
         PacketHeader header;
         const uint8_t *packet;
@@ -311,6 +333,8 @@ static void *run_middle(void *userdata) {
                                 forge_nacks();
                         if (c == 'f')
                                 forge_data();
+                        if (c == 's')
+                                flood();
                         __atomic_fetch_add(&middle.n_done, 1, __ATOMIC_RELEASE);
                 }
                 for (unsigned i = 0; i < 2; i++)
@@ -670,6 +694,26 @@ static const struct {
 };
 
 /* T71 */
+/* What all strangers share, one of them does not use up. */
+START_TEST(a_stranger_that_floods_leaves_room_for_others) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        Taker taker;
+
+        taker_start(&taker);
+        ask(0, 1);
+        tell_middle('s');
+        ask(1, 5);
+        ok(p2pbus_get_counters(b, &counters));
+        ck_assert_uint_ge(counters.bad_packets, 3000);
+        pthread_mutex_lock(&b->lock);
+        ck_assert_uint_ge(b->open_budget.left, 500);
+        ck_assert_uint_ge(b->nack_budget.left, 100);
+        pthread_mutex_unlock(&b->lock);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 6);
+}
+END_TEST
+
 START_TEST(keys_are_changed_under_load_and_nothing_is_lost) {
         Taker taker;
 
@@ -842,6 +886,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_is_said_again_is_not_delivered_again);
         tcase_add_test(tcase, false_nacks_end_nothing);
         tcase_add_test(tcase, false_data_takes_time_and_nothing_else);
+        tcase_add_test(tcase, a_stranger_that_floods_leaves_room_for_others);
         tcase_add_loop_test(tcase, keys_are_changed_under_load_and_nothing_is_lost, 0,
                             ELEMENTSOF(wears));
         tcase_add_test(tcase, what_others_seal_for_changes_under_load_and_nothing_is_lost);
