@@ -158,7 +158,8 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 if (ask)
                         ask_answer(bus, ask, &control);
                 else if (!introduction_on_error(bus, &control.ref))
-                        peer_on_refused(bus, control.address, control.code, control.value);
+                        peer_on_refused(bus, &control.ref, control.address, control.code,
+                                        control.value);
                 break;
         case CONTROL_GOODBYE:
                 on_goodbye(bus, &control);
@@ -167,7 +168,8 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 on_notice(bus, &control);
                 break;
         case CONTROL_NOT_LOCAL:
-                peer_on_not_local(bus, control.address, control.code, control.body, control.n_body);
+                peer_on_not_local(bus, &control.ref, control.address, control.code, control.body,
+                                  control.n_body);
                 break;
         case CONTROL_NOW_LOCAL:
                 peer_on_now_local(bus, control.address);

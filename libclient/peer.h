@@ -154,11 +154,11 @@ void peer_go_local(Peer *peer);
 void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records);
 
 /* What the daemon says. @code is a ControlCode. */
-void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_t *lease,
-                       size_t n_lease);
+void peer_on_not_local(p2pbus *bus, const PacketId *id, Address address, uint16_t code,
+                       const uint8_t *lease, size_t n_lease);
 void peer_on_now_local(p2pbus *bus, Address address);
 /* @by: REFUSED_BY_X, as it was told. */
-void peer_on_refused(p2pbus *bus, Address address, uint16_t code, uint32_t by);
+void peer_on_refused(p2pbus *bus, const PacketId *id, Address address, uint16_t code, uint32_t by);
 void peer_on_queue_space(p2pbus *bus, Address address);
 /* The bus is there again or away, our lease is new, or relays changed. */
 void peer_update_path(Peer *peer);

@@ -25,6 +25,7 @@ void session_out_init(SessionOut *out, const SessionOptions *options, SessionCou
                 .counters = counters,
                 .limit = SESSION_WINDOW_FIRST,
                 .expire_at = USEC_NEVER,
+                .refused_seq = UINT64_MAX,
                 .blocked_since = USEC_NEVER,
         };
         assert(out->body_max >= SESSION_BODY_MIN && out->body_max <= RECORD_BODY_MAX);
@@ -211,6 +212,16 @@ void session_out_abandon(SessionOut *out, Message *m, int result) {
         }
 }
 
+void session_out_fail_sent(SessionOut *out, int result) {
+        while (out->sent) {
+                Message *m = out->sent;
+                bool is_refused = m->first_seq >= out->refused_seq;
+
+                remove_from_sent(out, m);
+                finish(out, m, is_refused ? result : RESULT_UNKNOWN);
+        }
+}
+
 void session_out_fail_queued(SessionOut *out, int result) {
         while (out->queued)
                 session_out_abandon(out, out->queued, result);
@@ -237,6 +248,7 @@ void session_out_renew(SessionOut *out, int result, bool again) {
                 /* What was lost in a ring may have been read there, whatever ends the rest. */
                 finish(out, m, m->is_unretained ? m->fate : result);
         }
+        out->refused_seq = UINT64_MAX;
         out->next_seq = out->position = 0;
         out->received = out->received_position = out->taken = 0;
         out->limit = SESSION_WINDOW_FIRST;
@@ -283,6 +295,17 @@ void session_out_go_back(SessionOut *out) {
 
 static bool peer_has(const SessionOut *out, uint64_t seq) {
         return seq < out->received || ranges_have(out->ranges, seq);
+}
+
+/* What the peer has not taken is all that is looked at, and that once until something is said again. */
+void session_out_refused(SessionOut *out, const PacketId *id) {
+        Message *m;
+
+        if (out->refused_seq != UINT64_MAX)
+                return;
+        for (m = out->unreceived; m && out->refused_seq == UINT64_MAX; m = m->next)
+                if (memcmp(&m->id, id, sizeof(*id)) == 0)
+                        out->refused_seq = m->first_seq;
 }
 
 void session_out_lose(SessionOut *out, uint64_t end, int result) {
@@ -415,6 +438,8 @@ void session_out_advance(SessionOut *out) {
         if (!out->cursor)
                 begin_message(out);
         m = out->cursor;
+        if (m->first_seq + out->cursor_at >= out->refused_seq) /* now it may arrive */
+                out->refused_seq = UINT64_MAX;
         if (out->flight)
                 flight_add(out->flight, m->first_seq + out->cursor_at,
                            bytes_of(out, m, out->cursor_at), out->cursor_at < m->n_records_sent);

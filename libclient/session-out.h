@@ -47,6 +47,7 @@ typedef struct SessionOut {
         bool skips_due;        /* some of @skipping are */
         uint64_t expire_at;    /* not later than the first deadline; USEC_NEVER: none */
         uint64_t expired_last; /* when the deadlines were looked through */
+        uint64_t refused_seq;  /* the daemon refused it and all that came behind it; UINT64_MAX: nothing */
         uint64_t blocked_since; /* since credit or the window holds the next back; USEC_NEVER: they do not */
         size_t memory;
 } SessionOut;
@@ -58,13 +59,21 @@ void session_out_done(SessionOut *out);
  * @again, those that may be repeated are queued again, in their order, in front of all others.
  */
 void session_out_renew(SessionOut *out, int result, bool again);
-/* The same for messages that were never begun. */
+/*
+ * Finishes all that was begun: with @result what is known to have been refused, else as
+ * RESULT_UNKNOWN; session_out_renew() is to follow.
+ */
+void session_out_fail_sent(SessionOut *out, int result);
+/* The same as session_out_fail_sent() with @result alone, for messages that were never begun. */
 void session_out_fail_queued(SessionOut *out, int result);
 
 /* Return: 0, SESSION_E_FULL, SESSION_E_TOO_BIG. */
 int session_out_send(SessionOut *out, Message *message, uint64_t now_usec);
 Message *session_out_pop_finished(SessionOut *out);
 void session_out_abandon(SessionOut *out, Message *message, int result);
+
+/* The packet with message @id was refused, on a path that keeps the order: so is what came behind it. */
+void session_out_refused(SessionOut *out, const PacketId *id);
 
 /* Produce again what the peer is not known to have, and of which there is a copy. */
 void session_out_go_back(SessionOut *out);

@@ -464,7 +464,15 @@ void session_resume(Session *session, uint64_t now_usec) {
         unpause(session, now_usec);
 }
 
+void session_refused(Session *session, const PacketId *id) {
+        if (session->path == SESSION_PATH_LOCAL)
+                session_out_refused(&session->out, id);
+}
+
 void session_fail(Session *session, int result, uint64_t now_usec) {
+        /* Off-host a first contact that nobody answered met nobody. */
+        if (session->heard || session->path != SESSION_PATH_OFF_HOST)
+                session_out_fail_sent(&session->out, result);
         session_out_fail_queued(&session->out, result);
         session->hinted_since = USEC_NEVER;
         if (session->started || session->heard)

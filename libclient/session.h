@@ -197,8 +197,15 @@ void session_resume(Session *session, uint64_t now_usec);
  * takes it as a hint and fails after SESSION_HINT_USEC of nothing else; one that has not fails
  * at once, unless @code is CODE_SETTLING: all its messages are finished with @code. */
 void session_hint(Session *session, uint16_t code, uint64_t now_usec);
-/* Everything unfinished is finished with @result; what can be popped stays. Later messages go into
- * a new session. */
+/*
+ * On a local path the packet whose id is @id, as session_produce() gave it, was refused; and so, in
+ * their order, are those that were produced behind it.
+ */
+void session_refused(Session *session, const PacketId *id);
+/*
+ * Everything unfinished is finished with @result; what can be popped stays. Later messages go into
+ * a new session. But what was begun, and may have arrived, is RESULT_UNKNOWN.
+ */
 void session_fail(Session *session, int result, uint64_t now_usec);
 
 /* Queues the final ACK and CLOSE; they come out of the next session_produce(), and nothing after

@@ -98,6 +98,13 @@ static void back_off(Peer *peer) {
         session_pause(peer->session, bus->now_usec + peer->full_wait_usec, bus->now_usec);
 }
 
+/* For want of room: what is sent next may well arrive. */
+static bool may_pass_soon(uint16_t code) {
+        return code == CODE_QUEUE_FULL || code == CODE_QUOTA || code == CODE_OVERLOAD ||
+               code == CODE_RATE || code == CODE_EXPIRED || code == CODE_SHUTDOWN ||
+               code == CODE_BUSY;
+}
+
 /* A packet of ours went nowhere. */
 static void refused(Peer *peer, uint16_t code, uint32_t by) {
         p2pbus *bus = peer->bus;
@@ -118,26 +125,23 @@ static void refused(Peer *peer, uint16_t code, uint32_t by) {
                         peer_go_local(peer);
                 session_hint(peer->session, code, bus->now_usec);
                 break;
-        case CODE_QUEUE_FULL:
-        case CODE_QUOTA:
-        case CODE_OVERLOAD:
-        case CODE_RATE:
-        case CODE_EXPIRED:
-        case CODE_SHUTDOWN:
-        case CODE_BUSY:
-                back_off(peer);
-                break;
         default:
-                session_fail(peer->session, code, bus->now_usec);
+                if (may_pass_soon(code))
+                        back_off(peer);
+                else
+                        session_fail(peer->session, code, bus->now_usec);
         }
         peer_mark(peer);
 }
 
-void peer_on_refused(p2pbus *bus, Address address, uint16_t code, uint32_t by) {
+void peer_on_refused(p2pbus *bus, const PacketId *id, Address address, uint16_t code, uint32_t by) {
         Peer *peer = peer_find(bus, address, NULL);
 
-        if (peer && !peer_is_on_ring(peer)) /* else it was said of what went before */
-                refused(peer, code, by);
+        if (!peer || peer_is_on_ring(peer)) /* it was said of what went before */
+                return;
+        if (!may_pass_soon(code))
+                session_refused(peer->session, id);
+        refused(peer, code, by);
 }
 
 void peer_on_queue_space(p2pbus *bus, Address address) {
@@ -156,8 +160,8 @@ void peer_on_now_local(p2pbus *bus, Address address) {
                 peer_go_local(peer);
 }
 
-void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_t *lease,
-                       size_t n_lease) {
+void peer_on_not_local(p2pbus *bus, const PacketId *id, Address address, uint16_t code,
+                       const uint8_t *lease, size_t n_lease) {
         const SignedRecordCheck check = {
                 .type = SIGNED_RECORD_LEASE,
                 .now_usec = bus_wall(bus),
@@ -168,6 +172,7 @@ void peer_on_not_local(p2pbus *bus, Address address, uint16_t code, const uint8_
 
         if (!peer || peer->path != SESSION_PATH_LOCAL || peer_is_on_ring(peer))
                 return; /* it was settled by somebody else meanwhile */
+        session_refused(peer->session, id);
         if (code != CODE_OK) {
                 if (code == CODE_NOT_HERE && attachment_is_settling(bus))
                         code = CODE_SETTLING;

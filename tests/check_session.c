@@ -20,6 +20,7 @@ static uint64_t now = 1000 * USEC_PER_SEC;
 static SessionQuota quota_a, quota_b;
 static Session *a, *b;
 static uint64_t n_ids;
+static PacketId last_id;
 
 static Session *session(char name, SessionQuota *quota, uint64_t id, uint16_t body_max) {
         SessionOptions options = {
@@ -57,7 +58,7 @@ static Message *message(size_t n_data, MessageKind kind) {
 
         ck_assert_int_eq(message_new_with_size(&m, n_data, 0), 0);
         m->kind = (uint8_t)kind;
-        m->id = packet_id_make(now, ++n_ids);
+        m->id = last_id = packet_id_make(now, ++n_ids);
         for (size_t i = 0; i < n_data; i++)
                 m->data[i] = (uint8_t)(i * 31 + n_ids);
         return m;
@@ -245,6 +246,11 @@ static void sends(Session *s, size_t n_data, MessageKind kind) {
 
         ck_assert_int_eq(session_send(s, m, now), 0);
         message_unref(m);
+}
+
+/* The daemon refuses the packet of what was sent last. */
+static void last_is_refused(Session *s) {
+        session_refused(s, &last_id);
 }
 
 static void finished(Session *s, int result) {
@@ -1187,6 +1193,7 @@ START_TEST(a_first_contact_fails_at_once_or_waits_while_it_settles) {
 
         sends(a, 10, MESSAGE_ONE_WAY);
         carry(a, NULL);
+        last_is_refused(a);
         session_hint(a, CODE_NOT_HERE, now);
         finished(a, CODE_NOT_HERE);
 
@@ -1201,6 +1208,7 @@ START_TEST(a_first_contact_fails_at_once_or_waits_while_it_settles) {
         ck_assert_uint_ge(n, 2);
         ck_assert_uint_eq(r[0].type, RECORD_START); /* once more */
         ck_assert_uint_eq(r[n - 1].type, RECORD_MSG);
+        last_is_refused(a);
         session_hint(a, CODE_SETTLING, now);
         now += SESSION_HINT_USEC;
         session_tick(a, now);
@@ -1229,10 +1237,45 @@ START_TEST(a_session_takes_not_here_as_a_hint) {
 
         sends(a, 12, MESSAGE_ONE_WAY);
         carry(a, NULL);
+        last_is_refused(a);
         session_hint(a, CODE_GONE, now);
         now += SESSION_HINT_USEC;
         session_tick(a, now);
         finished(a, CODE_GONE);
+}
+END_TEST
+
+/* It was taken by somebody who died of it: that those behind it were refused says nothing of it. */
+START_TEST(what_may_have_arrived_is_not_called_refused) {
+        PacketId second = last_id;
+
+        for (unsigned i = 0; i < 3; i++) {
+                sends(a, 10 + i, MESSAGE_ONE_WAY);
+                carry(a, i == 0 ? b : NULL);
+                if (i == 1)
+                        second = last_id;
+        }
+        take(b, popped(b));
+        session_refused(a, &second);
+        sends(a, 14, MESSAGE_ONE_WAY);
+        session_fail(a, CODE_DENIED, now);
+        finished(a, RESULT_UNKNOWN);
+        finished(a, CODE_DENIED);
+        finished(a, CODE_DENIED);
+        finished(a, CODE_DENIED); /* was never begun */
+        nothing_finished(a);
+}
+END_TEST
+
+START_TEST(what_was_refused_and_said_again_may_have_arrived) {
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        last_is_refused(a);
+        session_set_path(a, SESSION_PATH_LOCAL, 2, now);
+        carry(a, b);
+        take(b, popped(b));
+        session_fail(a, CODE_GONE, now);
+        finished(a, RESULT_UNKNOWN);
 }
 END_TEST
 
@@ -1340,7 +1383,7 @@ START_TEST(failing_finishes_everything_and_goes_on) {
         sends(b, 11, MESSAGE_ONE_WAY);
         carry(b, a);
         session_fail(a, CODE_TIMEOUT, now);
-        finished(a, CODE_TIMEOUT);
+        finished(a, RESULT_UNKNOWN); /* nobody has said that it did not arrive */
         got = popped(a); /* stays */
         take(a, got);
         sends(a, 12, MESSAGE_ONE_WAY);
@@ -1446,6 +1489,8 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_new_generation_says_again_what_may_be_lost);
         tcase_add_test(local, a_pause_holds_messages_and_ends_by_going_back);
         tcase_add_test(local, a_session_takes_not_here_as_a_hint);
+        tcase_add_test(local, what_may_have_arrived_is_not_called_refused);
+        tcase_add_test(local, what_was_refused_and_said_again_may_have_arrived);
         tcase_add_test(local, what_was_never_begun_is_dropped_without_a_word);
         tcase_add_test(local, a_begun_message_is_given_up_when_the_receiver_says_so);
         tcase_add_test(local, skip_is_repeated_until_it_was_answered);
