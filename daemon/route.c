@@ -263,7 +263,11 @@ static void route_from_gateway(Peer *from, const StreamFrame *frame) {
         if (pid_is_reserved(src.pid) || registry_find(&manager->registry, src, &entry) == 0) {
                 peer_log(from, LOG_LEVEL_WARNING, NULL, "gateway_spoof",
                          "gateway brought a packet in the name of a process of this host, dropped");
-                code = CODE_DENIED;
+                /* It may have come here while this was under way: an error would end its session. */
+                frame_close_fds(frame);
+                from->refused++;
+                manager->counters.refused[CODE_DENIED]++;
+                return;
         } else if (frame->prefix.n_fds > 0) {
                 code = CODE_UNSUPPORTED;
         } else if (hops >= HOPS_MAX) {

@@ -184,6 +184,20 @@ static void on_resolve(End *end, const End *other, const PacketHeader *header,
         say(end, &answer);
 }
 
+/* As bridges and relays do: to whichever host has the process that it is for. */
+static void pass_error(const PacketHeader *header, const Control *error) {
+        static const PacketId none;
+
+        for (unsigned i = 0; i < 2; i++) {
+                End *to = &middle.ends[i];
+                uint8_t *out;
+
+                ck_assert_int_eq(connection_queue(to->c, control_packet_size(error), &out), 0);
+                control_packet_encode(error, identity_hash(to->key)->address, header->dst, &none,
+                                      out);
+        }
+}
+
 static void on_packet(End *end, End *other, const PacketHeader *header, const uint8_t *packet) {
         Control control;
 
@@ -204,6 +218,9 @@ static void on_packet(End *end, End *other, const PacketHeader *header, const ui
                 break;
         case CONTROL_LEASE:
                 on_lease(end, &control);
+                break;
+        case CONTROL_ERROR:
+                pass_error(header, &control);
                 break;
         case CONTROL_RESOLVE:
                 __atomic_fetch_add(&middle.n_resolved, 1, __ATOMIC_RELAXED);
@@ -427,6 +444,7 @@ static void set_mischief(Mischief mischief) {
 typedef struct Taker {
         pthread_t thread;
         unsigned n;
+        bool moves; /* from host to host */
 } Taker;
 
 static void *take_in_order(void *userdata) {
@@ -446,7 +464,8 @@ static void *take_in_order(void *userdata) {
                                       (const char *)p2pbus_message_get_payload(m), text);
                         taker->n++;
                 }
-                ck_assert_int_eq(p2pbus_message_is_remote(m), 1);
+                if (!taker->moves)
+                        ck_assert_int_eq(p2pbus_message_is_remote(m), 1);
                 ck_assert_str_eq(p2pbus_message_get_from(m), p2pbus_get_full(a));
                 if (p2pbus_message_get_kind(m) == P2PBUS_KIND_REQUEST) {
                         ok(p2pbus_message_new(&reply, p2pbus_message_get_payload(m),
@@ -848,6 +867,76 @@ START_TEST(a_receiver_that_is_restarted_gets_what_the_last_one_did_not) {
 }
 END_TEST
 
+/* b's bus is another one from now on, as it is for a container that goes to another host. */
+static void b_moves_to(unsigned i) {
+        ok(bus_enter(b));
+        (void)snprintf(b->path, sizeof(b->path), "%s", middle.ends[i].d.socket);
+        attachment_lost(b, P2PBUS_REASON_LOST);
+        ok(bus_leave(b, 0));
+}
+
+/* Goes on asking until a talks with b by @path. Return: the next number. */
+static unsigned ask_until(unsigned n, int path) {
+        p2pbus_peer_info info = { .struct_size = sizeof(info) };
+
+        do {
+                ask(n, 50);
+                n += 50;
+                ok(p2pbus_get_peer(a, p2pbus_get_full(b), &info));
+        } while (info.path != path);
+        return n;
+}
+
+/* The same two processes, on two hosts, on one, and on two again; streams are under way all along. */
+START_TEST(who_comes_to_this_host_and_leaves_loses_nothing) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        unsigned n;
+        Taker taker;
+
+        taker_start(&taker);
+        taker.moves = true;
+        n = ask_until(0, P2PBUS_PATH_OFF_HOST);
+        for (unsigned i = 0; i < 3; i++) {
+                send_numbers(n, 300);
+                b_moves_to(0);
+                send_numbers(n + 300, 300);
+                n = ask_until(n + 600, P2PBUS_PATH_RING);
+                send_numbers(n, 300);
+                b_moves_to(1);
+                send_numbers(n + 300, 300);
+                n = ask_until(n + 600, P2PBUS_PATH_OFF_HOST);
+        }
+        ok(p2pbus_flush(a, PATIENCE));
+        ok(p2pbus_get_counters(a, &counters));
+        ck_assert_uint_eq(counters.delivered, counters.sent);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, n);
+}
+END_TEST
+
+/* Packets of b that come late, to the host where b is now, are no false ones of the gateway's. */
+START_TEST(what_comes_late_of_somebody_who_is_here_now_ends_nothing) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        Taker taker;
+
+        taker_start(&taker);
+        taker.moves = true;
+        set_mischief(MISCHIEF_REMEMBER);
+        ask(0, 20);
+        set_mischief(MISCHIEF_NONE);
+        b_moves_to(0);
+        ask(20, 1);
+        send_numbers(21, 20); /* not so many that they get a ring */
+        tell_middle('r');
+        send_numbers(41, 10);
+        ok(p2pbus_flush(a, PATIENCE));
+        ok(p2pbus_get_counters(a, &counters));
+        ck_assert_uint_eq(counters.delivered, counters.sent);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 51);
+}
+END_TEST
+
 START_TEST(nobody_anywhere_is_said_at_once) {
         p2pbus_message *m = numbered(0);
 
@@ -892,6 +981,8 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_others_seal_for_changes_under_load_and_nothing_is_lost);
         tcase_add_test(tcase, a_lease_that_has_ended_stops_nothing);
         tcase_add_test(tcase, a_receiver_that_is_restarted_gets_what_the_last_one_did_not);
+        tcase_add_test(tcase, who_comes_to_this_host_and_leaves_loses_nothing);
+        tcase_add_test(tcase, what_comes_late_of_somebody_who_is_here_now_ends_nothing);
         tcase_add_test(tcase, nobody_anywhere_is_said_at_once);
         tcase_add_test(tcase, without_off_host_nothing_leaves);
         suite_add_tcase(suite, tcase);

@@ -1206,7 +1206,7 @@ START_TEST(there_is_one_gateway_and_it_speaks_for_strangers_alone) {
         header.dst = a.address;
         header.src = x.address; /* of this host */
         ck_assert(client_send_header(&g, header, "x", 1));
-        expect_error(&g, CODE_DENIED);
+        expect_silence(&g); /* the error would be for x, who may have come here meanwhile */
         header.src = (Address){ 0x4242424242424242, 7 };
         header.hops = 8;
         ck_assert(client_send_header(&g, header, "x", 1));
