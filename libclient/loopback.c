@@ -11,6 +11,8 @@
 
 #include "libclient/peer.h"
 
+#include "libclient/receive.h"
+
 /* Return: whether anything was produced. */
 static bool pass(Peer *peer, Session *from, Session *to) {
         p2pbus *bus = peer->bus;
@@ -25,7 +27,8 @@ static bool pass(Peer *peer, Session *from, Session *to) {
         /* What we have said ourselves is never malformed; without memory it is lost, and asked for
          * again. */
         while (record_decode(bus->scratch, n, &at, &record) == 0)
-                (void)session_consume(to, &record, bus->now_usec);
+                if (session_consume(to, &record, bus->now_usec) == 0 && record.type == RECORD_SKIP)
+                        receive_withdraw(peer);
         return true;
 }
 

@@ -100,6 +100,7 @@ struct Message {
         uint64_t number;           /* outgoing: in the order of sending */
         bool is_given;             /* sent once, or received: it does not change any more */
         bool is_remote;            /* incoming: from another host */
+        bool is_waiting;           /* incoming: popped, and not yet asked for by the application */
         bool is_lent;              /* incoming: in its peer's list of what the application holds */
         bool is_answered;          /* a request that was received: replied to */
         bool is_unwanted;          /* its sender cancelled it */

@@ -41,10 +41,24 @@ static void unmark_untold(Peer *peer) {
 }
 
 void receive_put(Peer *peer, Message *m) {
+        m->is_waiting = true;
         DL_APPEND2(peer->inbox, m, bus_prev, bus_next);
         mark_ready(peer);
         peer->bus->counters.received++;
         bus_happened(peer->bus);
+}
+
+void receive_withdraw(Peer *peer) {
+        Message *m = session_withdrawn(peer_inbound(peer));
+
+        if (!m)
+                return;
+        DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
+        if (!peer->inbox)
+                unmark_ready(peer);
+        if (m->loan)
+                loan_return(peer->bus, m);
+        message_unref(m);
 }
 
 void receive_forget(Peer *peer) {
@@ -99,6 +113,7 @@ static Message *take(p2pbus *bus, bool borrow) {
         if (peer->inbox)
                 mark_ready(peer);
 
+        m->is_waiting = false;
         m->is_lent = true;
         m->bus = bus;
         bus_hold(bus);

@@ -15,6 +15,8 @@
 void receive_put(Peer *peer, Message *message);
 /* p2pbus_receive(), locked; @borrow: what stands in a ring may stay there. */
 int receive_next(p2pbus *bus, uint64_t timeout_usec, bool borrow, p2pbus_message **ret);
+/* After session_consume() of a SKIP: what the application has not asked for yet is not its any more. */
+void receive_withdraw(Peer *peer);
 /* The peer no longer wants an answer to its request. */
 void receive_cancel(Peer *peer, const PacketId *id);
 /* The application is done with @message. */

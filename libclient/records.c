@@ -124,6 +124,8 @@ static Peer *consume_record(p2pbus *bus, const PeerSource *source, const Record 
         session_lend(peer->session, record->type == RECORD_MSG ? source->loan : NULL);
         r = session_consume(peer->session, record, bus->now_usec);
         session_lend(peer->session, NULL);
+        if (record->type == RECORD_SKIP)
+                receive_withdraw(peer);
         switch (r) {
         case SESSION_E_VIOLATION:
                 bus->counters.bad_packets++;

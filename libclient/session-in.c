@@ -491,10 +491,13 @@ static int skip_received(SessionIn *in, const Record *r) {
         m = in->inbox ? in->inbox->prev : NULL;
         while (m && m->first_seq > r->seq)
                 m = m != in->inbox ? m->prev : NULL;
-        if (!m || m->first_seq != r->seq || m->popped) {
+        if (!m || m->first_seq != r->seq ||
+            (m->popped && (!m->is_waiting || r->skip.reason == CODE_GONE))) {
                 answer(in, r, true);
                 return 0;
         }
+        if (m->popped)
+                in->withdrawn = m;
         if (in->discarding == m)
                 in->discarding = NULL;
         remove_from_inbox(in, m);

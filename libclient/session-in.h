@@ -50,6 +50,7 @@ typedef struct SessionIn {
         uint64_t total;      /* bytes of it when it is whole */
         size_t need;         /* what it has to reserve; 0 if nothing (more) */
         Loan *loan;          /* what keeps the payload of the MSG that comes now, or NULL */
+        Message *withdrawn;  /* was popped and waited when its sender gave it up; its owner's, or NULL */
         Message *discarding; /* the refused one whose parts come now */
 
         Reorder *reorder; /* records behind a gap; or NULL */

@@ -479,6 +479,13 @@ int session_out_commit(SessionOut *out, Message *m, uint64_t now_usec, Record *r
         return 0;
 }
 
+/* What may be lost in a ring is not taken back from whoever has it: that it came is good news. */
+static uint16_t skip_reason(const Message *m) {
+        if (m->fate == RESULT_UNKNOWN)
+                return CODE_GONE;
+        return m->fate < _CODE_MAX ? (uint16_t)m->fate : CODE_OK;
+}
+
 int session_out_next_skip(SessionOut *out, Record *ret) {
         Message *m;
 
@@ -495,7 +502,7 @@ int session_out_next_skip(SessionOut *out, Record *ret) {
                 ret->seq = m->first_seq;
                 ret->skip.last = m->last_seq;
                 ret->skip.end = m->last_position;
-                ret->skip.reason = m->fate < _CODE_MAX ? (uint16_t)m->fate : CODE_OK;
+                ret->skip.reason = skip_reason(m);
                 return 0;
         }
         out->skips_due = false;

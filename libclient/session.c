@@ -406,6 +406,10 @@ Message *session_pop(Session *session) {
         return m;
 }
 
+Message *session_withdrawn(Session *session) {
+        return TAKE_PTR(session->in.withdrawn);
+}
+
 bool session_taken(Session *session, Message *message, uint64_t now_usec) {
         uint64_t ack_at = session->in.ack_at;
 

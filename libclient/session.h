@@ -171,6 +171,11 @@ int session_refuse(Session *session, const Record *record, uint16_t code, uint64
  * sent; of these one a second is let through (session_due()), lest two wait for each other. @from and @peer are the owner's to fill in.
  */
 Message *session_pop(Session *session);
+/*
+ * After session_consume() of a SKIP: a message that was popped, but is_waiting, and which the peer has
+ * given up: the application must not get it. NULL: none. Not a new reference.
+ */
+Message *session_withdrawn(Session *session);
 /* The application is done with a popped message: its bytes become credit. In any order. Return:
  * whether that is to be said now, or session_due() is another. */
 bool session_taken(Session *session, Message *message, uint64_t now_usec);

@@ -590,6 +590,34 @@ START_TEST(a_request_ends_at_its_deadline) {
 }
 END_TEST
 
+/* Delivered is what the application has, not what its library holds for it. */
+START_TEST(what_is_cancelled_before_it_was_received_is_not_delivered) {
+        p2pbus *a = open_with(P2PBUS_RESULTS), *b = _i == 0 ? open_bus() : a;
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        p2pbus_message *m = message_of("too late"), *result;
+        char id[P2PBUS_ID_SIZE];
+
+        ok(p2pbus_send(a, p2pbus_get_full(b), m, PATIENCE, id));
+        p2pbus_message_unref(m);
+        do {
+                ok(p2pbus_process(a));
+                ok(p2pbus_process(b));
+                ok(p2pbus_get_counters(b, &counters));
+        } while (counters.received == 0);
+        ok(p2pbus_cancel(a, id));
+        while (p2pbus_next_result(a, &result) == -EAGAIN) {
+                ok(p2pbus_process(a));
+                ok(p2pbus_process(b));
+        }
+        ck_assert_int_eq(p2pbus_message_get_reason(result), P2PBUS_REASON_CANCELLED);
+        p2pbus_message_unref(result);
+        fails(p2pbus_receive(b, 0, &m), -EAGAIN);
+        if (b != a)
+                p2pbus_unref(b);
+        p2pbus_unref(a);
+}
+END_TEST
+
 START_TEST(a_cancelled_request_ends_at_once) {
         p2pbus *a = open_bus(), *b = open_bus();
         p2pbus_message *m = message_of("?"), *request;
@@ -1197,6 +1225,7 @@ Suite *check_suite(void) {
         tcase_add_test(requests, an_error_reply_carries_status_and_text);
         tcase_add_test(requests, waiting_ends_at_the_deadline_even_if_the_receiver_answers_nothing);
         tcase_add_test(requests, a_request_ends_at_its_deadline);
+        tcase_add_loop_test(requests, what_is_cancelled_before_it_was_received_is_not_delivered, 0, 2);
         tcase_add_test(requests, a_cancelled_request_ends_at_once);
         tcase_add_test(requests, a_request_to_a_process_that_ends_is_not_waited_for);
 
