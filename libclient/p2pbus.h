@@ -443,7 +443,8 @@ int p2pbus_hand_over(p2pbus *bus, uint64_t timeout_usec);
  * p2pbus_next_result() - the fate of a message sent with p2pbus_send()
  * @ret: receives the message, with a reference; its result is in the getters below
  *
- * Needs P2PBUS_RESULTS. In the order of sending for each receiver. Does not block.
+ * Needs P2PBUS_RESULTS. Those that were delivered come in the order of sending for each receiver; what
+ * failed comes when that is known. Does not block.
  * Return: 0, -EAGAIN: none now; -EINVAL: the handle has no P2PBUS_RESULTS; -ECHILD. Results outlive
  * p2pbus_close().
  */
