@@ -41,6 +41,8 @@ Outbox *outbox_free(Outbox *outbox) {
 }
 
 int outbox_push(Outbox *outbox, Parcel *parcel, uint64_t now_usec) {
+        if (parcel->since_usec == 0) /* else another link has had it */
+                parcel->since_usec = now_usec;
         return err_trace(fair_push(outbox->queue, source_of(parcel->src),
                                    fair_flow(parcel->src, parcel->dst), &parcel->fair, parcel->size,
                                    now_usec));

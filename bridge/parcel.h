@@ -22,8 +22,9 @@ typedef struct Parcel Parcel;
 typedef struct ParcelPool ParcelPool;
 
 struct Parcel {
-        FairItem fair;       /* in an outbox; when it came there is CLOCK_BOOTTIME */
+        FairItem fair;       /* in an outbox */
         Parcel *prev, *next; /* utlist, when it is in none */
+        uint64_t since_usec; /* CLOCK_BOOTTIME, when it first came into an outbox; 0: not yet */
         uint64_t life_usec;  /* how long we may hold it; USEC_NEVER: for ever */
         Address src;
         Address dst;
@@ -54,6 +55,6 @@ Parcel *parcel_free(ParcelPool *pool, Parcel *parcel);
 
 /* The sender's deadline is a span; what we have held for longer is worthless. */
 static inline bool parcel_is_expired(const Parcel *parcel, uint64_t now_usec) {
-        return parcel->life_usec != USEC_NEVER && now_usec > parcel->fair.queued_usec &&
-               now_usec - parcel->fair.queued_usec > parcel->life_usec;
+        return parcel->life_usec != USEC_NEVER && now_usec > parcel->since_usec &&
+               now_usec - parcel->since_usec > parcel->life_usec;
 }

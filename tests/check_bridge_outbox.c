@@ -157,6 +157,20 @@ START_TEST(a_deadline_is_how_long_we_may_hold_it) {
 }
 END_TEST
 
+/* It was given back by a relay that does not know where to, and goes to another. */
+START_TEST(a_second_link_gives_no_more_time) {
+        Parcel *p;
+
+        ck_assert_int_eq(outbox_push(outbox, packet(alice, bob, 100, 1000), NOW), 0);
+        p = outbox_pop(outbox, NOW);
+        ck_assert_int_eq(outbox_push(outbox, p, NOW + 900), 0);
+        p = outbox_pop(outbox, NOW + 900);
+        ck_assert(!parcel_is_expired(p, NOW + 1000));
+        ck_assert(parcel_is_expired(p, NOW + 1001));
+        parcel_free(pool, p);
+}
+END_TEST
+
 START_TEST(a_deadline_before_sending_leaves_no_time) {
         PacketHeader header = {
                 .size = PACKET_HEADER_SIZE,
@@ -169,7 +183,7 @@ START_TEST(a_deadline_before_sending_leaves_no_time) {
 
         packet_header_encode(&header, bytes);
         ck_assert_int_eq(parcel_new(pool, &header, bytes, &parcel), 0);
-        parcel->fair.queued_usec = NOW;
+        parcel->since_usec = NOW;
         ck_assert(parcel_is_expired(parcel, NOW + 1));
         parcel_free(pool, parcel);
 }
@@ -190,6 +204,7 @@ Suite *check_suite(void) {
         tcase_add_test(bounded, ce_after_a_long_wait);
         tcase_add_loop_test(bounded, a_deadline_is_how_long_we_may_hold_it, 0, ELEMENTSOF(lives));
         tcase_add_test(bounded, a_deadline_before_sending_leaves_no_time);
+        tcase_add_test(bounded, a_second_link_gives_no_more_time);
         suite_add_tcase(suite, bounded);
         return suite;
 }
