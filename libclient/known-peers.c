@@ -168,17 +168,28 @@ static int open_locked(const char *path, int flags) {
         }
 }
 
-/* One write for the whole line: half a line would make the file useless. */
+/*
+ * One write for the whole line, behind whole lines: half a one would make the file useless. People
+ * leave the newline of the last one out, and a full disk takes a part.
+ */
 static int append(const char *path, const PublicKey *key) {
-        char line[KEY_TEXT_SIZE + 1], full[KEY_TEXT_SIZE];
+        char line[KEY_TEXT_SIZE + 2], full[KEY_TEXT_SIZE], last = '\n';
         _cleanup_(fd_closep) int fd = -EBADF;
-        int n = snprintf(line, sizeof(line), "%s\n", key_format(key, full));
+        struct stat st;
+        int n;
 
         make_folders(path);
-        fd = open_locked(path, O_WRONLY | O_APPEND | O_CREAT);
+        fd = open_locked(path, O_RDWR | O_APPEND | O_CREAT);
         if (fd < 0)
                 return err_trace(fd);
-        return write(fd, line, (size_t)n) == n ? 0 : err_origin(-EIO);
+        if (fstat(fd, &st) < 0 || (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) != 1))
+                return err_origin(-EIO);
+        n = snprintf(line, sizeof(line), "%s%s\n", last == '\n' ? "" : "\n",
+                     key_format(key, full));
+        if (write(fd, line, (size_t)n) == n)
+                return 0;
+        (void)!ftruncate(fd, st.st_size); /* nobody else writes: it is locked */
+        return err_origin(-EIO);
 }
 
 void known_peers_add(KnownPeers *known, const PublicKey *key, bool transient) {

@@ -4,9 +4,11 @@
 
 #include "libclient/known-peers.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -156,6 +158,41 @@ START_TEST(comments_and_blank_lines_are_left_alone) {
 }
 END_TEST
 
+START_TEST(a_last_line_without_its_end_is_left_whole) {
+        PublicKey first = fresh(), second = fresh();
+        char full[KEY_TEXT_SIZE];
+        KnownPeers *known;
+
+        write_content(key_format(&first, full));
+        known = open_known(path);
+        known_peers_add(known, &second, false);
+        known_peers_free(known);
+        known = open_known(path);
+        expect(known, &first, true);
+        expect(known, &second, true);
+        known_peers_free(known);
+}
+END_TEST
+
+/* The disk takes a part of the line, and no more. */
+START_TEST(half_a_line_is_taken_back) {
+        const struct rlimit limit = { .rlim_cur = 100, .rlim_max = RLIM_INFINITY };
+        PublicKey first = fresh(), second = fresh();
+        char full[KEY_TEXT_SIZE], line[KEY_TEXT_SIZE + 1];
+        KnownPeers *known;
+
+        (void)snprintf(line, sizeof(line), "%s\n", key_format(&first, full));
+        write_content(line);
+        known = open_known(path);
+        ck_assert_ptr_ne(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0); /* of this test's process */
+        known_peers_add(known, &second, false);
+        expect(known, &second, true);
+        known_peers_free(known);
+        ck_assert_str_eq(content(), line);
+}
+END_TEST
+
 START_TEST(what_is_no_full_form_is_told_with_its_line) {
         static const char *const bad[] = {
                 "e85004f63798e2c0", "e85004f63798e2c0-27e87175", "x",
@@ -196,6 +233,8 @@ Suite *check_suite(void) {
         tcase_add_test(keys, without_a_file_it_is_known_for_a_while);
         tcase_add_test(keys, a_place_where_nothing_can_be_written_stops_nobody);
         tcase_add_test(keys, comments_and_blank_lines_are_left_alone);
+        tcase_add_test(keys, a_last_line_without_its_end_is_left_whole);
+        tcase_add_test(keys, half_a_line_is_taken_back);
         tcase_add_loop_test(keys, what_is_no_full_form_is_told_with_its_line, 0, 4);
         tcase_add_test(keys, the_default_follows_the_environment);
         tcase_add_checked_fixture(keys, start, stop);
