@@ -712,7 +712,6 @@ static const struct {
         { "shuffling", MISCHIEF_SHUFFLE, 300 },
 };
 
-/* T71 */
 /* What all strangers share, one of them does not use up. */
 START_TEST(a_stranger_that_floods_leaves_room_for_others) {
         p2pbus_counters counters = { .struct_size = sizeof(counters) };
@@ -733,6 +732,7 @@ START_TEST(a_stranger_that_floods_leaves_room_for_others) {
 }
 END_TEST
 
+/* T71 */
 START_TEST(keys_are_changed_under_load_and_nothing_is_lost) {
         Taker taker;
 
