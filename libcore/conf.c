@@ -26,9 +26,8 @@
 #define BLANKS " \t\r\n\f\v"
 
 typedef struct Reading {
-        const ConfOption *options;
-        size_t n_options;
-        void *target;
+        const ConfHandler *handler;
+        void *userdata;
         ConfError *error;
 
         const char *name;
@@ -55,22 +54,39 @@ _printf_(2, 3) static int reading_fail(Reading *reading, const char *format, ...
         return CONF_E_BAD;
 }
 
-static bool section_is_known(const Reading *reading, const char *section, size_t n_section) {
-        for (size_t i = 0; i < reading->n_options; i++)
-                if (strlen(reading->options[i].section) == n_section &&
-                    memcmp(reading->options[i].section, section, n_section) == 0)
-                        return true;
-        return false;
+/* Says what a handler found wrong, @what: "unknown section [X]", if it has no such thing. */
+_printf_(4, 5) static void check(Reading *reading, int r, const char *reason, const char *format,
+                                 ...) {
+        char what[CONF_LINE_MAX];
+        va_list args;
+
+        if (r == 0)
+                return;
+        va_start(args, format);
+        (void)vsnprintf(what, sizeof(what), format, args);
+        va_end(args);
+        if (r < 0)
+                reading->result = err_trace(r);
+        else if (r == CONF_E_UNKNOWN)
+                (void)reading_fail(reading, "unknown %s", what);
+        else
+                (void)reading_fail(reading, "%s: %s", what, reason);
 }
 
 /* inih cares only for "[" and the next "]"; we want the heading alone on its line. */
-static void check_heading(Reading *reading, const char *line) {
+static void check_heading(Reading *reading, char *line) {
         size_t n = strcspn(line, "]");
+        const char *reason = "bad section";
+        int r;
 
-        if (line[n] != ']' || line[n + 1 + strspn(line + n + 1, BLANKS)] != '\0')
+        if (line[n] != ']' || line[n + 1 + strspn(line + n + 1, BLANKS)] != '\0') {
                 (void)reading_fail(reading, "malformed section heading");
-        else if (!section_is_known(reading, line + 1, n - 1))
-                (void)reading_fail(reading, "unknown section [%.*s]", (int)n - 1, line + 1);
+                return;
+        }
+        line[n] = '\0';
+        r = reading->handler->on_section(reading->userdata, line + 1, reading->line, &reason);
+        check(reading, r, reason, "section [%s]", line + 1);
+        line[n] = ']';
 }
 
 /* inih's idea of fgets(): the next line into @out, or NULL at the end and after an error. */
@@ -116,28 +132,20 @@ static int on_value(void *userdata, const char *section, const char *key, const 
                 (void)reading_fail(reading, "%s= stands before the first section", key);
                 return 0;
         }
-        for (size_t i = 0; i < reading->n_options; i++) {
-                const ConfOption *option = &reading->options[i];
-
-                if (strcmp(option->section, section) != 0 || strcmp(option->key, key) != 0)
-                        continue;
-                r = option->parse(value, option, (char *)reading->target + option->offset, &reason);
-                if (r < 0)
-                        reading->result = err_trace(r);
-                else if (r > 0)
-                        (void)reading_fail(reading, "%s=%s: %s", key, value, reason);
-                return r == 0;
-        }
-        (void)reading_fail(reading, "unknown key %s= in section [%s]", key, section);
-        return 0;
+        r = reading->handler->on_value(reading->userdata, section, key, value, reading->line,
+                                       &reason);
+        if (r == CONF_E_UNKNOWN)
+                check(reading, r, reason, "key %s= in section [%s]", key, section);
+        else
+                check(reading, r, reason, "%s=%s", key, value);
+        return r == 0;
 }
 
-int conf_read(const char *text, size_t n, const char *name, const ConfOption *options,
-              size_t n_options, void *target, ConfError *ret_error) {
+int conf_read_lines(const char *text, size_t n, const char *name, const ConfHandler *handler,
+                    void *userdata, ConfError *ret_error) {
         Reading reading = {
-                .options = options,
-                .n_options = n_options,
-                .target = target,
+                .handler = handler,
+                .userdata = userdata,
                 .error = ret_error,
                 .name = name,
                 .text = text,
@@ -156,6 +164,48 @@ int conf_read(const char *text, size_t n, const char *name, const ConfOption *op
                 return reading_fail(&reading, "neither [Section] nor Key=value");
         }
         return reading.result;
+}
+
+/* A table of options, and what it is read into. */
+typedef struct Table {
+        const ConfOption *options;
+        size_t n_options;
+        void *target;
+} Table;
+
+static int on_table_section(void *userdata, const char *section, unsigned line,
+                            const char **ret_reason) {
+        const Table *table = userdata;
+
+        (void)line;
+        (void)ret_reason;
+        for (size_t i = 0; i < table->n_options; i++)
+                if (strcmp(table->options[i].section, section) == 0)
+                        return 0;
+        return CONF_E_UNKNOWN;
+}
+
+static int on_table_value(void *userdata, const char *section, const char *key, const char *value,
+                          unsigned line, const char **ret_reason) {
+        const Table *table = userdata;
+
+        (void)line;
+        for (size_t i = 0; i < table->n_options; i++) {
+                const ConfOption *option = &table->options[i];
+
+                if (strcmp(option->section, section) == 0 && strcmp(option->key, key) == 0)
+                        return option->parse(value, option, (char *)table->target + option->offset,
+                                             ret_reason);
+        }
+        return CONF_E_UNKNOWN;
+}
+
+int conf_read(const char *text, size_t n, const char *name, const ConfOption *options,
+              size_t n_options, void *target, ConfError *ret_error) {
+        static const ConfHandler handler = { on_table_section, on_table_value };
+        Table table = { .options = options, .n_options = n_options, .target = target };
+
+        return conf_read_lines(text, n, name, &handler, &table, ret_error);
 }
 
 static int file_fail(ConfError *ret_error, const char *path, const char *why) {

@@ -52,7 +52,19 @@ enum {
         _CONF_E_SUCCESS,
 
         CONF_E_BAD, /* the file cannot be read, or something in it is wrong: @ret_error says what */
+        CONF_E_UNKNOWN, /* a ConfHandler has no such section or key */
 };
+
+/*
+ * What takes a file as it comes, for those that are more than a table of options. Both return 0;
+ * CONF_E_BAD and a reason in @ret_reason, a text that outlives the call; CONF_E_UNKNOWN; -ENOMEM.
+ */
+typedef struct ConfHandler {
+        int (*on_section)(void *userdata, const char *section, unsigned line,
+                          const char **ret_reason);
+        int (*on_value)(void *userdata, const char *section, const char *key, const char *value,
+                        unsigned line, const char **ret_reason);
+} ConfHandler;
 
 /*
  * Reads @path and its drop-ins into @target, which holds the defaults and is half-changed on
@@ -63,6 +75,9 @@ int conf_load(const char *path, ConfMissing missing, const ConfOption *options, 
 /* The same of @n bytes of text; @name stands for the file in errors. */
 int conf_read(const char *text, size_t n, const char *name, const ConfOption *options,
               size_t n_options, void *target, ConfError *ret_error);
+/* The same, given to @handler line by line. */
+int conf_read_lines(const char *text, size_t n, const char *name, const ConfHandler *handler,
+                    void *userdata, ConfError *ret_error);
 /*
  * Writes @target as a file that conf_read() reads the same from: all options, in the order of their
  * table. An option with a parser of its own is a list.

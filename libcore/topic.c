@@ -63,3 +63,45 @@ bool topic_matches(const char *pattern, size_t n_pattern, const char *topic, siz
                 n_topic -= n + 1;
         }
 }
+
+static bool is_element(const char *text, size_t n, char c) {
+        return n == 1 && text[0] == c;
+}
+
+bool topic_covers(const char *pattern, size_t n_pattern, const char *narrower, size_t n_narrower) {
+        for (;;) {
+                size_t n = topic_element(pattern, n_pattern);
+                size_t n_inner = topic_element(narrower, n_narrower);
+
+                if (is_element(pattern, n, '>'))
+                        return true;
+                if (is_element(narrower, n_inner, '>') ||
+                    (!is_element(pattern, n, '*') &&
+                     (n != n_inner || memcmp(pattern, narrower, n) != 0)))
+                        return false;
+                if (n == n_pattern || n_inner == n_narrower)
+                        return n == n_pattern && n_inner == n_narrower;
+                pattern += n + 1;
+                n_pattern -= n + 1;
+                narrower += n_inner + 1;
+                n_narrower -= n_inner + 1;
+        }
+}
+
+bool topic_overlaps(const char *a, size_t n_a, const char *b, size_t n_b) {
+        for (;;) {
+                size_t n = topic_element(a, n_a), m = topic_element(b, n_b);
+
+                if (is_element(a, n, '>') || is_element(b, m, '>'))
+                        return true;
+                if (!is_element(a, n, '*') && !is_element(b, m, '*') &&
+                    (n != m || memcmp(a, b, n) != 0))
+                        return false;
+                if (n == n_a || m == n_b)
+                        return n == n_a && m == n_b;
+                a += n + 1;
+                n_a -= n + 1;
+                b += m + 1;
+                n_b -= m + 1;
+        }
+}

@@ -20,5 +20,9 @@ bool topic_is_valid(const char *topic, size_t n_topic);
 bool topic_is_pattern(const char *pattern, size_t n_pattern);
 /* Whether @topic, valid, is one that @pattern, valid, stands for. */
 bool topic_matches(const char *pattern, size_t n_pattern, const char *topic, size_t n_topic);
+/* Whether each topic that @narrower stands for is one of @pattern's; both valid patterns. */
+bool topic_covers(const char *pattern, size_t n_pattern, const char *narrower, size_t n_narrower);
+/* Whether some topic is one of both patterns'. */
+bool topic_overlaps(const char *a, size_t n_a, const char *b, size_t n_b);
 /* Bytes of the element at @text, up to its dot or the end. */
 size_t topic_element(const char *text, size_t n_text);
