@@ -149,6 +149,11 @@ static void forget_links(Gateway *gateway) {
 ControlCode gateway_claim(Peer *peer) {
         Gateway *gateway = &peer->manager->gateway;
 
+        if (!peer->caps.gateway) {
+                const PolicyAnswer answer = policy_role(peer->subject, POLICY_GATEWAY);
+
+                peer_deny(peer, "be the gateway", &answer);
+        }
         if (!peer->caps.gateway || peer->owned_names)
                 return CODE_DENIED;
         if (gateway->peer == peer)

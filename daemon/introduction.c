@@ -12,8 +12,10 @@
 #include "daemon/introduction.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 
 #include "daemon/peer.h"
+#include "daemon/route.h"
 #include "libcore/ring-file.h"
 #include "libsecure/crypto.h"
 
@@ -45,6 +47,15 @@ static ControlCode pass(Peer *from, Peer *to, const Control *word, const int *fd
         if (code == CODE_QUEUE_FULL)
                 peer_wait(to, from->entry.address, to->entry.address);
         return code;
+}
+
+/* For the answer: which of the two directions is not allowed, and by which rule. */
+static void note_denial(Peer *from, Peer *to) {
+        const char *text = policy_may_send(from->subject, to->subject) ? route_denial(to, from)
+                                                                       : route_denial(from, to);
+
+        (void)snprintf(from->manager->denial, sizeof(from->manager->denial), "%s",
+                       text ? text : "");
 }
 
 /* --- offer --- */
@@ -129,8 +140,10 @@ ControlCode introduction_offer(Peer *from, const Control *word, const PacketId *
                 return code;
         if (to == from)
                 return CODE_VIOLATION;
-        if (!rings_allowed(from, to))
+        if (!rings_allowed(from, to)) {
+                note_denial(from, to);
                 return CODE_DENIED;
+        }
         code = check_file(from, *file, word->value);
         if (code != CODE_OK)
                 return code;

@@ -15,34 +15,6 @@
 #define ACCEPT_BATCH 64
 #define BACKLOG 4096
 
-int credentials_read(int fd, Credentials *ret, uint32_t **ret_groups) {
-        _cleanup_(freep) uint32_t *groups = NULL;
-        socklen_t n_ucred, n_groups = 0;
-        struct ucred ucred;
-
-        n_ucred = sizeof(ucred);
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &n_ucred) < 0)
-                return err_origin(-errno);
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &n_groups) < 0 && errno != ERANGE)
-                return err_origin(-errno);
-        if (n_groups > 0) {
-                groups = malloc(n_groups);
-                if (!groups)
-                        return err_origin(-ENOMEM);
-                if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &n_groups) < 0)
-                        return err_origin(-errno);
-        }
-        *ret = (Credentials){
-                .os_pid = (uint32_t)ucred.pid,
-                .uid = ucred.uid,
-                .gid = ucred.gid,
-                .groups = groups,
-                .n_groups = n_groups / sizeof(uint32_t),
-        };
-        *ret_groups = TAKE_PTR(groups);
-        return 0;
-}
-
 /* Too many: said once in a while, then silence. */
 static void turn_away(Manager *manager, User *user, const char *why) {
         LogFields fields = { .reason = "turned_away", .uid = &user->uid };
@@ -57,15 +29,14 @@ static void turn_away(Manager *manager, User *user, const char *why) {
 
 /* Takes @fd over. */
 static void welcome(Manager *manager, int fd) {
-        _cleanup_(freep) uint32_t *groups = NULL;
         _cleanup_(fd_closep) int owned = fd;
-        Credentials credentials = { .uid = POLICY_NOBODY };
+        Credentials credentials = { .uid = CREDENTIALS_NOBODY };
         User *user = NULL;
         Peer *peer;
         int r;
 
         manager->counters.accepted++;
-        if (credentials_read(fd, &credentials, &groups) < 0 ||
+        if (credentials_read(fd, &credentials) < 0 ||
             user_get(&manager->quota, credentials.uid, &user) < 0) {
                 manager->counters.turned_away++;
                 return;

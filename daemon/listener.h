@@ -13,8 +13,6 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
-#include "daemon/policy.h"
-
 typedef struct Manager Manager;
 
 typedef struct Listener {
@@ -31,9 +29,3 @@ typedef struct Listener {
  */
 int listener_init(Listener *listener, Manager *manager, int fd, const char *path);
 void listener_done(Listener *listener);
-
-/*
- * What the kernel says of who connected @fd. @ret->groups points to @ret_groups, which is the
- * caller's to free. Return: 0, -errno.
- */
-int credentials_read(int fd, Credentials *ret, uint32_t **ret_groups);

@@ -2,6 +2,11 @@
 
 noinst_LTLIBRARIES += libp2pbus-daemon.la
 libp2pbus_daemon_la_SOURCES = \
+	%D%/builtin-policies.c \
+	%D%/credentials.c \
+	%D%/credentials.h \
+	%D%/explanation.c \
+	%D%/explanation.h \
 	%D%/gateway.c \
 	%D%/gateway.h \
 	%D%/introduction.c \
@@ -24,6 +29,14 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/peer.h \
 	%D%/policy.c \
 	%D%/policy.h \
+	%D%/policy-answer.c \
+	%D%/policy-answer.h \
+	%D%/policy-book.c \
+	%D%/policy-book.h \
+	%D%/policy-folder.c \
+	%D%/policy-folder.h \
+	%D%/policy-term.c \
+	%D%/policy-term.h \
 	%D%/query.c \
 	%D%/query.h \
 	%D%/quota.c \
@@ -36,6 +49,8 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/route.h \
 	%D%/settings.c \
 	%D%/settings.h \
+	%D%/subject.c \
+	%D%/subject.h \
 	%D%/survey.c \
 	%D%/survey.h \
 	%D%/topics.c \
@@ -45,7 +60,8 @@ libp2pbus_daemon_la_SOURCES = \
 	$(NULL)
 libp2pbus_daemon_la_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DP2PBUS_SYSCONFDIR='"$(sysconfdir)"' \
-	-DP2PBUS_LOCALSTATEDIR='"$(localstatedir)"'
+	-DP2PBUS_LOCALSTATEDIR='"$(localstatedir)"' \
+	-DP2PBUS_POLICYDIR='"$(policydir)"'
 libp2pbus_daemon_la_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 libp2pbus_daemon_la_LIBADD = \
 	libp2pbus-conf.la \
@@ -60,3 +76,22 @@ p2pbusd_LDADD = libp2pbus-daemon.la
 
 p2pbusconfdir = $(sysconfdir)/p2pbus
 dist_p2pbusconf_DATA = %D%/p2pbusd.conf
+
+# The policies that hold without any file: installed to be read, and compiled in from the same files.
+policydir = $(prefix)/lib/p2pbus/policy.d
+dist_policy_DATA = \
+	%D%/policy.d/00-default.policy \
+	%D%/policy.d/10-root.policy \
+	%D%/policy.d/20-bridge.policy \
+	%D%/policy.d/30-net.policy \
+	%D%/policy.d/40-owner.policy \
+	$(NULL)
+
+BUILT_SOURCES += %D%/builtin-policies.inc
+CLEANFILES += %D%/builtin-policies.inc
+%D%/builtin-policies.inc: $(dist_policy_DATA)
+	$(AM_V_GEN)$(MKDIR_P) %D% && for f in $(dist_policy_DATA); do \
+	  case $$f in /*) ;; *) test -f "$$f" || f=$(srcdir)/$$f ;; esac; \
+	  printf '{ "%s",\n' "$${f##*/}"; \
+	  sed 's/[\\"]/\\&/g; s/^/"/; s/$$/\\n"/' "$$f"; echo '},'; \
+	done >$@.tmp && mv $@.tmp $@

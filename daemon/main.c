@@ -6,6 +6,10 @@
  * Code structure:
  *      main.c      -- options, paths, configuration; starts the manager
  *      settings.c  -- p2pbusd.conf and default paths
+ *      policy-term.c   -- one word of a policy file
+ *      policy-book.c   -- all policy files, as they were read
+ *      policy-folder.c -- where they are, and whose
+ *      builtin-policies.c -- those that are compiled in
  *      manager.c   -- owns everything; the loop, turns, signals, reload, stop
  *      listener.c  -- accepts connections
  *      peer.c      -- one connection: attach, reading, writing, its end
@@ -23,7 +27,11 @@
  *      survey.c    -- what processes say of their conversations
  *      topics.c    -- who subscribed to what, and what was retained
  *      metrics.c   -- counters as OpenMetrics
- *      policy.c    -- who may do what: pure functions
+ *      credentials.c -- what the kernel says of a process
+ *      subject.c   -- all processes that policy treats alike
+ *      policy-answer.c -- what policy says, and by which line: pure functions
+ *      policy.c    -- who may do what, found out once
+ *      explanation.c -- the same for people
  *      quota.c     -- who pays for what the daemon holds
  *
  * One message: peer.c reads it, route.c finds its receiver, quota.c charges it, outbox.c holds it,
@@ -67,15 +75,16 @@ static void help(void) {
              "      --system          the bus of the host; the default for root and user p2pbus\n"
              "  -S, --socket PATH     listen there\n"
              "  -c, --config FILE     configuration, instead of p2pbusd.conf of this kind of bus\n"
+             "      --policy-dir DIR  policy files, instead of those of this kind of bus\n"
              "      --state-dir DIR   what is kept from one start to the next\n"
-             "      --check-config    read the configuration, say what is wrong, and end\n"
+             "      --check-config    read configuration and policy, say what is wrong, and end\n"
              "  -v, --verbose         say more; -q, --quiet: only warnings and errors\n"
              "  -h, --help\n"
              "  -V, --version\n"
              "\n"
              "A socket handed over by systemd is used instead of PATH. Ends on SIGTERM and "
              "SIGINT,\n"
-             "reads its configuration again on SIGHUP. See p2pbusd(8).");
+             "reads configuration and policy again on SIGHUP. See p2pbusd(8).");
 }
 
 static Program program = { .name = PROGRAM, .hint = "try '" PROGRAM " --help'", .help = help };
@@ -90,13 +99,14 @@ static int replace(char **path, const char *value) {
 
 /* Return: an exit status, or PROGRAM_GO_ON. */
 static int parse_argv(int argc, char *argv[]) {
-        enum { OPT_USER = _PROGRAM_OPT_FIRST_OWN, OPT_SYSTEM, OPT_STATE_DIR };
+        enum { OPT_USER = _PROGRAM_OPT_FIRST_OWN, OPT_SYSTEM, OPT_STATE_DIR, OPT_POLICY_DIR };
         static const struct option options[] = {
                 { "user", no_argument, NULL, OPT_USER },
                 { "system", no_argument, NULL, OPT_SYSTEM },
                 { "socket", required_argument, NULL, 'S' },
                 { "config", required_argument, NULL, 'c' },
                 { "state-dir", required_argument, NULL, OPT_STATE_DIR },
+                { "policy-dir", required_argument, NULL, OPT_POLICY_DIR },
                 PROGRAM_OPTIONS,
                 { NULL, 0, NULL, 0 },
         };
@@ -125,6 +135,10 @@ static int parse_argv(int argc, char *argv[]) {
                         break;
                 case OPT_STATE_DIR:
                         r = replace(&arg_paths.state, optarg);
+                        break;
+                case OPT_POLICY_DIR:
+                        arg_paths.policy_is_named = true;
+                        r = replace(&arg_paths.policy[0], optarg);
                         break;
                 default:
                         status = program_take(&program, c, argv);
@@ -166,19 +180,12 @@ static int take_listen_fd(const Log *log) {
         return SD_LISTEN_FDS_START;
 }
 
-static int run(const Log *log, bool user_bus, Config *config) {
+static int run(const Log *log, ManagerOptions *options, Config *config, Policy **policy) {
         _cleanup_(manager_freep) Manager *manager = NULL;
-        ManagerOptions options = {
-                .user_bus = user_bus,
-                .socket_path = arg_paths.socket,
-                .config_path = arg_paths.config,
-                .config_missing = arg_config_named ? CONF_MISSING_BAD : CONF_MISSING_FINE,
-                .state_path = arg_paths.state,
-        };
         int r;
 
-        options.listen_fd = take_listen_fd(log);
-        if (options.listen_fd < 0 && options.listen_fd != -EBADF)
+        options->listen_fd = take_listen_fd(log);
+        if (options->listen_fd < 0 && options->listen_fd != -EBADF)
                 return EXIT_FAILURE;
         r = program_make_folder(arg_paths.state);
         if (r < 0) {
@@ -186,7 +193,7 @@ static int run(const Log *log, bool user_bus, Config *config) {
                           arg_paths.state, strerror(-r));
                 return EXIT_FAILURE;
         }
-        r = manager_new(&manager, log, &options, config);
+        r = manager_new(&manager, log, options, config, policy);
         if (r == -EADDRINUSE) {
                 log_write(log, LOG_LEVEL_ERROR, NULL,
                           "%s: a bus is running there; stop it, or choose another path with "
@@ -207,7 +214,7 @@ static int run(const Log *log, bool user_bus, Config *config) {
                           arg_paths.socket, strerror(-r));
                 return EXIT_FAILURE;
         }
-        if (options.listen_fd < 0)
+        if (options->listen_fd < 0)
                 fprintf(stderr, "Listening on %s\n", arg_paths.socket);
         r = manager_run(manager);
         if (r < 0) {
@@ -218,8 +225,24 @@ static int run(const Log *log, bool user_bus, Config *config) {
         return EXIT_SUCCESS;
 }
 
+static void make_options(bool user_bus, ManagerOptions *ret) {
+        *ret = (ManagerOptions){
+                .user_bus = user_bus,
+                .socket_path = arg_paths.socket,
+                .listen_fd = -EBADF,
+                .config_path = arg_paths.config,
+                .config_missing = arg_config_named ? CONF_MISSING_BAD : CONF_MISSING_FINE,
+                .state_path = arg_paths.state,
+                .policy_folders = { .is_own_fine = user_bus || arg_paths.policy_is_named },
+        };
+        for (unsigned i = 0; i < POLICY_FOLDERS_MAX; i++)
+                ret->policy_folders.paths[i] = arg_paths.policy[i];
+}
+
 static int start(void) {
+        _cleanup_(policy_freep) Policy *policy = NULL;
         bool user_bus = is_user_bus();
+        ManagerOptions options;
         const char *missing;
         ConfError error;
         Config config;
@@ -231,20 +254,22 @@ static int start(void) {
         if (r < 0)
                 return fail(EXIT_FAILURE, "%s: not set; set it, or use --socket and --state-dir",
                             r == -ENOENT ? missing : strerror(-r));
+        make_options(user_bus, &options);
         config_init(&config);
-        if (arg_paths.config) {
-                r = config_load(&config, arg_paths.config,
-                                arg_config_named ? CONF_MISSING_BAD : CONF_MISSING_FINE, &error);
-                if (r != 0)
-                        return program_fail_config(&program, EXIT_FAILURE,
-                                                   r > 0 ? error.text : strerror(-r));
-        }
-        if (program.check_config)
+        r = 0;
+        if (arg_paths.config)
+                r = config_load(&config, arg_paths.config, options.config_missing, &error);
+        if (r == 0)
+                r = manager_read_policy(&options, &config, &log, &policy, &error);
+        if (r != 0)
+                status = program_fail_config(&program, EXIT_FAILURE,
+                                             r > 0 ? error.text : strerror(-r));
+        else if (program.check_config)
                 status = EXIT_SUCCESS;
         else if (crypto_init() < 0)
                 status = fail(EXIT_FAILURE, "libsodium: does not work here; install it again");
         else
-                status = run(&log, user_bus, &config);
+                status = run(&log, &options, &config, &policy);
         config_done(&config);
         return status;
 }

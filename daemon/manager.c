@@ -220,34 +220,80 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         return 0;
 }
 
-static void apply_config(Manager *manager) {
-        bool per_user = !manager->options.user_bus;
+int manager_read_policy(const ManagerOptions *options, const Config *config, const Log *log,
+                        Policy **ret, ConfError *ret_error) {
+        const PolicyOptions policy = {
+                .user_bus = options->user_bus,
+                .own_uid = geteuid(),
+                .folders = options->policy_folders,
+                .attach_group = config->attach_group,
+        };
 
-        manager->config.limits.per_user = per_user;
-        manager->quota.limits = manager->config.limits;
-        policy_init(&manager->policy, manager->options.user_bus, geteuid(),
-                    manager->config.attach_group);
+        return policy_new(ret, &policy, log, ret_error);
+}
+
+static void adjust_limits(void *userdata, uint32_t uid, UserLimits *limits) {
+        policy_adjust_limits(((const Manager *)userdata)->policy, uid, limits);
+}
+
+static void apply_config(Manager *manager) {
+        manager->config.limits.per_user = !manager->options.user_bus;
+        quota_set_limits(&manager->quota, &manager->config.limits, adjust_limits, manager);
+}
+
+/* Both files at once, or neither. */
+static int read_again(Manager *manager, Config *ret_config, Policy **ret_policy,
+                      ConfError *ret_error) {
+        const ManagerOptions *options = &manager->options;
+        int r = 0;
+
+        config_init(ret_config);
+        if (options->config_path)
+                r = config_load(ret_config, options->config_path, options->config_missing,
+                                ret_error);
+        if (r == 0)
+                r = manager_read_policy(options, ret_config, &manager->log, ret_policy, ret_error);
+        if (r != 0)
+                config_done(ret_config);
+        return r;
+}
+
+/* All that holds something by the old policy is judged by the new one, and loses what it may not have. */
+static void apply_policy(Manager *manager, Policy *policy) {
+        Policy *old = manager->policy;
+        Peer *peer, *next;
+
+        manager->policy = policy;
+        manager->registry.generation++; /* what was found out about pairs is not true any more */
+        DL_FOREACH_SAFE (manager->peers, peer, next)
+                peer_reevaluate(peer);
+        topics_reevaluate(manager);
+        rings_reevaluate(manager);
+        /* Nobody asks any more what those may do who left in this turn. */
+        LL_FOREACH2(manager->dead, peer, next_dead)
+        peer->subject = subject_unref(peer->subject);
+        policy_free(old);
 }
 
 bool manager_reload(Manager *manager) {
         uint32_t flags = manager_hello_flags(manager);
+        Policy *policy = NULL;
         ConfError error;
-        Peer *peer;
-        int r = 0;
+        Config config;
+        int r;
 
         (void)sd_notify(false, "RELOADING=1");
-        if (manager->options.config_path)
-                r = config_load(&manager->config, manager->options.config_path,
-                                manager->options.config_missing, &error);
+        r = read_again(manager, &config, &policy, &error);
         if (r == 0) {
+                config_done(&manager->config);
+                manager->config = config;
+                apply_policy(manager, policy);
                 apply_config(manager);
-                DL_FOREACH (manager->peers, peer)
-                        peer_reevaluate(peer);
-                rings_reevaluate(manager);
                 if (flags != manager_hello_flags(manager))
                         manager_notice(manager);
                 manager_wake_at(manager, manager->now_usec); /* time-outs may be others now */
-                log_write(&manager->log, LOG_LEVEL_INFO, NULL, "configuration read again");
+                log_write(&manager->log, LOG_LEVEL_INFO, NULL,
+                          "configuration and policy read again");
         } else {
                 log_write(&manager->log, LOG_LEVEL_ERROR, &(LogFields){ .reason = "bad_config" },
                           "%s; the old settings stay", r > 0 ? error.text : strerror(-r));
@@ -312,7 +358,8 @@ static int manager_add_sources(Manager *manager) {
         return r < 0 ? err_origin(r) : 0;
 }
 
-int manager_new(Manager **ret, const Log *log, const ManagerOptions *options, Config *config) {
+int manager_new(Manager **ret, const Log *log, const ManagerOptions *options, Config *config,
+                Policy **policy) {
         _cleanup_(manager_freep) Manager *manager = NULL;
         int r;
 
@@ -351,8 +398,9 @@ int manager_new(Manager **ret, const Log *log, const ManagerOptions *options, Co
         if (r < 0)
                 return err_trace(r);
 
-        manager->config = *config; /* last: until here the caller still owns it */
+        manager->config = *config; /* last: until here the caller still owns both */
         config_init(config);
+        manager->policy = TAKE_PTR(*policy);
         apply_config(manager);
         *ret = TAKE_PTR(manager);
         return 0;
@@ -370,6 +418,7 @@ Manager *manager_free(Manager *manager) {
         gateway_done(manager);
         registry_done(&manager->registry);
         topics_done(&manager->topics);
+        policy_free(manager->policy);
         quota_done(&manager->quota);
         manager->sigterm = sd_event_source_disable_unref(manager->sigterm);
         manager->sigint = sd_event_source_disable_unref(manager->sigint);

@@ -70,13 +70,16 @@ typedef struct ManagerOptions {
         const char *config_path; /* may be NULL; read again by reload */
         ConfMissing config_missing;
         const char *state_path;
+        PolicyFolders policy_folders;
 } ManagerOptions;
 
 struct Manager {
         Log log;
         ManagerOptions options;
         Config config; /* taken over */
-        Policy policy;
+        Policy *policy;
+        char denial[CONTROL_TEXT_MAX +
+                    1]; /* by which rule what is asked for now is denied, or "" */
         Quota quota;
         Registry registry;
         Names names;
@@ -109,8 +112,12 @@ struct Manager {
         uint64_t stop_usec;  /* 0, or when we stop waiting for those who do not read */
 };
 
-/* Takes @config over, on success only. Return: 0; -errno, said in the log. */
-int manager_new(Manager **ret, const Log *log, const ManagerOptions *options, Config *config);
+/* Reads the policy that goes with @config. Return: as policy_new(). */
+int manager_read_policy(const ManagerOptions *options, const Config *config, const Log *log,
+                        Policy **ret, ConfError *ret_error);
+/* Takes @config and @policy over, on success only. Return: 0; -errno, said in the log. */
+int manager_new(Manager **ret, const Log *log, const ManagerOptions *options, Config *config,
+                Policy **policy);
 Manager *manager_free(Manager *manager);
 DEFINE_CLEANUP(Manager, manager_free)
 
@@ -121,7 +128,8 @@ int manager_run(Manager *manager);
 void manager_end_turn(Manager *manager);
 /* Asks to be woken at @usec (monotonic) at the latest; on_time() of whoever wants it looks. */
 void manager_wake_at(Manager *manager, uint64_t usec);
-/* Reads the configuration again. Return: false if it is bad: the old one stays, the log says so. */
+/* Reads configuration and policy again. Return: false if one is bad: the old ones stay, the log says
+ * so. */
 bool manager_reload(Manager *manager);
 
 /* What HELLO, NOTICE and STATUS say of the bus now: HELLO_ flags. */

@@ -29,8 +29,12 @@ ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *r
                 *ret_level = 0;
                 return CODE_OK;
         }
-        if (peer->caps.monitor == 0)
+        if (peer->caps.monitor == 0) {
+                const PolicyAnswer answer = policy_role(peer->subject, POLICY_MONITOR);
+
+                peer_deny(peer, "monitor", &answer);
                 return CODE_DENIED;
+        }
         if (!peer->monitor) {
                 peer->monitor = calloc(1, sizeof(*peer->monitor));
                 if (!peer->monitor)

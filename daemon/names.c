@@ -5,6 +5,7 @@
 #include "daemon/names.h"
 
 #include <pwd.h>
+#include <stdio.h>
 #include <utlist.h>
 
 #include "daemon/peer.h"
@@ -21,8 +22,7 @@ const Name *names_find(const Names *names, const char *text, size_t n_text) {
         return find(names, text, n_text);
 }
 
-/* The account's name, asked of the name service once a user. */
-static const char *user_name(User *user) {
+const char *names_account(User *user) {
         const struct passwd *account;
 
         if (!user->name) {
@@ -125,15 +125,44 @@ static ControlCode release(Peer *peer, const char *text, size_t n_text) {
         return CODE_OK;
 }
 
+static bool may_own(Peer *peer, const char *text, size_t n_text) {
+        PolicyAnswer answer = policy_own(peer->subject, names_account(peer->user), text, n_text);
+        char what[NAME_SIZE_MAX + 16];
+
+        if (!answer.is_allowed) {
+                (void)snprintf(what, sizeof(what), "own %.*s", (int)n_text, text);
+                peer_deny(peer, what, &answer);
+        }
+        return answer.is_allowed;
+}
+
 ControlCode names_own(Peer *peer, uint32_t value, const char *text, size_t n_text) {
+        ControlCode code;
+
         if (!name_is_valid(text, n_text) || (value != OWN_CLAIM && value != OWN_RELEASE))
                 return CODE_UNSUPPORTED;
-        if (value == OWN_RELEASE)
-                return release(peer, text, n_text);
-        if (gateway_is(&peer->manager->gateway, peer) ||
-            !policy_may_own(peer->caps.own, user_name(peer->user), text, n_text))
-                return CODE_DENIED;
-        return claim(peer, text, n_text);
+        if (value == OWN_RELEASE) {
+                code = release(peer, text, n_text);
+        } else {
+                if (gateway_is(&peer->manager->gateway, peer) || !may_own(peer, text, n_text))
+                        return CODE_DENIED;
+                code = claim(peer, text, n_text);
+        }
+        if (code == CODE_OK)
+                peer_reclassify(peer);
+        return code;
+}
+
+bool names_reevaluate(Peer *peer) {
+        OwnedName *owned, *next;
+        bool any = false;
+
+        DL_FOREACH_SAFE2(peer->owned_names, owned, next, next_peer)
+        if (!may_own(peer, owned->name->text, strlen(owned->name->text))) {
+                owned_free(owned);
+                any = true;
+        }
+        return any;
 }
 
 void names_release_all(Peer *peer) {

@@ -9,9 +9,11 @@
  * name's and in the list of its process's.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uthash.h>
 
+#include "daemon/quota.h"
 #include "libcore/control.h"
 
 #define NAMES_PROVIDERS_MAX 256
@@ -40,7 +42,11 @@ typedef struct Names {
 
 /* Handles OWN: policy, limits, grammar. Return: what to answer; CODE_OK. */
 ControlCode names_own(Peer *peer, uint32_t value, const char *name, size_t n_name);
+/* Takes from a process what its policy does not let it own any more. Return: whether that was any. */
+bool names_reevaluate(Peer *peer);
 /* Releases all of a process's. */
 void names_release_all(Peer *peer);
+/* The name of the account, which the name service is asked for once a user; "" if it has none. */
+const char *names_account(User *user);
 /* @name's entry, or NULL. */
 const Name *names_find(const Names *names, const char *name, size_t n_name);

@@ -78,9 +78,6 @@ int peer_new(Manager *manager, int fd, User *user, const Credentials *credential
         peer->manager = manager;
         peer->fd = -EBADF;
         peer->creds = *credentials;
-        peer->creds.groups = NULL;
-        peer->creds.n_groups = 0;
-        peer->caps = policy_evaluate(&manager->policy, credentials);
         peer->connected_usec = manager->now_usec;
         peer->user = user;
         user->n_refs++;
@@ -186,6 +183,8 @@ Peer *peer_free(Peer *peer) {
         stream_free(peer->stream);
         waiting_clear(peer);
         user_unref(peer->user);
+        subject_unref(peer->subject);
+        credentials_done(&peer->creds);
         free(peer->hello);
         free(peer);
         return NULL;
@@ -307,16 +306,79 @@ void peer_end_turn(Peer *peer) {
         }
 }
 
-void peer_reevaluate(Peer *peer) {
-        Manager *manager = peer->manager;
-        uint32_t *groups = NULL;
-        Credentials credentials;
+/*
+ * Makes it a subject of the policy that there is now. Without memory it is nobody's, which ends it.
+ * Return: whether it is another subject than before.
+ */
+static bool peer_classify(Peer *peer) {
+        Subject *old = peer->subject;
+        Policy *policy = peer->manager->policy;
+        const OwnedName *owned;
 
-        if (credentials_read(peer->fd, &credentials, &groups) == 0)
-                peer->caps = policy_evaluate(&manager->policy, &credentials);
-        free(groups);
+        policy_describe(policy, &peer->creds, &peer->key);
+        DL_FOREACH2(peer->owned_names, owned, next_peer)
+        policy_describe_name(policy, owned->name->text, strlen(owned->name->text));
+        peer->subject = policy_subject(policy);
+        if (peer->subject)
+                peer->caps = peer->subject->caps;
+        subject_unref(old);
+        return peer->subject != old;
+}
+
+void peer_reclassify(Peer *peer) {
+        Subject *was;
+
+        if (peer->state != PEER_ATTACHED || !policy_book(peer->manager->policy)->has_name_traits)
+                return;
+        was = subject_ref(peer->subject);
+        if (peer_classify(peer)) {
+                if (!peer->subject) {
+                        peer->subject = subject_ref(was); /* no memory: it stays what it was */
+                } else {
+                        peer->manager->registry.generation++;
+                        rings_reevaluate_of(peer);
+                }
+        }
+        subject_unref(was);
+}
+
+void peer_deny(Peer *peer, const char *what, const PolicyAnswer *answer) {
+        char text[POLICY_ANSWER_MAX];
+
+        (void)snprintf(peer->manager->denial, sizeof(peer->manager->denial), "%s",
+                       policy_answer_text(answer, text));
+        peer_log(peer, LOG_LEVEL_NOTICE, NULL, "policy", "may not %s: %s", what, text);
+}
+
+/* What it may send off-host and receive from there, which its library sees to. */
+static void say_network(Peer *peer) {
+        uint8_t body[CONTROL_BODY_MAX / 2];
+        Control word = { .verb = CONTROL_NETWORK, .value = NETWORK_ALL };
+
+        if (!peer->subject->network_is_open) {
+                word.value = NETWORK_SOME;
+                word.body = body;
+                word.n_body = policy_write_network(peer->subject, body, sizeof(body));
+        }
+        peer_say(peer, &word);
+}
+
+void peer_reevaluate(Peer *peer) {
+        bool was_open;
+
         if (peer->state != PEER_ATTACHED)
                 return;
+        was_open = peer->subject->network_is_open;
+        (void)peer_classify(peer);
+        if (peer->subject && names_reevaluate(peer))
+                (void)peer_classify(peer);
+        if (!peer->subject) {
+                peer_refuse(peer, CODE_OVERLOAD, "no_memory", "no memory for its policy");
+                return;
+        }
+        topics_reevaluate_of(peer);
+        if (peer->off_host && peer->caps.off_host && !(was_open && peer->subject->network_is_open))
+                say_network(peer);
         if (!peer->caps.off_host) {
                 lease_remove(peer);
                 peer->off_host = false;
@@ -383,12 +445,19 @@ ControlCode peer_pass(Peer *peer, Usage *usage, const Control *word, const int *
         return CODE_OK;
 }
 
-void peer_say_error(Peer *peer, ControlCode code, const PacketId *ref, Address address) {
+void peer_say_refusal(Peer *peer, ControlCode code, const PacketId *ref, Address address,
+                      const char *text) {
         peer_say(peer, &(Control){ .verb = CONTROL_ERROR,
                                    .code = (uint16_t)code,
                                    .value = REFUSED_BY_DAEMON,
                                    .ref = *ref,
-                                   .address = address });
+                                   .address = address,
+                                   .body = (const uint8_t *)text,
+                                   .n_body = text ? strnlen(text, CONTROL_TEXT_MAX) : 0 });
+}
+
+void peer_say_error(Peer *peer, ControlCode code, const PacketId *ref, Address address) {
+        peer_say_refusal(peer, code, ref, address, NULL);
 }
 
 void peer_refuse(Peer *peer, ControlCode code, const char *reason, const char *text) {
@@ -525,7 +594,11 @@ static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
                 peer_refuse(peer, CODE_RATE, "attach_rate", "too many attaches");
                 return;
         }
-        if (!peer->caps.attach) {
+        if (credentials_read_all(peer->fd, policy_wanted_unit(manager->policy), &peer->creds) < 0) {
+                peer_refuse(peer, CODE_OVERLOAD, "no_memory", "its credentials cannot be read");
+                return;
+        }
+        if (!policy_may_attach(manager->policy, &peer->creds)) {
                 peer_refuse(peer, CODE_DENIED, "attach_group", "not a member of AttachGroup=");
                 return;
         }
@@ -533,6 +606,11 @@ static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
         if (entry && !peer_make_room(peer, container_of(entry, Peer, entry), attach.flags))
                 return;
 
+        peer->key = attach.key;
+        if (!peer_classify(peer)) {
+                peer_refuse(peer, CODE_OVERLOAD, "no_memory", "no memory for its policy");
+                return;
+        }
         memcpy(peer->entry.kid, attach.hash.kid, sizeof(peer->entry.kid));
         peer->entry.address = attach.hash.address;
         if (registry_add(&manager->registry, &peer->entry) != 0) {
@@ -547,7 +625,6 @@ static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
         free(peer->hello);
         peer->hello = NULL;
         peer->state = PEER_ATTACHED;
-        peer->key = attach.key;
         store_be64(peer->src_pid, attach.hash.address.pid);
         for (unsigned i = 0; i < 4; i++)
                 peer->src_tag[i] = (uint8_t)(attach.hash.address.tag >> (24 - 8 * i));
@@ -559,6 +636,8 @@ static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
 
         peer_welcome(peer, (uint16_t)(attach.flags & (ATTACH_EPHEMERAL | ATTACH_TAKEOVER)) |
                                    (peer->off_host ? ATTACH_OFF_HOST : 0));
+        if (peer->off_host && !peer->subject->network_is_open)
+                say_network(peer);
         /* Whatever came between HELLO and now was told to those only who were attached. */
         if (flags_told != manager_hello_flags(manager))
                 peer_say(peer, &(Control){ .verb = CONTROL_NOTICE,

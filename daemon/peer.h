@@ -72,8 +72,9 @@ struct Peer {
 
         User *user;
         Usage *self;       /* what the user holds on itself */
-        Credentials creds; /* groups are not kept */
-        Capabilities caps;
+        Credentials creds; /* whole once it is attached */
+        Subject *subject;  /* once it is attached: what policy takes it for */
+        Capabilities caps; /* the subject's */
         char comm[PEER_COMM_SIZE];
 
         uint8_t *hello; /* while PEER_NEW */
@@ -115,8 +116,12 @@ void peer_on_io(Peer *peer, uint32_t events);
 void peer_flush(Peer *peer);
 /* The same, and what follows from it; for manager_end_turn(). */
 void peer_end_turn(Peer *peer);
-/* Evaluates its policy anew, after a reload. */
+/* Judges it by a policy that is new; what it may not have any more it loses. */
 void peer_reevaluate(Peer *peer);
+/* It owns another name, or one less: others' rules may ask for that. */
+void peer_reclassify(Peer *peer);
+/* What it asks for is denied by @answer: the log hears, and so does who asks, with the reply. */
+void peer_deny(Peer *peer, const char *what, const PolicyAnswer *answer);
 /* To be called after something was put into the outbox. */
 void peer_touch(Peer *peer);
 
@@ -135,6 +140,9 @@ void peer_say_to(Peer *peer, const Control *word, Address dst);
  */
 ControlCode peer_pass(Peer *peer, Usage *usage, const Control *word, const int *fds, size_t n_fds);
 void peer_say_error(Peer *peer, ControlCode code, const PacketId *ref, Address address);
+/* The same with the particulars, for people; @text may be NULL. */
+void peer_say_refusal(Peer *peer, ControlCode code, const PacketId *ref, Address address,
+                      const char *text);
 /* Says why, logs it, closes. @text: what happened; @reason: name of the counter. */
 void peer_refuse(Peer *peer, ControlCode code, const char *reason, const char *text);
 /* GOODBYE and close. */

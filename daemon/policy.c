@@ -1,82 +1,342 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#define HASH_NONFATAL_OOM 1
+
+#include "config.h"
+
 #include "daemon/policy.h"
 
-#include <grp.h>
-#include <pwd.h>
-#include <stdio.h>
+#include <assert.h>
+#include <utlist.h>
 
+#include "libcore/buf.h"
 #include "libcore/control.h"
-#include "libcore/name.h"
+#include "libcore/err.h"
 #include "libcore/record.h"
+#include "libcore/util.h"
 
-static uint32_t find_uid(const char *name) {
-        const struct passwd *account = getpwnam(name);
+typedef struct Pair {
+        const Subject *from, *to;
+} Pair;
 
-        return account ? account->pw_uid : POLICY_NOBODY;
+/* What may pass from one subject to another. */
+typedef struct Verdict {
+        UT_hash_handle hh;
+        Pair pair;
+        bool may_send;
+        char *denial; /* for people, once somebody asked */
+} Verdict;
+
+struct Policy {
+        PolicyBook book;
+        uint32_t own_uid, attach_gid;
+        bool attach_is_narrow;
+        Subject *subjects;
+        unsigned n_unused; /* of them */
+        Verdict *verdicts;
+        uint64_t *described; /* the key of the subject that is described */
+        size_t n_described;
+};
+
+/* --- reading --- */
+
+static void say_oddities(const Policy *policy, const Log *log) {
+        const PolicyBook *book = &policy->book;
+        const Statement *s = NULL;
+
+        while ((s = policy_book_next_stranger(book, s)))
+                if (s->path[0] != '(') /* what is compiled in is for hosts that have them */
+                        log_write(log, LOG_LEVEL_WARNING, NULL,
+                                  "%s:%u: [%s] %s=%s names an account that does not exist, and "
+                                  "fits nobody",
+                                  s->path, s->line, policy_slot_section(s->slot),
+                                  policy_slot_key(s->slot), s->text);
+        if (book->has_units && !credentials_have_units())
+                log_write(log, LOG_LEVEL_WARNING, NULL,
+                          "this kernel does not tell the unit of a process (SO_PEERPIDFD): [Match] "
+                          "Unit= fits nobody");
 }
 
-static uint32_t find_gid(const char *name) {
-        const struct group *group = getgrnam(name);
+int policy_new(Policy **ret, const PolicyOptions *options, const Log *log, ConfError *ret_error) {
+        _cleanup_(policy_freep) Policy *policy = NULL;
+        Accounts accounts = options->accounts ? *options->accounts : accounts_of_system;
+        int r;
 
-        return group ? group->gr_gid : POLICY_NOBODY;
+        accounts.own_uid = options->own_uid;
+        policy = calloc(1, sizeof(*policy));
+        if (!policy)
+                return err_origin(-ENOMEM);
+        policy_book_init(&policy->book, options->user_bus, &accounts);
+        policy->own_uid = options->own_uid;
+        policy->attach_is_narrow = options->attach_group != NULL;
+        policy->attach_gid = options->attach_group ? accounts.find_group(options->attach_group)
+                                                   : CREDENTIALS_NOBODY;
+        r = policy_folders_read(&options->folders, &policy->book, log, ret_error);
+        if (r != 0)
+                return r;
+        policy->n_described =
+                1 + subject_words(policy->book.n_files) + subject_words(policy->book.n_traits);
+        policy->described = calloc(policy->n_described, sizeof(uint64_t));
+        if (!policy->described)
+                return err_origin(-ENOMEM);
+        if (log)
+                say_oddities(policy, log);
+        *ret = TAKE_PTR(policy);
+        return 0;
 }
 
-void policy_init(Policy *policy, bool user_bus, uint32_t own_uid, const char *attach_group) {
-        *policy = (Policy){
-                .user_bus = user_bus,
-                .own_uid = own_uid,
-                .gateway_uid = user_bus ? POLICY_NOBODY : find_uid(POLICY_GATEWAY_USER),
-                .net_gid = user_bus ? POLICY_NOBODY : find_gid(POLICY_NET_GROUP),
-                .attach_gid = attach_group ? find_gid(attach_group) : POLICY_NOBODY,
-                .attach_is_narrow = attach_group != NULL,
+static void forget_verdicts(Policy *policy) {
+        Verdict *verdict, *next;
+
+        HASH_ITER (hh, policy->verdicts, verdict, next) {
+                HASH_DELETE(hh, policy->verdicts, verdict);
+                free(verdict->denial);
+                free(verdict);
+        }
+}
+
+/* Those that no process has, and with them what is known of pairs. */
+static void forget_unused(Policy *policy) {
+        Subject *subject, *next;
+
+        forget_verdicts(policy);
+        HASH_ITER (hh, policy->subjects, subject, next)
+                if (subject->n_refs == 0) {
+                        HASH_DELETE(hh, policy->subjects, subject);
+                        (void)subject_free(subject);
+                }
+        policy->n_unused = 0;
+}
+
+Policy *policy_free(Policy *policy) {
+        if (!policy)
+                return NULL;
+        forget_unused(policy);
+        assert(!policy->subjects);
+        policy_book_done(&policy->book);
+        free(policy->described);
+        free(policy);
+        return NULL;
+}
+
+const PolicyBook *policy_book(const Policy *policy) {
+        return &policy->book;
+}
+
+CredentialsUnit policy_wanted_unit(const Policy *policy) {
+        if (!policy->book.has_units)
+                return CREDENTIALS_NO_UNIT;
+        return policy->book.user_bus ? CREDENTIALS_USER_UNIT : CREDENTIALS_SYSTEM_UNIT;
+}
+
+bool policy_may_attach(const Policy *policy, const Credentials *credentials) {
+        return !policy->attach_is_narrow || credentials->uid == 0 ||
+               credentials->uid == policy->own_uid ||
+               credentials_are_in(credentials, policy->attach_gid);
+}
+
+void policy_adjust_limits(const Policy *policy, uint32_t uid, UserLimits *limits) {
+        static const QuotaSlot slots[_POLICY_SLOTS] = {
+                [POLICY_CONNECTIONS] = QUOTA_CONNECTIONS,
+                [POLICY_UNATTACHED] = QUOTA_UNATTACHED,
+                [POLICY_QUEUE_BYTES] = QUOTA_BYTES,
+                [POLICY_QUEUE_MESSAGES] = QUOTA_MESSAGES,
+                [POLICY_DESCRIPTORS] = QUOTA_FDS,
+                [POLICY_NAMES] = QUOTA_NAMES,
+                [POLICY_REQUESTS] = QUOTA_REQUESTS,
+                [POLICY_LEASES] = QUOTA_LEASES,
+                [POLICY_RINGS] = QUOTA_RINGS,
+                [POLICY_RING_BYTES] = QUOTA_RING_BYTES,
+                [POLICY_SUBSCRIPTIONS] = QUOTA_SUBSCRIPTIONS,
+                [POLICY_RETAINED] = QUOTA_RETAINED,
         };
+        const PolicyFile *file;
+        const Statement *s;
+
+        DL_FOREACH (policy->book.files, file) {
+                if (!file->limit || !policy_file_fits_user(file, uid))
+                        continue;
+                LL_FOREACH (file->statements, s)
+                        if (s->slot == POLICY_ATTACH_RATE)
+                                limits->attach_rate = s->number;
+                        else if (s->slot == POLICY_ATTACH_BURST)
+                                limits->attach_burst = s->number;
+                        else if (s->slot >= _POLICY_ROLES)
+                                limits->max[slots[s->slot]] = s->number;
+        }
 }
 
-static bool is_member(const Credentials *credentials, uint32_t gid) {
-        if (gid == POLICY_NOBODY)
-                return false;
-        if (credentials->gid == gid)
-                return true;
-        for (size_t i = 0; i < credentials->n_groups; i++)
-                if (credentials->groups[i] == gid)
-                        return true;
-        return false;
+/* --- subjects --- */
+
+static void set_bit(uint64_t *words, unsigned bit) {
+        words[bit / 64] |= UINT64_C(1) << (bit % 64);
 }
 
-Capabilities policy_evaluate(const Policy *policy, const Credentials *credentials) {
-        bool root = credentials->uid == 0, own = credentials->uid == policy->own_uid;
-        bool master = policy->user_bus && own;
+static uint64_t *described_traits(Policy *policy) {
+        return policy->described + 1 + subject_words(policy->book.n_files);
+}
 
-        return (Capabilities){
-                .attach = !policy->attach_is_narrow || root || own ||
-                          is_member(credentials, policy->attach_gid),
-                .own = root || master ? OWN_ANYTHING : OWN_BELOW_USER,
-                .monitor = master ? MONITOR_FULL
-                           : root ? MONITOR_HEADERS
-                                  : 0,
-                .admin = root || master,
-                .gateway = master || (policy->gateway_uid != POLICY_NOBODY &&
-                                      credentials->uid == policy->gateway_uid),
-                .off_host = master || is_member(credentials, policy->net_gid),
+void policy_describe(Policy *policy, const Credentials *credentials, const PublicKey *key) {
+        const PolicyBook *book = &policy->book;
+        const PolicyFile *file;
+        unsigned i = 0;
+
+        memset(policy->described, 0, policy->n_described * sizeof(uint64_t));
+        policy->described[0] = credentials->uid;
+        DL_FOREACH (book->files, file) {
+                if (policy_file_fits(file, credentials, key))
+                        set_bit(policy->described + 1, i);
+                i++;
+        }
+        for (i = 0; i < book->n_traits; i++) {
+                const Term *trait = book->traits[i];
+
+                if ((trait->kind == TERM_GROUP && credentials_are_in(credentials, trait->id)) ||
+                    (trait->kind == TERM_KEY && key && key_equal(&trait->key, key)))
+                        set_bit(described_traits(policy), i);
+        }
+}
+
+void policy_describe_name(Policy *policy, const char *name, size_t n_name) {
+        const PolicyBook *book = &policy->book;
+
+        for (unsigned i = 0; book->has_name_traits && i < book->n_traits; i++)
+                if (book->traits[i]->kind == TERM_NAME &&
+                    name_pattern_fits(book->traits[i]->text, "", name, n_name))
+                        set_bit(described_traits(policy), i);
+}
+
+Subject *policy_subject(Policy *policy) {
+        size_t n_key = policy->n_described * sizeof(uint64_t);
+        Subject *subject;
+
+        HASH_FIND(hh, policy->subjects, policy->described, n_key, subject);
+        if (subject) {
+                policy->n_unused -= subject->n_refs == 0;
+                return subject_ref(subject);
+        }
+        subject = subject_new(policy, &policy->book, policy->described, policy->n_described);
+        if (!subject)
+                return NULL;
+        HASH_ADD_KEYPTR(hh, policy->subjects, subject->key, n_key, subject);
+        if (!subject->hh.tbl)
+                return subject_free(subject);
+        return subject_ref(subject);
+}
+
+Subject *subject_unref(Subject *subject) {
+        Policy *policy;
+
+        if (!subject || --subject->n_refs > 0)
+                return NULL;
+        policy = subject->policy;
+        policy->n_unused++;
+        if (policy->n_unused > POLICY_SUBJECTS_KEPT)
+                forget_unused(policy);
+        return NULL;
+}
+
+/* --- verdicts --- */
+
+/* NULL: no memory. */
+static Verdict *find_verdict(Subject *from, Subject *to) {
+        const Pair pair = { .from = from, .to = to };
+        Policy *policy = from->policy;
+        Verdict *verdict;
+
+        HASH_FIND(hh, policy->verdicts, &pair, sizeof(pair), verdict);
+        if (verdict)
+                return verdict;
+        if (HASH_COUNT(policy->verdicts) >= POLICY_VERDICTS_KEPT)
+                forget_verdicts(policy);
+        verdict = calloc(1, sizeof(*verdict));
+        if (!verdict)
+                return NULL;
+        verdict->pair = pair;
+        verdict->may_send = policy_talk(from, to).is_allowed;
+        HASH_ADD(hh, policy->verdicts, pair, sizeof(verdict->pair), verdict);
+        if (!verdict->hh.tbl) {
+                free(verdict);
+                return NULL;
+        }
+        return verdict;
+}
+
+bool policy_may_send(Subject *from, Subject *to) {
+        const Verdict *verdict;
+
+        if (from == to) {
+                if (!from->knows_itself) {
+                        from->knows_itself = true;
+                        from->may_send_to_itself = policy_talk(from, to).is_allowed;
+                }
+                return from->may_send_to_itself;
+        }
+        verdict = find_verdict(from, to);
+        return verdict ? verdict->may_send : policy_talk(from, to).is_allowed;
+}
+
+const char *policy_denial(Subject *from, Subject *to, bool *ret_is_news) {
+        Verdict *verdict = find_verdict(from, to);
+        char text[POLICY_ANSWER_MAX];
+        PolicyAnswer answer;
+
+        *ret_is_news = false;
+        if (verdict && !verdict->denial) {
+                *ret_is_news = true;
+                answer = policy_talk(from, to);
+                verdict->denial = strdup(policy_answer_text(&answer, text));
+        }
+        return verdict ? verdict->denial : NULL;
+}
+
+bool policy_is_old_denial(Subject *subject, PolicySlot slot) {
+        uint64_t bit = UINT64_C(1) << slot;
+        bool is_old = subject->denied_slots & bit;
+
+        subject->denied_slots |= bit;
+        return is_old;
+}
+
+/* --- what libraries enforce --- */
+
+/* Return: whether there was room. */
+static bool write_list(BufWriter *w, const StatementList *list, uint8_t which) {
+        static const uint8_t kinds[] = {
+                [TERM_ANY] = NETWORK_ANY,         [TERM_PINNED] = NETWORK_PINNED,
+                [TERM_GRANTED] = NETWORK_GRANTED, [TERM_KEY] = NETWORK_KEY,
+                [TERM_NAME] = NETWORK_NAME,
         };
+
+        for (size_t i = 0; i < list->n; i++)
+                for (size_t k = 0; k < list->items[i]->n_terms; k++) {
+                        const Term *term = &list->items[i]->terms[k];
+                        size_t n = term->kind == TERM_KEY    ? KEY_SIZE
+                                   : term->kind == TERM_NAME ? strlen(term->text)
+                                                             : 0;
+
+                        if (w->size - w->at < CONTROL_NETWORK_ENTRY_SIZE + n)
+                                return false;
+                        buf_put_u8(w, which);
+                        buf_put_u8(w, kinds[term->kind]);
+                        buf_put_le16(w, (uint16_t)n);
+                        buf_put_bytes(w,
+                                      term->kind == TERM_KEY ? term->key.bytes
+                                                             : (const uint8_t *)term->text,
+                                      n);
+                }
+        return true;
 }
 
-bool policy_may_send(const Policy *policy, uint32_t src_uid, uint32_t dst_uid) {
-        (void)policy; /* both kinds of bus agree on this */
-        return src_uid == dst_uid || src_uid == 0;
-}
+size_t policy_write_network(const Subject *subject, uint8_t *out, size_t n_out) {
+        BufWriter w = buf_writer(out, n_out);
 
-bool policy_may_own(OwnRule rule, const char *user_name, const char *name, size_t n_name) {
-        char prefix[NAME_SIZE_MAX + 1];
-        int n;
-
-        if (rule == OWN_ANYTHING)
-                return true;
-        if (rule == OWN_NOTHING || user_name[0] == '\0')
-                return false;
-        n = snprintf(prefix, sizeof(prefix), "user.%s", user_name);
-        return n > 0 && (size_t)n < sizeof(prefix) && name_is_below(name, n_name, prefix);
+        if ((!subject_find_remote(subject, POLICY_DENY_SEND_TO) &&
+             !write_list(&w, &subject->said[POLICY_NETWORK_SEND], NETWORK_SEND)) ||
+            (!subject_find_remote(subject, POLICY_DENY_RECEIVE_FROM) &&
+             !write_list(&w, &subject->said[POLICY_NETWORK_RECEIVE], NETWORK_RECEIVE)))
+                w.at = 0; /* too long a list allows nothing, rather than some of it */
+        return w.at;
 }
 
 bool policy_is_answer(const uint8_t *payload, size_t n_payload) {
@@ -87,8 +347,8 @@ bool policy_is_answer(const uint8_t *payload, size_t n_payload) {
 
                 switch (record_decode(payload, n_payload, &at, &record)) {
                 case 0:
-                        if (record.type == RECORD_MSG && record.message.kind != MESSAGE_REPLY &&
-                            record.message.kind != MESSAGE_ERROR)
+                        if (record.type == RECORD_MSG && (record.message.kind == MESSAGE_ONE_WAY ||
+                                                          record.message.kind == MESSAGE_REQUEST))
                                 return false;
                         break;
                 case RECORD_E_END:

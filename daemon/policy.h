@@ -5,69 +5,79 @@
 /*
  * Who may do what
  *
- * The defaults that are compiled in, as pure functions of the kernel's credentials. Names of users
- * and groups are turned into numbers when the configuration is read, never while a message is on
- * its way.
+ *      files --policy-folder--> PolicyBook --policy_subject()--> Subject --policy_may_send()--> verdict
  *
- *                          own names      receive from      monitor   admin  gateway  off-host
- * system bus, everybody    user.NAME.*    same user, root   -         -      -        group p2pbus-net
- *             root         any            same user, root   headers   yes    -        group p2pbus-net
- *             p2pbus-bridge               as everybody                       yes
- * user bus, own uid        any            same user, root   full      yes    yes      yes
- *           others         as on the system bus, but none is the gateway or goes off-host
+ * A Policy is what the files say at one time; reading them again makes another. A process has a Subject
+ * from when it attaches; policy-answer.h has the questions that can be asked of it. What may pass from
+ * one subject to another is asked with each message, so the answers are kept here. When a process owns a
+ * name that others' rules ask for, or gives it up, it becomes another subject.
  *
- * Answers pass where questions do: between two processes of which one may send to the other,
- * records that only answer or steer a session pass in the other direction too.
+ * Answers pass where questions do: between two processes of which one may send to the other, records
+ * that only answer or steer a session pass in the other direction too.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define POLICY_GATEWAY_USER "p2pbus-bridge"
-#define POLICY_NET_GROUP "p2pbus-net"
-#define POLICY_NOBODY UINT32_MAX /* an account that does not exist fits nobody */
+#include "daemon/policy-answer.h"
+#include "daemon/policy-folder.h"
+#include "daemon/quota.h"
+#include "daemon/subject.h"
 
-typedef struct Policy {
+#define POLICY_SUBJECTS_KEPT 4096  /* that no process has any more */
+#define POLICY_VERDICTS_KEPT 65536 /* of pairs */
+
+typedef struct PolicyOptions {
         bool user_bus;
+        const Accounts *accounts; /* NULL: the name service's */
         uint32_t own_uid;
-        uint32_t gateway_uid;
-        uint32_t net_gid;
-        uint32_t attach_gid;
-        bool attach_is_narrow; /* only root, own_uid and members of attach_gid may attach */
-} Policy;
+        PolicyFolders folders;
+        const char *attach_group; /* AttachGroup=; NULL: everybody may attach */
+} PolicyOptions;
 
-/* What the kernel says of a process, once a connection. */
-typedef struct Credentials {
-        uint32_t os_pid;
-        uint32_t uid;
-        uint32_t gid;
-        const uint32_t *groups; /* borrowed */
-        size_t n_groups;
-} Credentials;
+/*
+ * Reads the policy; looks accounts up, which may block on the name service. What is odd, but no error,
+ * is said to @log, unless that is NULL. Return: 0; CONF_E_BAD with @ret_error; -ENOMEM.
+ */
+int policy_new(Policy **ret, const PolicyOptions *options, const Log *log, ConfError *ret_error);
+/* All subjects must have been given back. */
+Policy *policy_free(Policy *policy);
+DEFINE_CLEANUP(Policy, policy_free)
 
-typedef enum OwnRule {
-        OWN_NOTHING,
-        OWN_BELOW_USER, /* user.NAME.* */
-        OWN_ANYTHING,
-} OwnRule;
+const PolicyBook *policy_book(const Policy *policy);
+/* What has to be read of each process, for [Match] Unit=. */
+CredentialsUnit policy_wanted_unit(const Policy *policy);
 
-typedef struct Capabilities {
-        bool attach;
-        OwnRule own;
-        uint32_t monitor; /* 0, MONITOR_HEADERS, MONITOR_FULL */
-        bool admin;
-        bool gateway;
-        bool off_host; /* if it also asks for it */
-} Capabilities;
+/* AttachGroup=: root, the daemon's own user, and members. */
+bool policy_may_attach(const Policy *policy, const Credentials *credentials);
+/* What files say of [Limits] for @uid takes the place of what is in @limits. */
+void policy_adjust_limits(const Policy *policy, uint32_t uid, UserLimits *limits);
 
-/* Looks accounts up; may block on the name service. @attach_group may be NULL. An account that
- * does not exist is POLICY_NOBODY. */
-void policy_init(Policy *policy, bool user_bus, uint32_t own_uid, const char *attach_group);
-Capabilities policy_evaluate(const Policy *policy, const Credentials *credentials);
-/* Whether a process of @src_uid may send what it likes to one of @dst_uid. */
-bool policy_may_send(const Policy *policy, uint32_t src_uid, uint32_t dst_uid);
-/* @user_name: of the account that asks, "" if it has none. */
-bool policy_may_own(OwnRule rule, const char *user_name, const char *name, size_t n_name);
+/*
+ * A process is described: who it is, then each name that it owns; then policy_subject() is what it is
+ * here, with a reference. NULL: no memory. @key: may be NULL, then no Key= fits.
+ */
+void policy_describe(Policy *policy, const Credentials *credentials, const PublicKey *key);
+void policy_describe_name(Policy *policy, const char *name, size_t n_name);
+Subject *policy_subject(Policy *policy);
+/* Gives it back. Accepts NULL, returns NULL. */
+Subject *subject_unref(Subject *subject);
+static inline Subject *subject_ref(Subject *subject) {
+        subject->n_refs++;
+        return subject;
+}
+
+/* May @from send to @to what it likes? As policy_talk(), kept. */
+bool policy_may_send(Subject *from, Subject *to);
+/* Why not, for people. @ret_is_news: it was not asked before. NULL: no memory. */
+const char *policy_denial(Subject *from, Subject *to, bool *ret_is_news);
+/* Whether a denial of @slot to @subject is one more of those that were said. */
+bool policy_is_old_denial(Subject *subject, PolicySlot slot);
+
+/* What libraries enforce of [Network], the body of NETWORK; nothing in it: nothing is allowed. Return: its
+ * size. */
+size_t policy_write_network(const Subject *subject, uint8_t *out, size_t n_out);
+
 /* Whether the records in @payload only answer or steer: no one-way message, no request. */
 bool policy_is_answer(const uint8_t *payload, size_t n_payload);

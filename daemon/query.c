@@ -182,9 +182,8 @@ static void send_text(Peer *to, const PacketId *id, const char *text, size_t n_t
         } while (n_text > 0);
 }
 
-/* Takes @out, whose text is @text and @n_text once it is closed. Return: as query_answer(). */
-static ControlCode send_written(Peer *to, const PacketId *id, FILE *out, char *const *text,
-                                const size_t *n_text) {
+ControlCode query_send(Peer *to, const PacketId *id, FILE *out, char *const *text,
+                       const size_t *n_text) {
         ControlCode code = CODE_OK;
 
         if (fclose(out) != 0 || !peer_has_room(to, *n_text))
@@ -208,7 +207,7 @@ static void on_survey_done(const Survey *survey) {
                 DL_FOREACH (asker->manager->peers, peer)
                         if (peer->state == PEER_ATTACHED)
                                 write_peer(out, survey, peer);
-                code = send_written(asker, &survey->ref, out, &text, &n_text);
+                code = query_send(asker, &survey->ref, out, &text, &n_text);
         }
         if (code != CODE_OK)
                 peer_say_error(asker, code, &survey->ref, (Address){ PID_NONE, 0 });
@@ -233,5 +232,5 @@ ControlCode query_answer(Peer *from, uint32_t what, const PacketId *id) {
         if (!out)
                 return CODE_OVERLOAD;
         writers[what](out, from->manager);
-        return send_written(from, id, out, &text, &n_text);
+        return query_send(from, id, out, &text, &n_text);
 }

@@ -25,6 +25,29 @@ void quota_init(Quota *quota, const QuotaLimits *limits) {
         *quota = (Quota){ .limits = *limits };
 }
 
+static void user_set_limits(User *user) {
+        const Quota *quota = user->quota;
+        uint64_t factor = user->uid == 0 ? QUOTA_ROOT_FACTOR : 1;
+
+        for (unsigned i = 0; i < _QUOTA_SLOTS; i++)
+                user->limits.max[i] = quota->limits.max[i] * factor;
+        user->limits.attach_rate = quota->limits.attach_rate * factor;
+        user->limits.attach_burst = quota->limits.attach_burst * factor;
+        if (quota->adjust)
+                quota->adjust(quota->adjust_userdata, user->uid, &user->limits);
+}
+
+void quota_set_limits(Quota *quota, const QuotaLimits *limits, QuotaAdjust *adjust,
+                      void *userdata) {
+        User *user, *next;
+
+        quota->limits = *limits;
+        quota->adjust = adjust;
+        quota->adjust_userdata = userdata;
+        HASH_ITER (hh, quota->users, user, next)
+                user_set_limits(user);
+}
+
 static void user_free(User *user) {
         HASH_DELETE(hh, user->quota->users, user);
         free(user->name);
@@ -51,7 +74,8 @@ int user_get(Quota *quota, uint32_t uid, User **ret) {
                         return err_origin(-ENOMEM);
                 user->quota = quota;
                 user->uid = uid;
-                user->attach_tokens = quota->limits.attach_burst * USEC_PER_SEC;
+                user_set_limits(user);
+                user->attach_tokens = user->limits.attach_burst * USEC_PER_SEC;
                 HASH_ADD(hh, quota->users, uid, sizeof(uid), user);
         }
         user->n_refs++;
@@ -78,12 +102,6 @@ User *user_unref(User *user) {
         return NULL;
 }
 
-uint64_t user_limit(const User *user, QuotaSlot slot) {
-        uint64_t max = user->quota->limits.max[slot];
-
-        return user->uid == 0 ? max * QUOTA_ROOT_FACTOR : max;
-}
-
 int user_take(User *user, QuotaSlot slot, uint64_t n) {
         uint64_t limit = user_limit(user, slot);
 
@@ -100,16 +118,16 @@ void user_give(User *user, QuotaSlot slot, uint64_t n) {
 }
 
 bool user_attach_passes(User *user, uint64_t now_usec) {
-        const QuotaLimits *limits = &user->quota->limits;
-        uint64_t factor = user->uid == 0 ? QUOTA_ROOT_FACTOR : 1, full, gained;
+        const UserLimits *limits = &user->limits;
+        uint64_t full, gained;
 
-        if (!limits->per_user)
+        if (!user->quota->limits.per_user)
                 return true;
-        full = limits->attach_burst * factor * USEC_PER_SEC;
+        full = limits->attach_burst * USEC_PER_SEC;
         if (user->attach_refilled_usec == 0) {
                 user->attach_tokens = full;
         } else if (__builtin_mul_overflow(now_usec - user->attach_refilled_usec,
-                                          limits->attach_rate * factor, &gained) ||
+                                          limits->attach_rate, &gained) ||
                    gained > full - MIN(full, user->attach_tokens)) {
                 user->attach_tokens = full;
         } else {

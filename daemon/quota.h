@@ -53,6 +53,15 @@ typedef struct QuotaLimits {
         uint64_t memory; /* bytes in all queues of all users */
 } QuotaLimits;
 
+/* What holds for one user: of these, or what policy says. */
+typedef struct UserLimits {
+        uint64_t max[_QUOTA_SLOTS];
+        uint64_t attach_rate, attach_burst;
+} UserLimits;
+
+/* Changes what holds for @uid. */
+typedef void QuotaAdjust(void *userdata, uint32_t uid, UserLimits *limits);
+
 typedef struct Quota Quota;
 typedef struct Usage Usage;
 
@@ -61,6 +70,7 @@ typedef struct User {
         UT_hash_handle hh;
         uint32_t uid;
         uint32_t n_refs;
+        UserLimits limits;
         uint64_t used[_QUOTA_SLOTS];
         Usage *usages;      /* of others and of itself, by the actor's uid */
         uint32_t n_sharing; /* usages that hold something */
@@ -81,6 +91,8 @@ struct Usage {
 
 struct Quota {
         QuotaLimits limits;
+        QuotaAdjust *adjust; /* or NULL */
+        void *adjust_userdata;
         User *users;
         uint64_t memory_used;
 };
@@ -95,13 +107,17 @@ enum {
 bool quota_share_fits(uint64_t remaining, uint64_t n_sharing, uint64_t share, uint64_t charge);
 
 void quota_init(Quota *quota, const QuotaLimits *limits);
+/* Other limits, from now on, for users that are here, too; what they hold beyond them they keep. */
+void quota_set_limits(Quota *quota, const QuotaLimits *limits, QuotaAdjust *adjust, void *userdata);
 /* All users must have been given back. */
 void quota_done(Quota *quota);
 
 /* The user with this uid, made if new. Return: 0, -ENOMEM. */
 int user_get(Quota *quota, uint32_t uid, User **ret);
 User *user_unref(User *user);
-uint64_t user_limit(const User *user, QuotaSlot slot);
+static inline uint64_t user_limit(const User *user, QuotaSlot slot) {
+        return user->limits.max[slot];
+}
 
 /* Takes @n of a slot of one's own. Return: 0, QUOTA_E_EXCEEDED. */
 int user_take(User *user, QuotaSlot slot, uint64_t n);

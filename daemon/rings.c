@@ -212,6 +212,17 @@ void rings_remove_all(Peer *peer) {
                         ring_end(peer->rings->ring, CODE_GONE, peer);
 }
 
+void rings_reevaluate_of(Peer *peer) {
+        RingSide *side, *next;
+
+        DL_FOREACH_SAFE (peer->rings, side, next) {
+                const Peer *other = ring_side_across(side)->peer;
+
+                if (other && !rings_allowed(peer, other))
+                        ring_end(side->ring, CODE_DENIED, NULL);
+        }
+}
+
 void rings_reevaluate(Manager *manager) {
         Ring *ring, *next;
 

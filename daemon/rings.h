@@ -95,6 +95,8 @@ RingSide *ring_side_across(const RingSide *side);
 void rings_remove_all(Peer *peer);
 /* Whether policy lets both send what they like to each other: else they have no ring. */
 bool rings_allowed(const Peer *a, const Peer *b);
+/* Ends those of @peer that policy no longer allows. */
+void rings_reevaluate_of(Peer *peer);
 /* Ends those that policy or settings no longer allow. */
 void rings_reevaluate(Manager *manager);
 /* Ends those whose second did not speak in time. */

@@ -51,13 +51,18 @@ static void frame_close_fds(const StreamFrame *frame) {
                 (void)fd_close(frame->fds[i]);
 }
 
-static void refuse(Peer *from, const StreamFrame *frame, ControlCode code) {
+/* @text: the particulars, or NULL. */
+static void refuse_with(Peer *from, const StreamFrame *frame, ControlCode code, const char *text) {
         PacketId id = packet_id(frame->data);
 
         frame_close_fds(frame);
         from->refused++;
         from->manager->counters.refused[code]++;
-        peer_say_error(from, code, &id, packet_dst(frame->data));
+        peer_say_refusal(from, code, &id, packet_dst(frame->data), text);
+}
+
+static void refuse(Peer *from, const StreamFrame *frame, ControlCode code) {
+        refuse_with(from, frame, code, NULL);
 }
 
 /* A descriptor of a bus could carry itself: nobody could ever close it. */
@@ -141,12 +146,20 @@ static bool route_is_kept(const Peer *from, const uint8_t *packet) {
 }
 
 RouteVerdict route_judge(const Peer *from, const Peer *to) {
-        const Policy *policy = &from->manager->policy;
-
-        if (policy_may_send(policy, from->user->uid, to->user->uid))
+        if (policy_may_send(from->subject, to->subject))
                 return ROUTE_OPEN;
-        return policy_may_send(policy, to->user->uid, from->user->uid) ? ROUTE_ANSWERS
-                                                                       : ROUTE_CLOSED;
+        return policy_may_send(to->subject, from->subject) ? ROUTE_ANSWERS : ROUTE_CLOSED;
+}
+
+const char *route_denial(Peer *from, Peer *to) {
+        char address[PID_TAGGED_SIZE];
+        bool is_news;
+        const char *text = policy_denial(from->subject, to->subject, &is_news);
+
+        if (text && is_news)
+                peer_log(from, LOG_LEVEL_NOTICE, NULL, "policy", "may not send to %s: %s",
+                         address_format(to->entry.address, address), text);
+        return text;
 }
 
 /* Finds the destination and keeps it. Return: CODE_OK; why it is not here; CODE_OVERLOAD. */
@@ -235,7 +248,7 @@ static void route_from_process(Peer *from, const StreamFrame *frame, uint64_t ki
             (route->verdict == ROUTE_CLOSED || kind != PACKET_RECORDS ||
              !policy_is_answer(frame->data + PACKET_HEADER_SIZE,
                                frame->size - PACKET_HEADER_SIZE))) {
-                refuse(from, frame, CODE_DENIED);
+                refuse_with(from, frame, CODE_DENIED, route_denial(from, route->to));
                 return;
         }
         if (kind == PACKET_SEALED && !route->told_local) {

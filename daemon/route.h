@@ -19,5 +19,7 @@
 
 /* Takes the frame's descriptors. @from may be dead afterwards. */
 void route_packet(Peer *from, const StreamFrame *frame);
+/* By which rule @from may not send to @to, for people; the log hears it once. NULL: no memory. */
+const char *route_denial(Peer *from, Peer *to);
 /* What of @from's may go to @to, by policy. */
 RouteVerdict route_judge(const Peer *from, const Peer *to);

@@ -132,6 +132,28 @@ static int fill_fixed(char **path, const char *fixed) {
         return *path ? 0 : err_origin(-ENOMEM);
 }
 
+/* A user bus reads nothing that is the system's. */
+static int fill_policy(Paths *paths, bool user_bus) {
+        static const char *const system[POLICY_FOLDERS_MAX] = {
+                P2PBUS_POLICYDIR,
+                "/run/p2pbus/policy.d",
+                P2PBUS_SYSCONFDIR "/p2pbus/policy.d",
+        };
+        const char *ignored;
+        int r = 0;
+
+        if (paths->policy_is_named)
+                return 0;
+        if (user_bus) {
+                r = fill(&paths->policy[0], "XDG_CONFIG_HOME", "/p2pbus/policy.d",
+                         "/.config/p2pbus/policy.d", &ignored);
+                return r == -ENOENT ? 0 : r; /* no home, no files: what is compiled in */
+        }
+        for (unsigned i = 0; r == 0 && i < POLICY_FOLDERS_MAX; i++)
+                r = fill_fixed(&paths->policy[i], system[i]);
+        return r;
+}
+
 int paths_fill(Paths *paths, bool user_bus, const char **ret_missing) {
         const char *ignored;
         int r;
@@ -141,6 +163,9 @@ int paths_fill(Paths *paths, bool user_bus, const char **ret_missing) {
                 paths->state = below("STATE_DIRECTORY", "");
         if (!paths->state && errno != ENOENT)
                 return err_origin(-errno);
+        r = fill_policy(paths, user_bus);
+        if (r < 0)
+                return r;
 
         if (!user_bus) {
                 r = fill_fixed(&paths->socket, SYSTEM_SOCKET);
@@ -165,5 +190,7 @@ void paths_done(Paths *paths) {
         free(paths->socket);
         free(paths->config);
         free(paths->state);
+        for (unsigned i = 0; i < POLICY_FOLDERS_MAX; i++)
+                free(paths->policy[i]);
         *paths = (Paths){ .socket = NULL };
 }

@@ -34,6 +34,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/policy-folder.h"
 #include "daemon/quota.h"
 #include "libcore/conf.h"
 
@@ -54,6 +55,8 @@ typedef struct Paths {
         char *socket;
         char *config; /* NULL: none is read */
         char *state;
+        char *policy[POLICY_FOLDERS_MAX]; /* the weakest first */
+        bool policy_is_named;             /* by the user: policy[0] alone, which has to be there */
 } Paths;
 
 /* The defaults of the table above. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Who may send to a process may publish to it; nothing more is asked. What the daemon publishes itself,
- * who comes and goes, is for everybody, as its list of them is. What is retained belongs to the
- * user who published it: another user's does not replace it, and does not reach who may not hear of it.
+ * Who may publish on a topic reaches those who subscribed and to whom it may send, by policy. What the
+ * daemon publishes itself, who comes and goes, is for everybody who may subscribe to it, as its list of
+ * them is. What is retained belongs to the user who published it: another user's does not replace it, and
+ * does not reach who may not hear of it.
  */
 
 #define HASH_NONFATAL_OOM 1
@@ -43,6 +44,10 @@ struct Retained {
         UT_hash_handle hh; /* by @key */
         Usage *usage;      /* what the user holds on itself */
         User *user;
+        Credentials creds; /* of who published it, and may be gone */
+        PublicKey publisher;
+        Subject *subject;
+        size_t n_charged;
         StreamShared *frame;
         size_t n_key;
         char key[]; /* uid 4, topic */
@@ -152,18 +157,23 @@ static Usage *usage_at(Peer *to, const User *publisher) {
                                                                                            : usage;
 }
 
-/* @publisher: NULL: the daemon. */
-static void deliver(Peer *to, const User *publisher, StreamShared *frame) {
+/* Who published it: both NULL: the daemon. */
+typedef struct Publisher {
+        const User *user;
+        Subject *subject;
+} Publisher;
+
+static void deliver(Peer *to, const Publisher *publisher, StreamShared *frame) {
         Manager *manager = to->manager;
         Usage *usage = NULL;
         bool is_queued;
 
         if (to->output_dead ||
-            (publisher && !policy_may_send(&manager->policy, publisher->uid, to->user->uid)))
+            (publisher->subject && !policy_may_send(publisher->subject, to->subject)))
                 return;
         tell_lost(to); /* there is a reserve for words */
         if (peer_has_room(to, frame->size))
-                usage = usage_at(to, publisher);
+                usage = usage_at(to, publisher->user);
         is_queued = usage && queue_frame(to, usage, frame);
         usage_unref(usage);
         if (is_queued) {
@@ -180,7 +190,7 @@ static void deliver(Peer *to, const User *publisher, StreamShared *frame) {
 
 typedef struct Publication {
         Topics *topics;
-        const User *publisher; /* NULL: the daemon */
+        Publisher publisher;
         StreamShared *frame;
 } Publication;
 
@@ -193,7 +203,7 @@ static void give(const Publication *p, const TopicNode *node, bool with_rest) {
                 if (subscription->with_rest != with_rest || to->topics.round == p->topics->round)
                         continue;
                 to->topics.round = p->topics->round;
-                deliver(to, p->publisher, p->frame);
+                deliver(to, &p->publisher, p->frame);
         }
 }
 
@@ -223,7 +233,7 @@ static void publish(const Publication *p, const char *topic, size_t n_topic) {
         size_t n = topic_element(topic, n_topic) + 1;
 
         p->topics->round++;
-        if (p->publisher)
+        if (p->publisher.user)
                 walk(p, node, topic, n_topic);
         else if ((node = child_of(node, topic, n - 1)))
                 walk(p, node, topic + n, n_topic - n);
@@ -308,7 +318,9 @@ static size_t retained_key(const User *user, const char *topic, size_t n_topic,
 static void retained_free(Topics *topics, Retained *retained) {
         HASH_DELETE(hh, topics->retained, retained);
         topics->n_retained--;
-        usage_release(retained->usage, retained->frame->size + sizeof(*retained), 0, 0);
+        usage_release(retained->usage, retained->n_charged, 0, 0);
+        subject_unref(retained->subject);
+        credentials_done(&retained->creds);
         usage_unref(retained->usage);
         user_give(retained->user, QUOTA_RETAINED, 1);
         user_unref(retained->user);
@@ -322,6 +334,8 @@ static Retained *retained_new(Topics *topics, Peer *from, const char *key, size_
 
         if (!retained)
                 return NULL;
+        if (credentials_copy(&from->creds, &retained->creds) < 0)
+                goto no_credentials;
         if (user_take(from->user, QUOTA_RETAINED, 1) != 0)
                 goto no_place;
         if (usage_get(from->user, from->user->uid, &retained->usage) < 0)
@@ -333,6 +347,9 @@ static Retained *retained_new(Topics *topics, Peer *from, const char *key, size_
         memcpy(retained->key, key, n_key);
         HASH_ADD_KEYPTR(hh, topics->retained, retained->key, n_key, retained);
         if (retained->hh.tbl) {
+                retained->n_charged = n_charge;
+                retained->publisher = from->key;
+                retained->subject = subject_ref(from->subject);
                 topics->n_retained++;
                 return retained;
         }
@@ -343,6 +360,8 @@ no_charge:
 no_usage:
         user_give(from->user, QUOTA_RETAINED, 1);
 no_place:
+        credentials_done(&retained->creds);
+no_credentials:
         free(retained);
         return NULL;
 }
@@ -359,7 +378,8 @@ static ControlCode retain(Peer *from, const char *topic, size_t n_topic, StreamS
                 retained_free(topics, retained);
         if (!frame)
                 return CODE_OK;
-        retained = retained_new(topics, from, key, n_key, frame->size + sizeof(*retained));
+        retained = retained_new(topics, from, key, n_key,
+                                frame->size + sizeof(*retained) + credentials_memory(&from->creds));
         if (!retained)
                 return CODE_QUOTA;
         frame->n_refs++;
@@ -370,16 +390,67 @@ static ControlCode retain(Peer *from, const char *topic, size_t n_topic, StreamS
 static void give_retained(Peer *to, const char *pattern, size_t n_pattern) {
         Retained *retained, *next;
 
-        HASH_ITER (hh, to->manager->topics.retained, retained, next)
+        HASH_ITER (hh, to->manager->topics.retained, retained, next) {
+                const Publisher publisher = { retained->user, retained->subject };
+
                 if (topic_matches(pattern, n_pattern, retained->key + 4, retained->n_key - 4))
-                        deliver(to, retained->user, retained->frame);
+                        deliver(to, &publisher, retained->frame);
+        }
+}
+
+void topics_reevaluate(Manager *manager) {
+        Topics *topics = &manager->topics;
+        Retained *retained, *next;
+
+        HASH_ITER (hh, topics->retained, retained, next) {
+                subject_unref(retained->subject);
+                policy_describe(manager->policy, &retained->creds, &retained->publisher);
+                retained->subject = policy_subject(manager->policy);
+                if (!retained->subject)
+                        retained_free(topics, retained); /* no memory: whose it is is not known */
+        }
+}
+
+/* --- policy --- */
+
+static bool may_publish(Peer *from, const char *topic, size_t n_topic) {
+        PolicyAnswer answer;
+        char what[TOPIC_SIZE_MAX + 16], text[POLICY_ANSWER_MAX];
+
+        if (from->subject->publishes_all)
+                return true;
+        answer = policy_publish(from->subject, topic, n_topic);
+        if (answer.is_allowed)
+                return true;
+        /* It may do so often: the log hears it once. */
+        (void)snprintf(what, sizeof(what), "publish on %.*s", (int)n_topic, topic);
+        if (policy_is_old_denial(from->subject, POLICY_PUBLISH))
+                (void)snprintf(from->manager->denial, sizeof(from->manager->denial), "%s",
+                               policy_answer_text(&answer, text));
+        else
+                peer_deny(from, what, &answer);
+        return false;
+}
+
+static bool may_subscribe(Peer *peer, const char *pattern, size_t n_pattern) {
+        PolicyAnswer answer;
+        char what[TOPIC_SIZE_MAX + 16];
+
+        if (peer->subject->subscribes_all)
+                return true;
+        answer = policy_subscribe(peer->subject, pattern, n_pattern);
+        if (!answer.is_allowed) {
+                (void)snprintf(what, sizeof(what), "subscribe to %.*s", (int)n_pattern, pattern);
+                peer_deny(peer, what, &answer);
+        }
+        return answer.is_allowed;
 }
 
 /* --- words --- */
 
 ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) {
         Manager *manager = from->manager;
-        Publication p = { .topics = &manager->topics, .publisher = from->user };
+        Publication p = { .topics = &manager->topics, .publisher = { from->user, from->subject } };
         ControlCode code;
         const char *topic;
         size_t n_topic;
@@ -391,6 +462,8 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
         if (FRAME_HEAD_SIZE + word->n_body > FRAME_SIZE_MAX)
                 return CODE_TOO_BIG;
         if (n_topic >= strlen(TOPICS_OWN) && memcmp(topic, TOPICS_OWN, strlen(TOPICS_OWN)) == 0)
+                return CODE_DENIED;
+        if (!may_publish(from, topic, n_topic))
                 return CODE_DENIED;
         p.frame = frame_new(from, id, word->n_body);
         if (!p.frame)
@@ -496,6 +569,8 @@ ControlCode topics_subscribe(Peer *peer, uint32_t value, const char *pattern, si
                 return CODE_UNSUPPORTED;
         if (gateway_is(&peer->manager->gateway, peer))
                 return CODE_DENIED;
+        if (value != SUBSCRIBE_END && !may_subscribe(peer, pattern, n_pattern))
+                return CODE_DENIED;
         node = node_get(topics, pattern, n_pattern, &with_rest);
         if (!node)
                 return CODE_OVERLOAD;
@@ -513,6 +588,36 @@ ControlCode topics_subscribe(Peer *peer, uint32_t value, const char *pattern, si
         else if (value == SUBSCRIBE_RETAINED)
                 give_retained(peer, pattern, n_pattern);
         return code;
+}
+
+/* The pattern that @node and what is behind it stand for, backwards from the end of @out. */
+static const char *write_pattern(const TopicNode *node, bool with_rest,
+                                 char out[static TOPIC_SIZE_MAX + 2]) {
+        size_t at = TOPIC_SIZE_MAX + 1;
+
+        out[at] = '\0';
+        if (with_rest)
+                out[--at] = '>';
+        for (; node->parent; node = node->parent) {
+                if (out[at] != '\0')
+                        out[--at] = '.';
+                at -= node->n_element;
+                memcpy(out + at, node->element, node->n_element);
+        }
+        return out + at;
+}
+
+void topics_reevaluate_of(Peer *peer) {
+        Subscription *subscription, *next;
+        char text[TOPIC_SIZE_MAX + 2];
+
+        DL_FOREACH_SAFE2(peer->topics.subscriptions, subscription, next, next_peer) {
+                const char *pattern =
+                        write_pattern(subscription->node, subscription->with_rest, text);
+
+                if (!may_subscribe(peer, pattern, strlen(pattern)))
+                        subscription_free(subscription);
+        }
 }
 
 void topics_leave(Peer *peer) {

@@ -50,6 +50,10 @@ ControlCode topics_subscribe(Peer *peer, uint32_t value, const char *pattern, si
 ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id);
 /* What the daemon itself has to say on @topic, TOPICS_OWN "...": a line of text. */
 _printf_(3, 4) void topics_announce(Manager *manager, const char *topic, const char *format, ...);
+/* Ends those subscriptions of a process that its policy does not allow any more. */
+void topics_reevaluate_of(Peer *peer);
+/* After all processes: what is retained is judged by the new policy, too. */
+void topics_reevaluate(Manager *manager);
 /* Ends all subscriptions of a process. */
 void topics_leave(Peer *peer);
 /* The end: all processes have left. */

@@ -4,6 +4,7 @@
 
 #include <utlist.h>
 
+#include "daemon/explanation.h"
 #include "daemon/introduction.h"
 #include "daemon/lease.h"
 #include "daemon/peer.h"
@@ -23,10 +24,13 @@ typedef struct Handler {
 
 /* OK, with what was granted, or ERROR. */
 static void reply(Peer *from, const Word *word, ControlCode code, uint32_t value) {
+        const char *denial = from->manager->denial;
+
         if (code == CODE_OK)
                 peer_say(from, &(Control){ .verb = CONTROL_OK, .value = value, .ref = word->id });
         else
-                peer_say_error(from, code, &word->id, word->control.address);
+                peer_say_refusal(from, code, &word->id, word->control.address,
+                                 code == CODE_DENIED && denial[0] != '\0' ? denial : NULL);
 }
 
 static void on_resolve(Peer *from, const Word *word) {
@@ -123,11 +127,23 @@ static void on_query(Peer *from, const Word *word) {
                 reply(from, word, code, 0);
 }
 
+static void on_explain(Peer *from, const Word *word) {
+        ControlCode code = explanation_answer(from, &word->control, &word->id);
+
+        if (code != CODE_OK)
+                reply(from, word, code, 0);
+}
+
 static void on_reload(Peer *from, const Word *word) {
-        if (!from->caps.admin)
+        PolicyAnswer answer;
+
+        if (!from->caps.admin) {
+                answer = policy_role(from->subject, POLICY_ADMIN);
+                peer_deny(from, "make the daemon reload", &answer);
                 reply(from, word, CODE_DENIED, 0);
-        else
+        } else {
                 reply(from, word, manager_reload(from->manager) ? CODE_OK : CODE_UNSUPPORTED, 0);
+        }
 }
 
 /* A ring that is refused costs nobody the connection. */
@@ -136,7 +152,7 @@ static void refuse_ring(Peer *from, const Word *word, ControlCode code) {
                 return;
         from->refused++;
         from->manager->counters.refused[code]++;
-        peer_say_error(from, code, &word->id, word->control.address);
+        reply(from, word, code, 0);
 }
 
 static void on_ring_offer(Peer *from, const Word *word) {
@@ -215,6 +231,7 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_MONITOR] = { false, on_monitor },
         [CONTROL_QUERY] = { false, on_query },
         [CONTROL_RELOAD] = { false, on_reload },
+        [CONTROL_EXPLAIN] = { false, on_explain },
         [CONTROL_RING_OFFER] = { false, on_ring_offer },
         [CONTROL_RING_ANSWER] = { false, on_ring_answer },
         [CONTROL_RING_END] = { false, on_ring_end },
@@ -268,6 +285,7 @@ static void handle(Peer *from, const StreamFrame *frame, int *file) {
 void words_handle(Peer *from, const StreamFrame *frame) {
         _cleanup_(fd_closep) int file = -EBADF;
 
+        from->manager->denial[0] = '\0';
         /* Some words take one, none takes more. */
         if (frame->prefix.n_fds == 1)
                 file = frame->fds[0];

@@ -242,6 +242,30 @@ _public_ int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **r
         return bus_leave(bus, r);
 }
 
+_public_ int p2pbus_explain(p2pbus *bus, const char *question, uint64_t timeout_usec,
+                            char **ret_text) {
+        size_t n = question ? strlen(question) : 0;
+        Ask ask = {
+                .control = {
+                        .verb = CONTROL_EXPLAIN,
+                        .body = (const uint8_t *)question,
+                        .n_body = n,
+                },
+        };
+        int r;
+
+        if (n > CONTROL_QUESTION_MAX)
+                return reason_fail_errno(-EINVAL, "the question is too long");
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+        if (r == 0)
+                *ret_text = (char *)TAKE_PTR(ask.body);
+        daemon_drop(bus, &ask);
+        return bus_leave(bus, r);
+}
+
 _public_ int p2pbus_reload(p2pbus *bus, uint64_t timeout_usec) {
         Ask ask = { .control = { .verb = CONTROL_RELOAD } };
         int r;

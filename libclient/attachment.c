@@ -101,6 +101,7 @@ static void on_welcome(p2pbus *bus) {
         bus->welcome = *connection_welcome(bus->connection);
         bus->welcomed_usec = bus->now_usec;
         bus->hello_flags = bus->welcome.hello_flags;
+        network_rules_done(&bus->network); /* this daemon says its own, before the first lease */
         bus->n_reachable = 0;
         bus->connect_wait_usec = WAIT_FIRST_USEC;
         bus->n_attaches++;

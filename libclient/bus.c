@@ -119,6 +119,7 @@ static void bus_free(p2pbus *bus) {
         sealer_free(bus->sealer);
         identity_free(bus->identity);
         known_peers_free(bus->known);
+        network_rules_done(&bus->network);
         secret_free(bus->alive);
         free(bus->scratch);
         free(bus->sealed);

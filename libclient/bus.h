@@ -23,6 +23,7 @@
  *      loopback.c    messages to oneself
  *      whereabouts.c where a peer is, as those say who know
  *      records.c     records that came, on their way to a session
+ *      network-rules.c  with whom on other hosts we may talk
  *      path.c        records into packets, in the clear or sealed
  *      path-ring.c   records through shared memory
  *      introduction.c  when two processes get such a ring
@@ -50,6 +51,7 @@
 
 #include "libclient/connection.h"
 #include "libclient/message.h"
+#include "libclient/network-rules.h"
 #include "libclient/p2pbus.h"
 #include "libclient/known-peers.h"
 #include "libclient/session.h"
@@ -169,6 +171,7 @@ struct p2pbus {
         Sealing sealing;
         bool has_lease;
         uint8_t lease[SIGNED_RECORD_LEASE_SIZE];
+        NetworkRules network;
         Ask *asks;
         Ping *pings;
 

@@ -55,6 +55,19 @@ void daemon_ask_again(p2pbus *bus) {
                         ask_send(bus, ask);
 }
 
+/* Return: 0, or noted: why it was not done, by which rule if the daemon says so. */
+static int ask_fail(const Ask *ask) {
+        char text[CONTROL_TEXT_MAX + 1];
+        int reason = reason_of(ask->code);
+
+        if (ask->code == CODE_OK)
+                return 0;
+        if (ask->code != CODE_DENIED || ask->n_body == 0)
+                return reason_fail(reason);
+        reason_copy_text(ask->body, ask->n_body, text);
+        return reason_fail_text(reason, "%s: %s", p2pbus_reason_text(reason), text);
+}
+
 int daemon_ask_wait(p2pbus *bus, Ask *ask, uint64_t until) {
         int r = 0;
 
@@ -66,7 +79,7 @@ int daemon_ask_wait(p2pbus *bus, Ask *ask, uint64_t until) {
                                     reason_fail(bus->away_reason);
         if (r < 0)
                 return r;
-        return ask->code == CODE_OK ? 0 : reason_fail_code(ask->code);
+        return ask_fail(ask);
 }
 
 static void answer_fail(Ask *ask, uint16_t code) {
@@ -158,8 +171,7 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 if (ask)
                         ask_answer(bus, ask, &control);
                 else if (!introduction_on_error(bus, &control.ref))
-                        peer_on_refused(bus, &control.ref, control.address, control.code,
-                                        control.value);
+                        peer_on_refused(bus, &control);
                 break;
         case CONTROL_GOODBYE:
                 on_goodbye(bus, &control);
@@ -183,6 +195,9 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 break;
         case CONTROL_LEASE_REQUEST:
                 attachment_on_lease_request(bus, &control);
+                break;
+        case CONTROL_NETWORK:
+                network_rules_set(&bus->network, &control);
                 break;
         case CONTROL_REACHABLE:
                 bus->n_reachable = control.value;

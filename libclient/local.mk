@@ -36,6 +36,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/monitor.h \
 	%D%/name.c \
 	%D%/name.h \
+	%D%/network-rules.c \
+	%D%/network-rules.h \
 	%D%/path-ring.c \
 	%D%/path-ring.h \
 	%D%/path.c \

@@ -64,6 +64,7 @@ Message *message_unref(Message *message) {
         bytes_free(message, message->extensions);
         free(message->text);
         free(message->type);
+        free(message->refusal_text);
         free(message->reservation);
         loan_unref(message->loan);
         free(message);

@@ -76,6 +76,7 @@ struct Message {
 
         int result; /* RESULT_X or a ControlCode */
         uint8_t refused_by; /* P2PBUS_BY_X, if it is one of these */
+        char *refusal_text; /* owned: by which rule, if that was said; or NULL */
 
         /* The session's own. */
         MessagePlace place;

@@ -247,6 +247,19 @@ void name_forget_provider(p2pbus *bus, Address address) {
                         name->provider.pid = PID_NONE;
 }
 
+bool name_is_provided_by(p2pbus *bus, Address address,
+                         bool (*fits)(const char *pattern, const char *name),
+                         const char *pattern) {
+        Name *name, *next;
+
+        HASH_ITER(hh, bus->names, name, next)
+                if (name->provider.pid == address.pid &&
+                    (name->provider.tag == 0 || name->provider.tag == address.tag) &&
+                    fits(pattern, name->text))
+                        return true;
+        return false;
+}
+
 int name_resolve_wait(p2pbus *bus, const char *text, uint64_t until, Address *ret) {
         Ask ask = {
                 .control = {

@@ -25,6 +25,10 @@ int name_resolve_wait(p2pbus *bus, const char *name, uint64_t until_usec, Addres
 /* The provider that messages to @name go to, if one is known now. */
 bool name_provider(p2pbus *bus, const char *name, Address *ret);
 
+/* Whether messages to a name that @fits(@pattern, name) go to @address. */
+bool name_is_provided_by(p2pbus *bus, Address address,
+                         bool (*fits)(const char *pattern, const char *name), const char *pattern);
+
 void name_claim_again(p2pbus *bus);
 void name_fail_all(p2pbus *bus, int result);
 void name_free_all(p2pbus *bus);

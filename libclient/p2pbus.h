@@ -467,6 +467,9 @@ int p2pbus_message_get_result(p2pbus_message *message);
 int p2pbus_message_get_reason(p2pbus_message *message);
 /* Who refused a message that was sent, one of enum p2pbus_refuser: as far as those on the way tell. */
 int p2pbus_message_get_refuser(p2pbus_message *message);
+/* Which rule of the policy refused it, "FILE:LINE: KEY=VALUE", for people; NULL: nobody said. Valid as long
+ * as the message; once its result is known. */
+const char *p2pbus_message_get_refusal(p2pbus_message *message);
 /* "the other host's daemon": a constant, never NULL, for any number. */
 const char *p2pbus_refuser_text(int refuser);
 /* Payload bytes of a sent message that have gone out; for progress displays. At most 1 MiB of it is
@@ -728,7 +731,23 @@ enum p2pbus_query_kind {
  * Return: 0, -EACCES, -ETIMEDOUT, -ENOTCONN, -ECHILD, -EINVAL, -ENOMEM. Blocks. */
 int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **ret_text);
 
-/* Makes the daemon read its configuration again. Return: 0; -EACCES; -EINVAL: it does not like it
+/**
+ * p2pbus_explain() - what policy says, and which line of which file says so
+ * @question: lines WORD or WORD TAB VALUE, at most 1024 bytes in all. Of whom: "uid N", "gid N",
+ *            "groups N N ...", "account NAME", "unit NAME", "key FULL"; without any of them of the caller.
+ *            What, at most one: "own NAME", "call DEST", "publish TOPIC", "subscribe PATTERN",
+ *            "monitor", "gateway", "admin", "off-host"; without it: everything. NULL: everything, of
+ *            the caller
+ * @ret_text: free() it. To a question one line: "allowed" or "denied", the place FILE:LINE or "-", the
+ *            rule. Without one, a line a rule: section, key, value, place. Fields are separated by TABs
+ *
+ * Return: 0; -EACCES: of another user, and the caller does not administer; -EPROTONOSUPPORT: not such a
+ * question; -ENXIO, -EHOSTUNREACH: whom "call" names is not there; -EINVAL: too long; -ETIMEDOUT,
+ * -ENOTCONN, -ECHILD, -EDQUOT, -ENOMEM. Blocks.
+ */
+int p2pbus_explain(p2pbus *bus, const char *question, uint64_t timeout_usec, char **ret_text);
+
+/* Makes the daemon read its configuration and policy again. Return: 0; -EACCES; -EINVAL: it does not like it
  * and keeps the old one; -ETIMEDOUT, -ENOTCONN, -ECHILD. Blocks. */
 int p2pbus_reload(p2pbus *bus, uint64_t timeout_usec);
 

@@ -227,6 +227,7 @@ Peer *peer_free(Peer *peer) {
         session_free(peer->session);
         session_free(peer->mirror);
         free(peer->sealed_ids);
+        free(peer->refusal_text);
         epochs_free(peer->epochs);
         daemon_drop(bus, &peer->lease_ask);
         free(peer);
@@ -276,6 +277,12 @@ int peer_send(Peer *peer, Message *message) {
                 return r;
         }
         peer_began(peer, message);
+        if (peer->path == SESSION_PATH_OFF_HOST &&
+            (message->kind == MESSAGE_ONE_WAY || message->kind == MESSAGE_REQUEST) &&
+            !network_may_send(bus, peer)) {
+                peer_note_network_refusal(peer);
+                session_abandon(peer->session, message, CODE_DENIED, bus->now_usec);
+        }
         return 0;
 }
 

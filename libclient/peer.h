@@ -58,6 +58,7 @@ struct Peer {
         Traffic traffic;
         uint16_t refusal;   /* the ControlCode that came last for what we sent to it, */
         uint8_t refused_by; /* and from whom: P2PBUS_BY_X */
+        char *refusal_text; /* and by which rule, if that was said; or NULL */
         uint64_t round_trip_usec; /* of the last ping; 0: there was none */
 
         uint64_t memory; /* of its session, as counted in bus->memory */
@@ -157,9 +158,11 @@ void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records);
 void peer_on_not_local(p2pbus *bus, const PacketId *id, Address address, uint16_t code,
                        const uint8_t *lease, size_t n_lease);
 void peer_on_now_local(p2pbus *bus, Address address);
-/* @by: REFUSED_BY_X, as it was told. */
-void peer_on_refused(p2pbus *bus, const PacketId *id, Address address, uint16_t code, uint32_t by);
+/* ERROR about a packet. */
+void peer_on_refused(p2pbus *bus, const Control *word);
 void peer_on_queue_space(p2pbus *bus, Address address);
+/* We refuse to send to it ourselves, by [Network] Send=. */
+void peer_note_network_refusal(Peer *peer);
 /* The bus is there again or away, our lease is new, or relays changed. */
 void peer_update_path(Peer *peer);
 void peer_update_all_paths(p2pbus *bus, bool off_host_only);

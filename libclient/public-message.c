@@ -236,6 +236,10 @@ _public_ int p2pbus_message_get_refuser(p2pbus_message *message) {
         return message_of(message)->refused_by;
 }
 
+_public_ const char *p2pbus_message_get_refusal(p2pbus_message *message) {
+        return message_of(message)->refusal_text;
+}
+
 _public_ size_t p2pbus_message_get_progress(p2pbus_message *message) {
         Message *m = message_of(message);
         uint64_t n = __atomic_load_n(&m->n_records_sent, __ATOMIC_RELAXED);

@@ -194,6 +194,13 @@ int reason_fail(int reason) {
         return reason_fail_text(reason, "%s", p2pbus_reason_text(reason));
 }
 
+void reason_copy_text(const uint8_t *bytes, size_t n, char out[static CONTROL_TEXT_MAX + 1]) {
+        n = MIN(n, (size_t)CONTROL_TEXT_MAX);
+        for (size_t i = 0; i < n; i++)
+                out[i] = bytes[i] < 0x20 || bytes[i] == 0x7f ? '?' : (char)bytes[i];
+        out[n] = '\0';
+}
+
 int reason_fail_code(int code) {
         return reason_fail(reason_of(code));
 }

@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "libcore/control.h"
 #include "libcore/util.h"
 
 /* P2PBUS_REASON_X of a ControlCode, RESULT_X or CONNECTION_E_X; 0 for 0 and RESULT_PENDING. */
@@ -26,5 +27,7 @@ int reason_fail_code(int code);
 int reason_fail_code_by(int code, int by);
 /* The same with the particulars, in place of the reason's own text. */
 int reason_fail_text(int reason, const char *format, ...) _printf_(2, 3);
+/* What the daemon says to people, into a text of our own: nothing in it drives a terminal. */
+void reason_copy_text(const uint8_t *bytes, size_t n, char out[static CONTROL_TEXT_MAX + 1]);
 /* For failures that are none of these, -EINVAL and -ENOMEM, with a text; returns @error. */
 int reason_fail_errno(int error, const char *format, ...) _printf_(2, 3);

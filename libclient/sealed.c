@@ -205,6 +205,15 @@ static void consume(p2pbus *bus, const PacketHeader *header, const SealedSender 
         peer_consume(bus, &source, bus->opened, n);
 }
 
+/* By [Network] ReceiveFrom=; the sender hears that it is not wanted. */
+static bool may_hear(p2pbus *bus, Peer *peer, const PacketHeader *header,
+                     const SealedSender *sender, size_t n) {
+        if (network_may_hear(bus, &sender->key, sender->hash.address, bus->opened, n))
+                return true;
+        nack(bus, peer, header, NACK_REFUSED, 0);
+        return false;
+}
+
 static void on_one(p2pbus *bus, const PacketHeader *header, const uint8_t *packet, Slice payload) {
         Peer *peer = peer_find(bus, header->src, NULL);
         SealedSender sender;
@@ -217,6 +226,8 @@ static void on_one(p2pbus *bus, const PacketHeader *header, const uint8_t *packe
         }
         r = open_one(bus->sealer, packet, payload, bus_wall(bus), bus->opened, BUS_SCRATCH_SIZE, &n,
                      &sender);
+        if (r == 0 && !may_hear(bus, peer, header, &sender, n))
+                return;
         if (r == 0)
                 consume(bus, header, &sender, n);
         else
@@ -256,10 +267,10 @@ static void on_open(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
         }
         r = opening_read(&opening, bus->sealer, packet, payload, bus_wall(bus), bus->opened,
                          BUS_SCRATCH_SIZE, &n);
-        if (r == 0) {
+        if (r == 0 && may_hear(bus, peer, header, &opening.sender, n)) {
                 accept_opening(bus, &opening);
                 consume(bus, header, &opening.sender, n);
-        } else
+        } else if (r != 0)
                 refuse(bus, peer, header, r);
         opening_done(&opening);
 }
@@ -293,6 +304,11 @@ static void on_data(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                             : EPOCH_E_UNKNOWN;
         switch (r) {
         case 0:
+                /* A policy that is new: it opens again, and hears why not. */
+                if (!network_may_hear(bus, &peer->key, peer->address, bus->opened, n)) {
+                        nack(bus, peer, header, NACK_NO_SESSION, sid);
+                        return;
+                }
                 source.address = peer->address;
                 source.key = &peer->key;
                 peer_consume(bus, &source, bus->opened, n);

@@ -245,6 +245,9 @@ void send_finished(p2pbus *bus, Message *m) {
         DL_DELETE2(bus->sent, m, bus_prev, bus_next);
         m->bus_prev = m->bus_next = NULL;
         m->refused_by = refuser_of(m);
+        if (m->result == CODE_DENIED && m->peer && m->peer->refusal == CODE_DENIED &&
+            m->peer->refusal_text)
+                m->refusal_text = strdup(m->peer->refusal_text); /* without memory, no text */
         if (m->request)
                 m->request->peer = m->peer;
         if (m->peer) {
@@ -327,6 +330,9 @@ _public_ int p2pbus_send_wait(p2pbus *bus, const char *dest, p2pbus_message *mes
                 return bus_leave(bus, reason_fail(P2PBUS_REASON_TIMEOUT));
         if (r == 0 && m->result == RESULT_CANCELLED && bus->is_closed)
                 r = reason_fail(bus->away_reason);
+        else if (r == 0 && m->refusal_text)
+                r = reason_fail_text(reason_of(m->result), "%s: %s",
+                                     p2pbus_reason_text(reason_of(m->result)), m->refusal_text);
         else if (r == 0 && m->result != RESULT_DELIVERED)
                 r = reason_fail_code_by(m->result, m->refused_by);
         else if (r < 0 && m && !m->is_given)

@@ -6,8 +6,11 @@
 
 #include "libclient/peer.h"
 
+#include <utlist.h>
+
 #include "libclient/attachment.h"
 #include "libclient/path-ring.h"
+#include "libclient/reason.h"
 
 #define FULL_WAIT_USEC (20 * USEC_PER_MSEC)
 #define FULL_WAIT_MAX_USEC USEC_PER_SEC
@@ -134,14 +137,52 @@ static void refused(Peer *peer, uint16_t code, uint32_t by) {
         peer_mark(peer);
 }
 
-void peer_on_refused(p2pbus *bus, const PacketId *id, Address address, uint16_t code, uint32_t by) {
-        Peer *peer = peer_find(bus, address, NULL);
+static void note_text(Peer *peer, const uint8_t *text, size_t n_text) {
+        free(peer->refusal_text);
+        peer->refusal_text = n_text > 0 ? malloc(CONTROL_TEXT_MAX + 1) : NULL;
+        if (peer->refusal_text)
+                reason_copy_text(text, n_text, peer->refusal_text);
+}
+
+void peer_on_refused(p2pbus *bus, const Control *word) {
+        Peer *peer = peer_find(bus, word->address, NULL);
 
         if (!peer || peer_is_on_ring(peer)) /* it was said of what went before */
                 return;
-        if (!may_pass_soon(code))
-                session_refused(peer->session, id);
-        refused(peer, code, by);
+        if (!may_pass_soon(word->code))
+                session_refused(peer->session, &word->ref);
+        note_text(peer, word->body, word->n_body);
+        refused(peer, word->code, word->value);
+}
+
+void peer_note_network_refusal(Peer *peer) {
+        static const char text[] = "[Network] Send= of this host's policy does not have it";
+
+        note_text(peer, (const uint8_t *)text, sizeof(text) - 1);
+        peer->refusal = CODE_DENIED;
+        peer->refused_by = P2PBUS_BY_UNKNOWN;
+}
+
+/*
+ * It turned out to be where we may not begin to talk. Return: whether there is nothing to say to it;
+ * else only what answers it is left.
+ */
+static bool stop_at_network(Peer *peer) {
+        p2pbus *bus = peer->bus;
+        Message *m;
+
+        if (network_may_send(bus, peer))
+                return false;
+        peer_note_network_refusal(peer);
+        if (!session_is_established(peer->session)) {
+                session_fail(peer->session, CODE_DENIED, bus->now_usec);
+                peer_mark(peer);
+                return true;
+        }
+        DL_FOREACH2(bus->sent, m, bus_next)
+        if (m->peer == peer && (m->kind == MESSAGE_ONE_WAY || m->kind == MESSAGE_REQUEST))
+                session_abandon(peer->session, m, CODE_DENIED, bus->now_usec);
+        return false;
 }
 
 void peer_on_queue_space(p2pbus *bus, Address address) {
@@ -191,6 +232,8 @@ void peer_on_not_local(p2pbus *bus, const PacketId *id, Address address, uint16_
                 refused(peer, CODE_WRONG_KEY, REFUSED_BY_DAEMON);
                 return;
         }
+        if (stop_at_network(peer))
+                return;
         if (by_pid)
                 known_peers_add(bus->known, &record.signer, record.lease.flags & LEASE_TRANSIENT);
         peer_go_off_host(peer, &record);

@@ -13,7 +13,7 @@ static const struct {
         size_t greatest;
 } bodies[_CONTROL_VERB_MAX] = {
         [CONTROL_WELCOME] = { true, CONTROL_WELCOME_SIZE, CONTROL_WELCOME_SIZE },
-        [CONTROL_ERROR] = { true, 0, 0 },
+        [CONTROL_ERROR] = { true, 0, CONTROL_TEXT_MAX },
         [CONTROL_OK] = { true, 0, 0 },
         [CONTROL_GOODBYE] = { true, 0, 0 },
         [CONTROL_NOTICE] = { true, 0, 0 },
@@ -44,6 +44,8 @@ static const struct {
         [CONTROL_QUERY] = { true, 0, 0 },
         [CONTROL_ANSWER] = { true, 0, BODY_ANY },
         [CONTROL_RELOAD] = { true, 0, 0 },
+        [CONTROL_EXPLAIN] = { true, 0, CONTROL_QUESTION_MAX },
+        [CONTROL_NETWORK] = { true, 0, BODY_ANY },
         [CONTROL_RING_OFFER] = { true, 0, 0 },
         [CONTROL_RING_BELLS] = { true, CONTROL_RING_BELLS_SIZE, CONTROL_RING_BELLS_SIZE },
         [CONTROL_RING_OFFERED] = { true, 0, 0 },

@@ -26,6 +26,9 @@
 #define CONTROL_TOMB_SIZE 160
 #define CONTROL_KEY_SIZE 32
 #define CONTROL_NAME_MAX 255
+#define CONTROL_TEXT_MAX 511     /* of ERROR: which rule, for people */
+#define CONTROL_QUESTION_MAX 1024 /* of EXPLAIN */
+#define CONTROL_NETWORK_ENTRY_SIZE 4 /* list 1, kind 1, size 2; the key or name follows */
 #define CONTROL_LEASE_REQUEST_SIZE 48 /* bridge key 32, issued 8, not_after 8 */
 #define CONTROL_WELCOME_SIZE 24       /* largest message 8, queue bytes 8, instance's age 8 */
 #define CONTROL_NAMED_ENTRY_SIZE 12   /* PID 8, TAG 4 */
@@ -75,6 +78,8 @@ typedef enum ControlVerb {
         CONTROL_QUERY = 52,
         CONTROL_ANSWER = 53,
         CONTROL_RELOAD = 54,
+        CONTROL_EXPLAIN = 55,
+        CONTROL_NETWORK = 56,
 
         CONTROL_RING_OFFER = 60,
         CONTROL_RING_BELLS = 61,
@@ -149,6 +154,16 @@ enum {
         QUERY_PEERS = 3,
         QUERY_METRICS = 4,
         QUERY_CONFIG = 5,
+
+        NETWORK_SOME = 0, /* NETWORK's value: only what its entries allow, */
+        NETWORK_ALL = 1,  /* or everything */
+        NETWORK_SEND = 1, /* an entry's list */
+        NETWORK_RECEIVE = 2,
+        NETWORK_ANY = 1, /* and its kind */
+        NETWORK_PINNED = 2,
+        NETWORK_GRANTED = 3,
+        NETWORK_KEY = 4,
+        NETWORK_NAME = 5,
 
         OWN_RELEASE = 0, /* OWN's value */
         OWN_CLAIM = 1,

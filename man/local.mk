@@ -23,6 +23,7 @@ dist_man_MANS += \
 	%D%/p2pbus-bridge.8 \
 	%D%/p2pbus-relay.8 \
 	%D%/p2pbus.7 \
+	%D%/p2pbus.policy.5 \
 	%D%/p2pbusd.8 \
 	%D%/p2pbusd.conf.5 \
 	%D%/relay.conf.5 \

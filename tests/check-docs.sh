@@ -200,6 +200,12 @@ bridge/settings.c man/bridge.conf.5 bridge/bridge.conf
 relay/settings.c man/relay.conf.5 relay/relay.conf
 END
 
+# A policy has no example with all keys: its page alone knows them.
+tr '\n' ' ' <daemon/policy-book.c | grep -oE '\{ *"[A-Z][a-z]*", *"[A-Za-z]+", *parse_' |
+        grep -oE '"[A-Za-z]+", *parse' | grep -oE '^"[A-Za-z]+' | tr -d '"' | sort >"$work/code"
+sed -nE 's/^\.It Ic ([A-Za-z]+)=.*/\1/p' man/p2pbus.policy.5 | sort >"$work/page"
+same 'daemon/policy-book.c and man/p2pbus.policy.5 have the same keys' "$work/code" "$work/page"
+
 # The examples show defaults: "#Key=64M" there, "Default: 64M." in the page.
 awk '/^\.It Ic/ { key = $3; sub(/=.*/, "", key) }
         /^Default: [0-9]+[A-Za-z]*\.$/ { sub(/\.$/, "", $2); print key "=" $2 }' \

@@ -961,6 +961,118 @@ START_TEST(without_off_host_nothing_leaves) {
 }
 END_TEST
 
+/* --- with whom policy lets one talk --- */
+
+/* Its library has heard of it when this returns. */
+static void set_policy(unsigned i, p2pbus *bus, const char *text) {
+        daemon_rule(&middle.ends[i].d, "50-test.policy", text);
+        ok(p2pbus_reload(bus, PATIENCE));
+}
+
+static void expect_denied(p2pbus *bus, const char *to) {
+        p2pbus_message *m = numbered(0);
+
+        ck_assert_int_eq(p2pbus_send_wait(bus, to, m, PATIENCE), -EACCES);
+        ck_assert_int_eq(p2pbus_get_reason(), P2PBUS_REASON_DENIED);
+        p2pbus_message_unref(m);
+}
+
+/* A process that is there, and answers each request. */
+typedef struct Server {
+        p2pbus *bus;
+        pthread_t thread;
+        int is_over; /* atomic */
+} Server;
+
+static void *serve(void *userdata) {
+        Server *server = userdata;
+        p2pbus_message *m, *reply;
+
+        while (!__atomic_load_n(&server->is_over, __ATOMIC_RELAXED)) {
+                if (p2pbus_receive(server->bus, 10000, &m) < 0)
+                        continue;
+                reply = numbered(0);
+                if (p2pbus_message_get_kind(m) == P2PBUS_KIND_REQUEST)
+                        ok(p2pbus_reply(server->bus, m, reply));
+                p2pbus_done(m);
+                p2pbus_message_unref(reply);
+                p2pbus_message_unref(m);
+        }
+        return NULL;
+}
+
+static void server_start(Server *server, p2pbus *bus) {
+        *server = (Server){ .bus = bus };
+        ck_assert_int_eq(pthread_create(&server->thread, NULL, serve, server), 0);
+}
+
+static void server_stop(Server *server) {
+        __atomic_store_n(&server->is_over, 1, __ATOMIC_RELAXED);
+        ck_assert_int_eq(pthread_join(server->thread, NULL), 0);
+}
+
+static void ask_and_be_answered(p2pbus *from, p2pbus *to) {
+        p2pbus_message *m = numbered(0), *reply;
+        Server server;
+
+        server_start(&server, to);
+        ok(p2pbus_request(from, p2pbus_get_full(to), m, PATIENCE, &reply));
+        server_stop(&server);
+        p2pbus_message_unref(m);
+        p2pbus_message_unref(reply);
+}
+
+/* @to is there, and refuses. */
+static void be_refused(p2pbus *from, p2pbus *to) {
+        Server server;
+
+        server_start(&server, to);
+        expect_denied(from, p2pbus_get_full(to));
+        server_stop(&server);
+}
+
+START_TEST(who_may_not_be_sent_to_gets_nothing_but_answers) {
+        unsigned n = __atomic_load_n(&middle.n_sealed, __ATOMIC_RELAXED);
+
+        set_policy(0, a, "[Network]\nSend=none\nSend=pinned name:com.example.*\n");
+        expect_denied(a, p2pbus_get_full(b));
+        ck_assert_ptr_nonnull(strstr(p2pbus_get_explanation(), "[Network] Send="));
+        expect_denied(a, p2pbus_get_pid(b)); /* nor is it pinned by being asked for */
+        expect_denied(a, p2pbus_get_pid(b));
+        ck_assert_uint_eq(__atomic_load_n(&middle.n_sealed, __ATOMIC_RELAXED), n);
+
+        ask_and_be_answered(b, a);
+        expect_denied(a, p2pbus_get_full(b));
+        set_policy(0, a, NULL);
+        ask_and_be_answered(a, b);
+}
+END_TEST
+
+START_TEST(who_is_not_to_be_heard_is_told) {
+        p2pbus *other = open_at(0, P2PBUS_OFF_HOST);
+        char text[256];
+
+        (void)snprintf(text, sizeof(text), "[Network]\nReceiveFrom=none\nReceiveFrom=key:%s\n",
+                       p2pbus_get_full(a));
+        set_policy(1, b, text);
+        ok(p2pbus_wait_reachable(other, PATIENCE));
+        be_refused(other, b);
+        ask_and_be_answered(a, b);
+        /* Whom one may send to may answer, and no more. */
+        ask_and_be_answered(b, other);
+        be_refused(other, b);
+        p2pbus_unref(other);
+}
+END_TEST
+
+START_TEST(a_new_policy_ends_a_conversation) {
+        ask_and_be_answered(a, b);
+        ask_and_be_answered(a, b);
+        set_policy(1, b, "[Network]\nReceiveFrom=none\nSend=none\nSend=name:com.example.*\n");
+        be_refused(a, b);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("bus off-host");
         TCase *tcase = tcase_create("two hosts");
@@ -985,6 +1097,9 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_comes_late_of_somebody_who_is_here_now_ends_nothing);
         tcase_add_test(tcase, nobody_anywhere_is_said_at_once);
         tcase_add_test(tcase, without_off_host_nothing_leaves);
+        tcase_add_test(tcase, who_may_not_be_sent_to_gets_nothing_but_answers);
+        tcase_add_test(tcase, who_is_not_to_be_heard_is_told);
+        tcase_add_test(tcase, a_new_policy_ends_a_conversation);
         suite_add_tcase(suite, tcase);
         return suite;
 }

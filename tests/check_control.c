@@ -150,7 +150,7 @@ static const struct {
         size_t least, greatest;
 } bodies[] = {
         { CONTROL_WELCOME, 24, 24 },
-        { CONTROL_ERROR, 0, 0 },
+        { CONTROL_ERROR, 0, 511 },
         { CONTROL_OK, 0, 0 },
         { CONTROL_GOODBYE, 0, 0 },
         { CONTROL_NOTICE, 0, 0 },
@@ -181,6 +181,8 @@ static const struct {
         { CONTROL_QUERY, 0, 0 },
         { CONTROL_ANSWER, 0, CONTROL_BODY_MAX },
         { CONTROL_RELOAD, 0, 0 },
+        { CONTROL_EXPLAIN, 0, 1024 },
+        { CONTROL_NETWORK, 0, CONTROL_BODY_MAX },
         { CONTROL_RING_OFFER, 0, 0 },
         { CONTROL_RING_BELLS, 16, 16 },
         { CONTROL_RING_OFFERED, 0, 0 },
@@ -212,7 +214,7 @@ START_TEST(bodies_have_limits) {
 END_TEST
 
 START_TEST(verb_zero_is_a_violation_and_others_are_unknown) {
-        static const uint16_t unknown[] = { 6,   9,     16, 27, 36, 43, 55, 59, _CONTROL_VERB_MAX,
+        static const uint16_t unknown[] = { 6,   9,     16, 27, 36, 43, 57, 59, _CONTROL_VERB_MAX,
                                             256, 0xffff };
         uint8_t data[CONTROL_HEAD_SIZE] = { 0 };
 

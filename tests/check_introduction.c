@@ -749,6 +749,31 @@ START_TEST(a_reload_that_forbids_rings_ends_them) {
 }
 END_TEST
 
+/* T23 */
+START_TEST(a_new_policy_takes_rings_away) {
+        PacketId made;
+
+        start(NULL);
+        made = make_ring_without_hands(&a, &b);
+        daemon_rule(&d, "50-test.policy", "[Talk]\nDenySendTo=same-user\n");
+        client_say(&a, &(Control){ .verb = CONTROL_RELOAD });
+        expect_end(&a, b.address, &made, CODE_DENIED);
+        expect_word(&a, CONTROL_OK);
+        expect_end(&b, a.address, &made, CODE_DENIED);
+        made = offer(&a, b.address, KIB64);
+        expect_refused(&a, CODE_DENIED, &made);
+        ck_assert_ptr_nonnull(memmem(a.last.word.body, a.last.word.n_body,
+                                     "50-test.policy:2: the sender's [Talk] DenySendTo=same-user",
+                                     58));
+
+        daemon_rule(&d, "50-test.policy", NULL);
+        reload(&a, "");
+        made = make_ring_without_hands(&a, &b);
+        end_ring(&a, &b, &made);
+        stop();
+}
+END_TEST
+
 START_TEST(a_process_that_takes_over_has_no_ring) {
         uint8_t seed[IDENTITY_SEED_SIZE] = { 44 };
         IdentityKey *keys[2];
@@ -1236,6 +1261,7 @@ Suite *check_suite(void) {
 
         tcase_add_test(ends, a_ring_ends_for_both_when_one_says_so);
         tcase_add_test(ends, a_reload_that_forbids_rings_ends_them);
+        tcase_add_test(ends, a_new_policy_takes_rings_away);
         tcase_add_test(ends, a_process_that_takes_over_has_no_ring);
 
         tcase_add_test(kept, a_ring_that_both_keep_goes_on);

@@ -1,131 +1,675 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/*
+ * What policy files say, question by question, and which line says so; and files that are no good.
+ * T5, T77 and T78 are here.
+ */
+
 #include "daemon/policy.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <utlist.h>
 
 #include "libcore/control.h"
 #include "libcore/record.h"
 #include "libcore/util.h"
+#include "libsecure/identity.h"
 #include "tests/main.h"
 
-enum { BRIDGE = 200, OWNER = 1000, OTHER = 1001, NET = 300, ATTACH = 400 };
+enum { DAEMON = 100, BRIDGE = 200, ALICE = 1000, BOB = 1001, NET = 300, STAFF = 301 };
 
-static const Policy system_bus = {
-        .own_uid = 100,
-        .gateway_uid = BRIDGE,
-        .net_gid = NET,
-        .attach_gid = POLICY_NOBODY,
-};
-static const Policy user_bus = {
-        .user_bus = true,
-        .own_uid = OWNER,
-        .gateway_uid = POLICY_NOBODY,
-        .net_gid = POLICY_NOBODY,
-        .attach_gid = POLICY_NOBODY,
-};
-static const Policy narrow_bus = {
-        .own_uid = 100,
-        .gateway_uid = POLICY_NOBODY,
-        .net_gid = POLICY_NOBODY,
-        .attach_gid = ATTACH,
-        .attach_is_narrow = true,
-};
+static uint32_t find_user(const char *name) {
+        static const struct {
+                const char *name;
+                uint32_t uid;
+        } users[] = { { "alice", ALICE }, { "bob", BOB }, { "p2pbus-bridge", BRIDGE } };
 
-static const uint32_t net_groups[] = { 50, NET }, attach_groups[] = { ATTACH };
+        for (unsigned i = 0; i < ELEMENTSOF(users); i++)
+                if (strcmp(users[i].name, name) == 0)
+                        return users[i].uid;
+        return CREDENTIALS_NOBODY;
+}
 
-/* The table of SECURITY 7.4, line by line. */
+static uint32_t find_group(const char *name) {
+        return strcmp(name, "p2pbus-net") == 0 ? NET
+               : strcmp(name, "staff") == 0    ? STAFF
+                                               : CREDENTIALS_NOBODY;
+}
+
+static const Accounts accounts = { find_user, find_group, CREDENTIALS_NOBODY };
+
+/* --- folders of a test's own --- */
+
+static char top[64];
+static char folders[2][96]; /* the second masks the first */
+
+static void make_folders(void) {
+        (void)snprintf(top, sizeof(top), "/tmp/p2pbus-policy.XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(top));
+        for (unsigned i = 0; i < 2; i++) {
+                (void)snprintf(folders[i], sizeof(folders[i]), "%s/%u", top, i);
+                ck_assert_int_eq(mkdir(folders[i], 0755), 0);
+        }
+}
+
+static void remove_folders(void) {
+        char command[96];
+
+        (void)snprintf(command, sizeof(command), "rm -rf %s", top);
+        ck_assert_int_eq(system(command), 0);
+}
+
+static const char *path_in(unsigned folder, const char *name) {
+        static char path[256];
+
+        (void)snprintf(path, sizeof(path), "%s/%s", folders[folder], name);
+        return path;
+}
+
+static void write_bytes(unsigned folder, const char *name, const void *text, size_t n) {
+        FILE *out = fopen(path_in(folder, name), "w");
+
+        ck_assert_ptr_nonnull(out);
+        ck_assert_uint_eq(fwrite(text, 1, n, out), n);
+        ck_assert_int_eq(fclose(out), 0);
+        ck_assert_int_eq(chmod(path_in(folder, name), 0644), 0);
+}
+
+static void write_file(unsigned folder, const char *name, const char *text) {
+        write_bytes(folder, name, text, strlen(text));
+}
+
+static int load(bool user_bus, Policy **ret, ConfError *error) {
+        const PolicyOptions options = {
+                .user_bus = user_bus,
+                .accounts = &accounts,
+                .own_uid = DAEMON,
+                .folders = { .paths = { folders[0], folders[1] }, .is_own_fine = true },
+        };
+
+        return policy_new(ret, &options, NULL, error);
+}
+
+static Policy *load_good(bool user_bus) {
+        ConfError error = { "" };
+        Policy *policy = NULL;
+
+        ck_assert_msg(load(user_bus, &policy, &error) == 0, "%s", error.text);
+        return policy;
+}
+
+/* What it says of the one that was written as 50-test.policy. */
+static void expect_bad(const char *what) {
+        ConfError error = { "" };
+        Policy *policy = NULL;
+
+        ck_assert_int_eq(load(false, &policy, &error), CONF_E_BAD);
+        ck_assert_ptr_null(policy);
+        ck_assert_msg(strstr(error.text, what), "not '%s' but '%s'", what, error.text);
+}
+
+/* --- whom it is about --- */
+
+typedef struct Who {
+        uint32_t uid;
+        uint32_t group; /* 0: none beside its own */
+        const char *unit;
+        const char *name; /* that it owns */
+        unsigned key;     /* 1, 2: one of keys[] */
+} Who;
+
+static PublicKey keys[3];
+static char key_texts[3][KEY_TEXT_SIZE];
+
+static void make_keys(void) {
+        for (unsigned i = 0; i < ELEMENTSOF(keys); i++) {
+                uint8_t seed[32] = { (uint8_t)(i + 1) };
+                IdentityKey *identity;
+
+                ck_assert_int_eq(identity_new_from_seed(&identity, seed), 0);
+                keys[i] = *identity_public(identity);
+                (void)key_format(&keys[i], key_texts[i]);
+                identity_free(identity);
+        }
+}
+
+static Subject *subject(Policy *policy, const Who *who) {
+        const Credentials creds = {
+                .os_pid = 1,
+                .uid = who->uid,
+                .gid = 5,
+                .groups = &who->group,
+                .n_groups = who->group > 0,
+                .unit = who->unit,
+        };
+        Subject *found;
+
+        policy_describe(policy, &creds, &keys[who->key]);
+        if (who->name)
+                policy_describe_name(policy, who->name, strlen(who->name));
+        found = policy_subject(policy);
+        ck_assert_ptr_nonnull(found);
+        return found;
+}
+
+/* --- the table --- */
+
+typedef enum Ask {
+        OWN,
+        TALK, /* to @other */
+        PUBLISH,
+        SUBSCRIBE,
+        MONITOR,
+        GATEWAY,
+        ADMIN,
+        OFF_HOST,
+} Ask;
+
+static const Who alice = { .uid = ALICE }, bob = { .uid = BOB }, root = { .uid = 0 };
+static const Who in_net = { .uid = ALICE, .group = NET }, in_staff = { .uid = BOB, .group = STAFF };
+static const Who the_bridge = { .uid = BRIDGE }, owner = { .uid = DAEMON };
+static const Who shop = { .uid = BOB, .name = "com.example.shop" };
+static const Who first_key = { .uid = BOB, .key = 1 };
+static const Who in_unit = { .uid = BOB, .unit = "web@1.service" };
+
+/* %1 and %2 in a text are the full forms of two keys. */
+/* clang-format off */
+static const struct Row {
+        const char *claim;
+        const char *text; /* of 50-test.policy; NULL: there is none */
+        bool user_bus;
+        const Who *who;
+        Ask ask;
+        const char *what;
+        const Who *other;
+        bool is_allowed;
+        const char *place; /* end of it */
+} rows[] = {
+        /* What holds without any file. */
+        { "one owns what is below one's own", NULL, false, &alice, OWN, "user.alice.x", NULL, true, "(built-in) 00-default.policy:6" },
+        { "and not what is below others'", NULL, false, &alice, OWN, "user.bob.x", NULL, false, "00-default.policy:6" },
+        { "nor that itself", NULL, false, &alice, OWN, "user.alice", NULL, false, "00-default.policy:6" },
+        { "root owns what it likes", NULL, false, &root, OWN, "com.example.x", NULL, true, "10-root.policy:8" },
+        { "one sends to oneself", NULL, false, &alice, TALK, NULL, &alice, true, "00-default.policy:10" },
+        { "root sends to all", NULL, false, &root, TALK, NULL, &alice, true, "00-default.policy:10" },
+        { "but nobody to root", NULL, false, &alice, TALK, NULL, &root, false, "00-default.policy:10" },
+        { "nor to others", NULL, false, &alice, TALK, NULL, &bob, false, "00-default.policy:10" },
+        { "everybody publishes", NULL, false, &alice, PUBLISH, "a.b", NULL, true, "00-default.policy:13" },
+        { "and subscribes", NULL, false, &alice, SUBSCRIBE, "a.>", NULL, true, "00-default.policy:14" },
+        { "also to what the daemon says", NULL, false, &alice, SUBSCRIBE, "p2pbus.>", NULL, true, "00-default.policy:14" },
+        { "nobody monitors", NULL, false, &alice, MONITOR, NULL, NULL, false, "00-default.policy:23" },
+        { "but root", NULL, false, &root, MONITOR, NULL, NULL, true, "10-root.policy:11" },
+        { "nobody administers", NULL, false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "but root", NULL, false, &root, ADMIN, NULL, NULL, true, "10-root.policy:12" },
+        { "nobody is the gateway", NULL, false, &root, GATEWAY, NULL, NULL, false, "00-default.policy:22" },
+        { "but the bridge's user", NULL, false, &the_bridge, GATEWAY, NULL, NULL, true, "20-bridge.policy:9" },
+        { "nobody goes off-host", NULL, false, &root, OFF_HOST, NULL, NULL, false, "00-default.policy:17" },
+        { "but members of p2pbus-net", NULL, false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:10" },
+        { "who own the bus own what they like", NULL, true, &owner, OWN, "a.b", NULL, true, "40-owner.policy:9" },
+        { "are the gateway", NULL, true, &owner, GATEWAY, NULL, NULL, true, "40-owner.policy:17" },
+        { "and go off-host", NULL, true, &owner, OFF_HOST, NULL, NULL, true, "40-owner.policy:12" },
+        { "others do not on a user bus, whatever their group", NULL, true, &in_net, OFF_HOST, NULL, NULL, false, "00-default.policy:17" },
+        { "the daemon's user has no rights on the system bus", NULL, false, &owner, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+
+        /* T78 */
+        { "deny beats allow before it", "[Own]\nName=com.example.*\nDenyName=com.example.hr.*\n", false, &alice, OWN, "com.example.hr.x", NULL, false, "50-test.policy:3" },
+        { "and behind it", "[Own]\nDenyName=com.example.hr.*\nName=com.example.*\n", false, &alice, OWN, "com.example.hr.x", NULL, false, "50-test.policy:2" },
+        { "and leaves the rest", "[Own]\nDenyName=com.example.hr.*\nName=com.example.*\n", false, &alice, OWN, "com.example.x", NULL, true, "50-test.policy:3" },
+        { "lists append over files", "[Own]\nName=com.example.*\n", false, &alice, OWN, "user.alice.x", NULL, true, "00-default.policy:6" },
+        { "an empty assignment resets", "[Own]\nName=\n", false, &alice, OWN, "user.alice.x", NULL, false, "50-test.policy:2" },
+        { "what is behind it counts", "[Own]\nName=\nName=a.b\n", false, &alice, OWN, "a.b", NULL, true, "50-test.policy:3" },
+        { "denials are reset, too", "[Own]\nDenyName=a.b\nDenyName=\nName=a.b\n", false, &alice, OWN, "a.b", NULL, true, "50-test.policy:4" },
+        { "none resets", "[Talk]\nReceiveFrom=none\n", false, &alice, TALK, NULL, &alice, false, "50-test.policy:2" },
+        { "the last value counts", "[Role]\nAdmin=yes\nAdmin=no\n", false, &root, ADMIN, NULL, NULL, false, "50-test.policy:3" },
+
+        /* [Match] */
+        { "a file is for its user", "[Match]\nUser=bob\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, true, "50-test.policy:4" },
+        { "and for nobody else", "[Match]\nUser=bob\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "values are alternatives", "[Match]\nUser=bob alice\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, true, "50-test.policy:4" },
+        { "over lines, too", "[Match]\nUser=bob\nUser=1000\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, true, "50-test.policy:5" },
+        { "! keeps out", "[Match]\nUser=!bob\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "and lets the rest in", "[Match]\nUser=!bob\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, true, "50-test.policy:4" },
+        { "all keys must fit", "[Match]\nUser=alice\nGroup=staff\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "a group is one of those that one has", "[Match]\nGroup=staff\n[Role]\nAdmin=yes\n", false, &in_staff, ADMIN, NULL, NULL, true, "50-test.policy:4" },
+        { "or one's own", "[Match]\nGroup=5\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, true, "50-test.policy:4" },
+        { "an account that does not exist is nobody", "[Match]\nUser=carol\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "a key is whose it is", "[Match]\nKey=%1\n[Role]\nAdmin=yes\n", false, &first_key, ADMIN, NULL, NULL, true, "50-test.policy:4" },
+        { "and not another's", "[Match]\nKey=%2\n[Role]\nAdmin=yes\n", false, &first_key, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "a unit is a pattern", "[Match]\nUnit=web@*.service\n[Role]\nAdmin=yes\n", false, &in_unit, ADMIN, NULL, NULL, true, "50-test.policy:4" },
+        { "no unit fits no pattern", "[Match]\nUnit=*\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "no unit does not fit its negation, either", "[Match]\nUnit=!x\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "the other bus's file says nothing", "[Match]\nBus=user\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "this bus's does", "[Match]\nBus=user\n[Role]\nAdmin=yes\n", true, &alice, ADMIN, NULL, NULL, true, "50-test.policy:4" },
+
+        /* [Talk] */
+        { "a user is let in", "[Talk]\nReceiveFrom=user:alice\n", false, &alice, TALK, NULL, &bob, true, "50-test.policy:2" },
+        { "a group is let in", "[Talk]\nReceiveFrom=group:staff\n", false, &in_staff, TALK, NULL, &alice, true, "50-test.policy:2" },
+        { "and not who is not in it", "[Talk]\nReceiveFrom=group:staff\n", false, &alice, TALK, NULL, &bob, false, "50-test.policy:2" },
+        { "who owns a name is let in", "[Talk]\nReceiveFrom=name:com.example.*\n", false, &shop, TALK, NULL, &alice, true, "50-test.policy:2" },
+        { "and not who owns none", "[Talk]\nReceiveFrom=name:com.example.*\n", false, &bob, TALK, NULL, &alice, false, "50-test.policy:2" },
+        { "a key is let in", "[Talk]\nReceiveFrom=key:%1\n", false, &first_key, TALK, NULL, &alice, true, "50-test.policy:2" },
+        { "and not another", "[Talk]\nReceiveFrom=key:%2\n", false, &first_key, TALK, NULL, &alice, false, "50-test.policy:2" },
+        { "any is everybody", "[Talk]\nReceiveFrom=any\n", false, &alice, TALK, NULL, &root, true, "50-test.policy:2" },
+        { "both sides must agree", "[Talk]\nReceiveFrom=any\nSendTo=none\nSendTo=same-user\n", false, &alice, TALK, NULL, &bob, false, "50-test.policy:4" },
+        { "a sender's denial counts", "[Talk]\nReceiveFrom=any\nDenySendTo=name:com.example.*\n", false, &alice, TALK, NULL, &shop, false, "50-test.policy:3" },
+        { "a receiver's denial counts", "[Talk]\nReceiveFrom=any\nDenyReceiveFrom=group:staff\n", false, &in_staff, TALK, NULL, &alice, false, "50-test.policy:3" },
+        { "remote is nobody of this host", "[Talk]\nReceiveFrom=remote\n", false, &alice, TALK, NULL, &bob, false, "50-test.policy:2" },
+
+        /* [Topics] */
+        { "publishing is denied by pattern", "[Topics]\nDenyPublish=prices.>\n", false, &alice, PUBLISH, "prices.gold", NULL, false, "50-test.policy:2" },
+        { "and only there", "[Topics]\nDenyPublish=prices.>\n", false, &alice, PUBLISH, "news", NULL, true, "00-default.policy:13" },
+        { "subscribing is, also by half", "[Topics]\nDenySubscribe=hr.>\n", false, &alice, SUBSCRIBE, ">", NULL, false, "50-test.policy:2" },
+        { "what does not meet it is fine", "[Topics]\nDenySubscribe=hr.>\n", false, &alice, SUBSCRIBE, "news.*", NULL, true, "00-default.policy:14" },
+        { "one must be allowed the whole pattern", "[Topics]\nSubscribe=\nSubscribe=news.*\n", false, &alice, SUBSCRIBE, "news.>", NULL, false, "50-test.policy:3" },
+        { "and may ask for less", "[Topics]\nSubscribe=\nSubscribe=news.*\n", false, &alice, SUBSCRIBE, "news.at", NULL, true, "50-test.policy:3" },
+
+        /* [Network] */
+        { "who may not be known is not off-host", "[Network]\nPublish=no\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
+        { "who may neither say nor hear anything is not, either", "[Network]\nSend=none\nReceiveFrom=none\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
+        { "denials of remote count", "[Talk]\nDenySendTo=remote\nDenyReceiveFrom=remote\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
+        { "one direction is enough", "[Talk]\nDenySendTo=remote\n", false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:10" },
+};
+/* clang-format on */
+
+static void write_text(const char *text) {
+        char out[1024];
+        size_t n = 0;
+
+        for (; *text != '\0'; text++)
+                if (text[0] == '%' && (text[1] == '1' || text[1] == '2')) {
+                        n += (size_t)snprintf(out + n, sizeof(out) - n, "%s",
+                                              key_texts[*++text - '0']);
+                } else {
+                        out[n++] = *text;
+                }
+        out[n] = '\0';
+        write_file(0, "50-test.policy", out);
+}
+
+static PolicyAnswer ask(const struct Row *row, Subject *self, Subject *other) {
+        static const char *const names[] = { [ALICE - ALICE] = "alice", [BOB - ALICE] = "bob" };
+        const char *account =
+                self->uid >= ALICE && self->uid <= BOB ? names[self->uid - ALICE] : "";
+
+        switch (row->ask) {
+        case OWN:
+                return policy_own(self, account, row->what, strlen(row->what));
+        case TALK:
+                return policy_talk(self, other);
+        case PUBLISH:
+                return policy_publish(self, row->what, strlen(row->what));
+        case SUBSCRIBE:
+                return policy_subscribe(self, row->what, strlen(row->what));
+        case MONITOR:
+                return policy_role(self, POLICY_MONITOR);
+        case GATEWAY:
+                return policy_role(self, POLICY_GATEWAY);
+        case ADMIN:
+                return policy_role(self, POLICY_ADMIN);
+        default:
+                return policy_off_host(self);
+        }
+}
+
+START_TEST(each_question_has_the_answer_and_its_line) {
+        const struct Row *row = &rows[_i];
+        Subject *self, *other = NULL;
+        char place[POLICY_ANSWER_MAX];
+        PolicyAnswer answer;
+        Policy *policy;
+        size_t n;
+
+        if (row->text)
+                write_text(row->text);
+        policy = load_good(row->user_bus);
+        self = subject(policy, row->who);
+        if (row->other)
+                other = subject(policy, row->other);
+        answer = ask(row, self, other);
+        (void)policy_answer_place(&answer, place);
+        n = strlen(place);
+        ck_assert_msg(answer.is_allowed == row->is_allowed, "%s: %s by %s", row->claim,
+                      answer.is_allowed ? "allowed" : "denied", place);
+        ck_assert_msg(n >= strlen(row->place) &&
+                              strcmp(place + n - strlen(row->place), row->place) == 0,
+                      "%s: by %s", row->claim, place);
+        if (row->ask == TALK)
+                ck_assert(policy_may_send(self, other) == row->is_allowed);
+        if (row->ask == OFF_HOST)
+                ck_assert(self->caps.off_host == row->is_allowed);
+        subject_unref(self);
+        subject_unref(other);
+        policy_free(policy);
+}
+END_TEST
+
+/* --- files that are no good --- */
+
 static const struct {
         const char *what;
-        const Policy *policy;
-        Credentials who;
-        Capabilities expected;
-} rows[] = {
-        { "anybody on the system bus",
-          &system_bus,
-          { 1, OTHER, 5, NULL, 0 },
-          { true, OWN_BELOW_USER, 0, false, false, false } },
-        { "a member of p2pbus-net",
-          &system_bus,
-          { 1, OTHER, 5, net_groups, 2 },
-          { true, OWN_BELOW_USER, 0, false, false, true } },
-        { "primary group p2pbus-net",
-          &system_bus,
-          { 1, OTHER, NET, NULL, 0 },
-          { true, OWN_BELOW_USER, 0, false, false, true } },
-        { "root on the system bus",
-          &system_bus,
-          { 1, 0, 0, NULL, 0 },
-          { true, OWN_ANYTHING, MONITOR_HEADERS, true, false, false } },
-        { "the bridge's user",
-          &system_bus,
-          { 1, BRIDGE, 5, NULL, 0 },
-          { true, OWN_BELOW_USER, 0, false, true, false } },
-        { "the daemon's own user on the system bus",
-          &system_bus,
-          { 1, 100, 5, NULL, 0 },
-          { true, OWN_BELOW_USER, 0, false, false, false } },
-        { "the owner of a user bus",
-          &user_bus,
-          { 1, OWNER, 5, NULL, 0 },
-          { true, OWN_ANYTHING, MONITOR_FULL, true, true, true } },
-        { "somebody else on a user bus",
-          &user_bus,
-          { 1, OTHER, 5, net_groups, 2 },
-          { true, OWN_BELOW_USER, 0, false, false, false } },
-        { "root on a user bus",
-          &user_bus,
-          { 1, 0, 0, NULL, 0 },
-          { true, OWN_ANYTHING, MONITOR_HEADERS, true, false, false } },
-        { "uid nobody-at-all is not the bridge",
-          &user_bus,
-          { 1, POLICY_NOBODY, POLICY_NOBODY, NULL, 0 },
-          { true, OWN_BELOW_USER, 0, false, false, false } },
-        { "outside AttachGroup=",
-          &narrow_bus,
-          { 1, OTHER, 5, net_groups, 2 },
-          { false, OWN_BELOW_USER, 0, false, false, false } },
-        { "inside AttachGroup=",
-          &narrow_bus,
-          { 1, OTHER, 5, attach_groups, 1 },
-          { true, OWN_BELOW_USER, 0, false, false, false } },
-        { "root is never kept out",
-          &narrow_bus,
-          { 1, 0, 0, NULL, 0 },
-          { true, OWN_ANYTHING, MONITOR_HEADERS, true, false, false } },
+        const char *text;
+        const char *said;
+} bad_texts[] = {
+        { "unknown section", "[Foo]\nX=1\n", ":1: unknown section [Foo]" },
+        { "unknown key", "[Own]\nNames=a.b\n", ":2: unknown key Names= in section [Own]" },
+        { "Relays=, which is the bridge's", "[Network]\nRelays=wss://a\n",
+          ":2: unknown key Relays=" },
+        { "duplicate section", "[Own]\nName=a.b\n[Own]\n",
+          ":3: section [Own]: stands in this file twice" },
+        { "neither", "[Own]\nfoo\n", ":2: neither [Section] nor Key=value" },
+        { "no section", "Name=a.b\n", ":1: Name= stands before the first section" },
+        { "bare PID", "[Match]\nKey=0123456789abcdef\n",
+          ":2: Key=0123456789abcdef: a PID stands for no key" },
+        { "no key", "[Match]\nKey=xyz\n", "not the full form of a key" },
+        { "no name", "[Own]\nName=Foo.Bar\n", "neither a name nor a pattern" },
+        { "star in the middle", "[Own]\nName=a.*.b\n", "neither a name nor a pattern" },
+        { "star in an element", "[Own]\nName=a.b*\n", "neither a name nor a pattern" },
+        { "%u in a selector", "[Talk]\nSendTo=name:user.%u.*\n", "neither a name nor a pattern" },
+        { "unknown selector", "[Talk]\nSendTo=everybody\n", "SendTo=everybody: neither any, none" },
+        { "negated selector", "[Talk]\nSendTo=!root\n", "neither any, none" },
+        { "user: without one", "[Talk]\nSendTo=user:\n", "a user is missing" },
+        { "none with others", "[Talk]\nSendTo=none root\n", "none stands alone" },
+        { "no topic", "[Topics]\nPublish=a..b\n", "neither a topic nor a pattern" },
+        { "local selector off-host", "[Network]\nSend=same-user\n", "neither any, none, pinned" },
+        { "names do not prove who sends", "[Network]\nReceiveFrom=name:a.b\n",
+          "neither any, none, pinned" },
+        { "no boolean", "[Role]\nGateway=maybe\n", "neither yes nor no" },
+        { "no level", "[Role]\nMonitor=yes\n", "neither none, headers nor full" },
+        { "no number", "[Limits]\nRings=many\n", "not a number" },
+        { "too small", "[Limits]\nQueueBytes=1K\n", "too small" },
+        { "limits of a group", "[Match]\nGroup=staff\n[Limits]\nRings=1\n",
+          ":4: limits are a user's" },
+        { "no bus", "[Match]\nBus=session\n", "neither system nor user" },
 };
 
-START_TEST(capabilities_are_those_of_the_table) {
-        Capabilities got = policy_evaluate(rows[_i].policy, &rows[_i].who);
-        const Capabilities *want = &rows[_i].expected;
-
-        ck_assert_msg(got.attach == want->attach && got.own == want->own &&
-                              got.monitor == want->monitor && got.admin == want->admin &&
-                              got.gateway == want->gateway && got.off_host == want->off_host,
-                      "%s", rows[_i].what);
+START_TEST(bad_text_is_refused_with_its_line) {
+        write_file(0, "50-test.policy", bad_texts[_i].text);
+        expect_bad(bad_texts[_i].said);
+        expect_bad("50-test.policy:");
 }
 END_TEST
 
-START_TEST(one_sends_to_oneself_and_root_to_all) {
-        ck_assert(policy_may_send(&system_bus, 1, 1));
-        ck_assert(policy_may_send(&system_bus, 0, 1));
-        ck_assert(!policy_may_send(&system_bus, 1, 2));
-        ck_assert(!policy_may_send(&system_bus, 1, 0));
-        ck_assert(!policy_may_send(&user_bus, OTHER, OWNER));
+START_TEST(a_nul_and_a_huge_line_are_refused) {
+        char *huge = malloc(10 << 20);
+
+        write_bytes(0, "50-test.policy", "[Own]\nName=a.b\0c\n", 17);
+        expect_bad("NUL byte");
+
+        ck_assert_ptr_nonnull(huge);
+        memset(huge, 'a', 10 << 20);
+        write_bytes(0, "50-test.policy", huge, 10 << 20);
+        expect_bad("file too big");
+        write_bytes(0, "50-test.policy", huge, 100000);
+        expect_bad("line too long");
+        free(huge);
 }
 END_TEST
 
-START_TEST(names_below_ones_own) {
-        static const char name[] = "user.alice.x";
-
-        ck_assert(policy_may_own(OWN_ANYTHING, "", name, 12));
-        ck_assert(policy_may_own(OWN_BELOW_USER, "alice", name, 12));
-        ck_assert(!policy_may_own(OWN_BELOW_USER, "ali", name, 12));
-        ck_assert(!policy_may_own(OWN_BELOW_USER, "bob", name, 12));
-        ck_assert(!policy_may_own(OWN_BELOW_USER, "", name, 12));
-        ck_assert(!policy_may_own(OWN_NOTHING, "alice", name, 12));
+START_TEST(files_that_others_could_write_are_refused) {
+        write_file(0, "50-test.policy", "[Role]\nAdmin=yes\n");
+        ck_assert_int_eq(chmod(path_in(0, "50-test.policy"), 0664), 0);
+        expect_bad("50-test.policy: can be written by others than its owner");
+        ck_assert_int_eq(chmod(path_in(0, "50-test.policy"), 0646), 0);
+        expect_bad("can be written by others than its owner");
+        ck_assert_int_eq(chmod(path_in(0, "50-test.policy"), 0644), 0);
+        ck_assert_int_eq(chmod(folders[0], 0777), 0);
+        expect_bad("/0: can be written by others than its owner");
+        ck_assert_int_eq(chmod(folders[0], 0755), 0);
+        if (geteuid() == 0) {
+                ck_assert_int_eq(chown(path_in(0, "50-test.policy"), 65534, 0), 0);
+                expect_bad("belongs to neither root nor the daemon's user");
+        }
 }
 END_TEST
+
+START_TEST(links_and_pipes_are_refused) {
+        char target[256];
+
+        write_file(1, "x", "[Role]\nAdmin=yes\n");
+        (void)snprintf(target, sizeof(target), "%s", path_in(1, "x"));
+        ck_assert_int_eq(symlink(target, path_in(0, "50-test.policy")), 0);
+        expect_bad("is a link, and not one to /dev/null");
+        ck_assert_int_eq(unlink(path_in(0, "50-test.policy")), 0);
+        ck_assert_int_eq(mkfifo(path_in(0, "50-test.policy"), 0600), 0);
+        expect_bad("not a regular file");
+}
+END_TEST
+
+/* --- which files count --- */
+
+static bool has_admin(const Who *who) {
+        Policy *policy = load_good(false);
+        Subject *self = subject(policy, who);
+        bool admin = self->caps.admin;
+
+        subject_unref(self);
+        policy_free(policy);
+        return admin;
+}
+
+START_TEST(a_later_folder_masks_by_name) {
+        write_file(0, "50-test.policy", "[Role]\nAdmin=yes\n");
+        ck_assert(has_admin(&alice));
+        write_file(1, "50-test.policy", "[Role]\nMonitor=full\n");
+        ck_assert(!has_admin(&alice));
+        ck_assert_int_eq(unlink(path_in(1, "50-test.policy")), 0);
+        ck_assert_int_eq(symlink("/dev/null", path_in(1, "50-test.policy")), 0);
+        ck_assert(!has_admin(&alice));
+}
+END_TEST
+
+START_TEST(what_is_compiled_in_can_be_masked_and_removed) {
+        ck_assert(has_admin(&root));
+        write_file(0, "10-root.policy", "[Match]\nUser=alice\n[Role]\nAdmin=yes\n");
+        ck_assert(!has_admin(&root));
+        ck_assert(has_admin(&alice));
+        ck_assert_int_eq(symlink("/dev/null", path_in(1, "10-root.policy")), 0);
+        ck_assert(!has_admin(&root));
+        ck_assert(!has_admin(&alice));
+}
+END_TEST
+
+START_TEST(drop_ins_add_to_their_file) {
+        char folder[256];
+
+        /* Of what is compiled in, too; in the order of names over both folders. */
+        for (unsigned i = 0; i < 2; i++) {
+                (void)snprintf(folder, sizeof(folder), "%s", path_in(i, "10-root.policy.d"));
+                ck_assert_int_eq(mkdir(folder, 0755), 0);
+        }
+        write_file(0, "10-root.policy.d/20.conf", "[Role]\nAdmin=no\n");
+        ck_assert(!has_admin(&root));
+        write_file(1, "10-root.policy.d/30.conf", "[Role]\nAdmin=yes\n");
+        ck_assert(has_admin(&root));
+        write_file(1, "10-root.policy.d/10.conf", "[Match]\nUser=alice\n");
+        ck_assert(has_admin(&alice));
+        write_file(0, "10-root.policy.d/40.conf", "[Role]\nAdmin=no\n");
+        ck_assert(!has_admin(&root));
+        write_file(1, "10-root.policy.d/40.conf", "");
+        ck_assert(has_admin(&root));
+        write_file(1, "10-root.policy.d/40.txt", "nonsense");
+        ck_assert(has_admin(&root));
+}
+END_TEST
+
+START_TEST(the_default_can_be_widened_by_a_drop_in) {
+        char folder[256];
+        Policy *policy;
+        Subject *a, *b;
+
+        (void)snprintf(folder, sizeof(folder), "%s", path_in(0, "00-default.policy.d"));
+        ck_assert_int_eq(mkdir(folder, 0755), 0);
+        write_file(0, "00-default.policy.d/open.conf", "[Talk]\nReceiveFrom=any\n");
+        policy = load_good(false);
+        a = subject(policy, &alice);
+        b = subject(policy, &bob);
+        ck_assert(policy_may_send(a, b));
+        subject_unref(a);
+        subject_unref(b);
+        policy_free(policy);
+}
+END_TEST
+
+/* --- subjects --- */
+
+START_TEST(who_is_treated_alike_is_one_subject) {
+        static const Who other_group = { .uid = ALICE, .group = 77 };
+        Policy *policy = load_good(false);
+        Subject *a = subject(policy, &alice), *b = subject(policy, &other_group);
+        Subject *c = subject(policy, &in_net), *d = subject(policy, &bob);
+
+        ck_assert_ptr_eq(a, b);
+        ck_assert_ptr_ne(a, c);
+        ck_assert_ptr_ne(a, d);
+        subject_unref(a);
+        subject_unref(b);
+        subject_unref(c);
+        subject_unref(d);
+        policy_free(policy);
+}
+END_TEST
+
+/* However many come and go, only so many are remembered, and all that is said stays true. */
+START_TEST(subjects_that_nobody_has_are_forgotten) {
+        Policy *policy = load_good(false);
+        Subject *stays = subject(policy, &alice);
+
+        for (uint32_t uid = 2000; uid < 2000 + 3 * POLICY_SUBJECTS_KEPT; uid++) {
+                const Who who = { .uid = uid };
+                Subject *passes = subject(policy, &who);
+
+                ck_assert(!policy_may_send(passes, stays));
+                ck_assert(policy_may_send(passes, passes));
+                subject_unref(passes);
+        }
+        subject_unref(stays);
+        policy_free(policy);
+}
+END_TEST
+
+START_TEST(a_denial_is_news_once) {
+        Policy *policy = load_good(false);
+        Subject *a = subject(policy, &alice), *b = subject(policy, &bob);
+        const char *text;
+        bool is_news;
+
+        text = policy_denial(a, b, &is_news);
+        ck_assert(is_news);
+        ck_assert_str_eq(text, "(built-in) 00-default.policy:10: the receiver's [Talk] "
+                               "ReceiveFrom=same-user root does not have it");
+        ck_assert_str_eq(policy_denial(a, b, &is_news), text);
+        ck_assert(!is_news);
+        (void)policy_denial(b, a, &is_news);
+        ck_assert(is_news);
+        subject_unref(a);
+        subject_unref(b);
+        policy_free(policy);
+}
+END_TEST
+
+START_TEST(limits_are_those_of_the_user) {
+        UserLimits limits = { .max = { [QUOTA_RINGS] = 256, [QUOTA_NAMES] = 64 },
+                              .attach_rate = 50 };
+        Policy *policy;
+
+        write_file(0, "50-test.policy",
+                   "[Match]\nUser=alice\n[Limits]\nRings=3\nQueueBytes=32M\n"
+                   "AttachRate=7\n");
+        policy = load_good(false);
+        policy_adjust_limits(policy, BOB, &limits);
+        ck_assert_uint_eq(limits.max[QUOTA_RINGS], 256);
+        policy_adjust_limits(policy, ALICE, &limits);
+        ck_assert_uint_eq(limits.max[QUOTA_RINGS], 3);
+        ck_assert_uint_eq(limits.max[QUOTA_BYTES], 32 << 20);
+        ck_assert_uint_eq(limits.max[QUOTA_NAMES], 64);
+        ck_assert_uint_eq(limits.attach_rate, 7);
+        policy_free(policy);
+}
+END_TEST
+
+START_TEST(what_libraries_enforce_is_told_in_entries) {
+        uint8_t out[1024];
+        Policy *policy;
+        Subject *self;
+        size_t n;
+
+        write_text("[Network]\nSend=none\nSend=name:a.* key:%1\nReceiveFrom=none\n"
+                   "ReceiveFrom=pinned granted\n");
+        policy = load_good(false);
+        self = subject(policy, &in_net);
+        ck_assert(!self->network_is_open);
+        n = policy_write_network(self, out, sizeof(out));
+        ck_assert_uint_eq(n, 4 + 3 + 4 + 32 + 4 + 4);
+        ck_assert_mem_eq(out,
+                         "\x01\x05\x03\x00"
+                         "a.*"
+                         "\x01\x04\x20\x00",
+                         11);
+        ck_assert_mem_eq(out + 11, keys[1].bytes, 32);
+        ck_assert_mem_eq(out + 43, "\x02\x02\x00\x00\x02\x03\x00\x00", 8);
+        /* What does not fit allows nothing. */
+        ck_assert_uint_eq(policy_write_network(self, out, n - 1), 0);
+        subject_unref(self);
+        policy_free(policy);
+}
+END_TEST
+
+START_TEST(attach_group_keeps_others_out) {
+        const PolicyOptions options = {
+                .accounts = &accounts,
+                .own_uid = DAEMON,
+                .attach_group = "staff",
+        };
+        const uint32_t group = STAFF;
+        const Credentials member = { 1, BOB, 5, &group, 1, NULL }, other = { .uid = ALICE };
+        const Credentials superuser = { .uid = 0 }, own = { .uid = DAEMON };
+        ConfError error;
+        Policy *policy;
+
+        ck_assert_int_eq(policy_new(&policy, &options, NULL, &error), 0);
+        ck_assert(policy_may_attach(policy, &member));
+        ck_assert(policy_may_attach(policy, &superuser));
+        ck_assert(policy_may_attach(policy, &own));
+        ck_assert(!policy_may_attach(policy, &other));
+        policy_free(policy);
+}
+END_TEST
+
+/* --- names --- */
+
+static const struct {
+        const char *pattern, *user, *name;
+        bool fits;
+} name_rows[] = {
+        { "a.b", "", "a.b", true },
+        { "a.b", "", "a.b.c", false },
+        { "a.*", "", "a.b", true },
+        { "a.*", "", "a.b.c", true },
+        { "a.b.*", "", "a.b", false },
+        { "a.b.*", "", "a.bc.d", false },
+        { "*", "", "x.y", true },
+        { "user.%u.*", "alice", "user.alice.x", true },
+        { "user.%u.*", "", "user..x", false },
+        { "user.%u.*", "ali", "user.alice.x", false },
+        { "user.%u", "alice", "user.alice", true },
+        { "x-%u.y", "bob", "x-bob.y", true },
+        { "user.%u.*", "a.b", "user.a.b.x", false },
+        { "user.%u.*", "Bob", "user.Bob.x", false },
+};
+
+START_TEST(names_fit_patterns) {
+        ck_assert(name_pattern_is_valid(name_rows[_i].pattern));
+        ck_assert_msg(name_pattern_fits(name_rows[_i].pattern, name_rows[_i].user,
+                                        name_rows[_i].name,
+                                        strlen(name_rows[_i].name)) == name_rows[_i].fits,
+                      "%s %s", name_rows[_i].pattern, name_rows[_i].name);
+}
+END_TEST
+
+/* --- answers --- */
 
 static size_t add_message(uint8_t *out, uint8_t kind) {
         Record record = {
@@ -162,14 +706,56 @@ START_TEST(answers_are_told_from_questions) {
 }
 END_TEST
 
+/* --- what is shipped --- */
+
+START_TEST(what_is_installed_is_what_is_compiled_in) {
+        const char *source = getenv("top_srcdir");
+        unsigned n = 0;
+
+        for (const BuiltinPolicy *p = builtin_policies; p->name; p++, n++) {
+                char path[512], text[4096];
+                FILE *in;
+                size_t n_text;
+
+                (void)snprintf(path, sizeof(path), "%s/daemon/policy.d/%s", source ? source : ".",
+                               p->name);
+                in = fopen(path, "r");
+                ck_assert_msg(in, "%s", path);
+                n_text = fread(text, 1, sizeof(text) - 1, in);
+                text[n_text] = '\0';
+                (void)fclose(in);
+                ck_assert_str_eq(text, p->text);
+        }
+        ck_assert_uint_eq(n, 5);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("policy");
-        TCase *tcase = tcase_create("policy");
+        TCase *tcase = tcase_create("policy"), *files = tcase_create("files");
 
-        tcase_add_loop_test(tcase, capabilities_are_those_of_the_table, 0, ELEMENTSOF(rows));
-        tcase_add_test(tcase, one_sends_to_oneself_and_root_to_all);
-        tcase_add_test(tcase, names_below_ones_own);
         tcase_add_test(tcase, answers_are_told_from_questions);
+        tcase_add_test(tcase, what_is_installed_is_what_is_compiled_in);
+        tcase_add_test(tcase, attach_group_keeps_others_out);
+        tcase_add_loop_test(tcase, names_fit_patterns, 0, ELEMENTSOF(name_rows));
         suite_add_tcase(suite, tcase);
+
+        tcase_add_unchecked_fixture(files, make_keys, NULL);
+        tcase_add_checked_fixture(files, make_folders, remove_folders);
+        tcase_add_loop_test(files, each_question_has_the_answer_and_its_line, 0, ELEMENTSOF(rows));
+        tcase_add_loop_test(files, bad_text_is_refused_with_its_line, 0, ELEMENTSOF(bad_texts));
+        tcase_add_test(files, a_nul_and_a_huge_line_are_refused);
+        tcase_add_test(files, files_that_others_could_write_are_refused);
+        tcase_add_test(files, links_and_pipes_are_refused);
+        tcase_add_test(files, a_later_folder_masks_by_name);
+        tcase_add_test(files, what_is_compiled_in_can_be_masked_and_removed);
+        tcase_add_test(files, drop_ins_add_to_their_file);
+        tcase_add_test(files, the_default_can_be_widened_by_a_drop_in);
+        tcase_add_test(files, who_is_treated_alike_is_one_subject);
+        tcase_add_test(files, subjects_that_nobody_has_are_forgotten);
+        tcase_add_test(files, a_denial_is_news_once);
+        tcase_add_test(files, limits_are_those_of_the_user);
+        tcase_add_test(files, what_libraries_enforce_is_told_in_entries);
+        suite_add_tcase(suite, files);
         return suite;
 }

@@ -42,6 +42,14 @@ unit_tests += %D%/check_policy
 %C%_check_policy_CFLAGS = $(unit_cflags)
 %C%_check_policy_LDADD = $(unit_libs) libp2pbus-daemon.la
 
+unit_tests += %D%/check_policies
+%C%_check_policies_CFLAGS = $(unit_cflags)
+%C%_check_policies_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-secure.la libp2pbus-core.la
+EXTRA_%C%_check_policies_DEPENDENCIES = p2pbusd
+
+fuzz_tests += %D%/fuzz/fuzz_policy
+%C%_fuzz_fuzz_policy_LDADD = $(fuzz_libs) libp2pbus-daemon.la
+
 unit_tests += %D%/check_quota
 %C%_check_quota_CFLAGS = $(unit_cflags)
 %C%_check_quota_LDADD = $(unit_libs) libp2pbus-daemon.la

@@ -67,7 +67,7 @@ void daemon_restart(Daemon *d, const char *kind) {
                 /* A word splits at its spaces: this is where make valgrind comes in. */
                 execl("/bin/sh", "sh", "-c", "exec $daemon_wrapper \"$@\"", "sh", program, kind,
                       "--socket", d->socket, "--config", d->config, "--state-dir", state,
-                      (char *)NULL);
+                      "--policy-dir", d->policy, (char *)NULL);
                 fprintf(stderr, "%s: %s\n", program, strerror(errno));
                 _exit(127);
         }
@@ -78,6 +78,23 @@ void daemon_restart(Daemon *d, const char *kind) {
                 text[n] = '\0';
         } while (!strstr(text, "READY=1"));
         close(fd);
+}
+
+void daemon_rule(const Daemon *d, const char *name, const char *text) {
+        char path[192];
+        FILE *out;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", d->policy, name);
+        if (!text) {
+                ck_assert_int_eq(unlink(path), 0);
+                return;
+        }
+        ck_assert(mkdir(d->policy, 0755) == 0 || errno == EEXIST);
+        out = fopen(path, "w");
+        ck_assert_ptr_nonnull(out);
+        ck_assert_int_ge(fputs(text, out), 0);
+        ck_assert_int_eq(fclose(out), 0);
+        ck_assert_int_eq(chmod(path, 0644), 0);
 }
 
 void daemon_configure(const Daemon *d, const char *config) {
@@ -92,6 +109,7 @@ void daemon_start(Daemon *d, const char *kind, const char *config) {
         (void)snprintf(d->socket, sizeof(d->socket), "%s/bus", d->folder);
         (void)snprintf(d->config, sizeof(d->config), "%s/p2pbusd.conf", d->folder);
         (void)snprintf(d->log, sizeof(d->log), "%s/log", d->folder);
+        (void)snprintf(d->policy, sizeof(d->policy), "%s/policy.d", d->folder);
         daemon_configure(d, config ? config : "");
         daemon_restart(d, kind);
 }

@@ -26,7 +26,8 @@ typedef struct Daemon {
         char folder[64]; /* holds everything below */
         char socket[96];
         char config[96];
-        char log[96]; /* what it said on stderr */
+        char policy[96]; /* its only folder of policy files; made by daemon_rule() */
+        char log[96];    /* what it said on stderr */
 } Daemon;
 
 /* One frame, its bytes copied. */
@@ -57,6 +58,8 @@ void daemon_stop(Daemon *d);
 void daemon_end(Daemon *d);
 void daemon_restart(Daemon *d, const char *kind);
 void daemon_configure(const Daemon *d, const char *config);
+/* Makes the policy file @name, or removes it: @text NULL. Heard at the next start or reload. */
+void daemon_rule(const Daemon *d, const char *name, const char *text);
 /* What it said on stderr; the caller frees. */
 char *daemon_said(const Daemon *d);
 unsigned daemon_said_times(const Daemon *d, const char *what);

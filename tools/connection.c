@@ -438,6 +438,9 @@ int connection_fail(Connection *connection, const char *what, const char *dest, 
                         "%s%s%s: not on this host, and policy keeps this user from other hosts; "
                         "be a member of group p2pbus-net",
                         what, dest ? " " : "", dest ? dest : "");
+        /* What this thread noted last says by which rule. */
+        if (!text && reason == P2PBUS_REASON_DENIED && p2pbus_get_reason() == reason)
+                text = p2pbus_get_explanation();
         if (!text)
                 text = reason != 0 ? p2pbus_reason_text(reason) : p2pbus_error_text(error);
         return fail(connection_status(error, reason), "%s%s%s: %s; %s", what, dest ? " " : "",

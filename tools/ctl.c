@@ -24,6 +24,21 @@
 #define TIMEOUT_DEFAULT_USEC (10 * USEC_PER_SEC)
 #define OPERANDS_MAX 3
 
+/* Options of policy. */
+enum {
+        OPTION_UID = _OPTION_FIRST_OWN,
+        OPTION_FOR_KEY,
+        OPTION_UNIT,
+        OPTION_OWN,
+        OPTION_CALL,
+        OPTION_PUBLISH,
+        OPTION_SUBSCRIBE,
+        OPTION_MONITOR,
+        OPTION_GATEWAY,
+        OPTION_ADMIN,
+        OPTION_OFF_HOST,
+};
+
 typedef struct Verb {
         const char *name;
         int (*run)(Ctl *ctl);
@@ -47,6 +62,7 @@ static const Verb verbs[] = {
         { "forget",  ctl_forget,  "DEST",          1, 1, "let DEST have another key than it was first met with" },
         { "watch",   ctl_watch,   "[DEST]",        0, 1, "who is there, and then who comes and goes" },
         { "metrics", ctl_metrics, "",              0, 0, "what the daemon counts, as OpenMetrics text" },
+        { "policy",  ctl_policy,  "explain",       1, 1, "who may do what, and which file says so" },
         { "show-config", ctl_show_config, "",      0, 0, "the settings that the daemon goes by" },
         { "reload",  ctl_reload,  "",              0, 0, "make the daemon read its configuration again" },
 };
@@ -64,7 +80,14 @@ static const char help_tail[] =
         "                      ping: from one to the next (default: 1)\n"
         "  -t, --timeout SECONDS\n"
         "                      wait so long for an answer (default: 10); watch: end after so "
-        "long\n" OPTIONS_HELP "\n"
+        "long\n"
+        "      --uid USER      policy: of this user, by name or number; asks for Admin=yes\n"
+        "      --for-key FULL  policy: of a process with this key\n"
+        "      --unit UNIT     policy: of a process of this unit\n"
+        "      --own NAME, --call DEST, --publish TOPIC, --subscribe PATTERN, --monitor,\n"
+        "      --gateway, --admin, --off-host\n"
+        "                      policy: may it? One of these; without, all that holds\n" OPTIONS_HELP
+        "\n"
         "Exit status: 0 done, 1 failed, 2 usage, 3 no such destination, 4 timed out, 5 refused,\n"
         "6 no bus. More in p2pbusctl(1).\n";
 
@@ -176,6 +199,44 @@ static int take_seconds(char option, const char *text, uint64_t *ret_usec) {
         return -1;
 }
 
+/* Options of policy alone; only one asks. Return: -1 to go on, else the status to end with. */
+static int take_policy(Ctl *ctl, int c, const char *value) {
+        static const char *const questions[] = {
+                [OPTION_OWN - OPTION_OWN] = "own",
+                [OPTION_CALL - OPTION_OWN] = "call",
+                [OPTION_PUBLISH - OPTION_OWN] = "publish",
+                [OPTION_SUBSCRIBE - OPTION_OWN] = "subscribe",
+                [OPTION_MONITOR - OPTION_OWN] = "monitor",
+                [OPTION_GATEWAY - OPTION_OWN] = "gateway",
+                [OPTION_ADMIN - OPTION_OWN] = "admin",
+                [OPTION_OFF_HOST - OPTION_OWN] = "off-host",
+        };
+        CtlPolicy *policy = &ctl->policy;
+
+        if (value && strpbrk(value, "\t\n"))
+                return fail(STATUS_USAGE, "%s: no such thing has blanks; leave them out", value);
+        policy->is_given = true;
+        switch (c) {
+        case OPTION_UID:
+                policy->user = value;
+                return -1;
+        case OPTION_FOR_KEY:
+                policy->key = value;
+                return -1;
+        case OPTION_UNIT:
+                policy->unit = value;
+                return -1;
+        }
+        if (policy->question)
+                return fail(STATUS_USAGE,
+                            "--%s and --%s: policy answers one question at a time; "
+                            "leave one out",
+                            policy->question, questions[c - OPTION_OWN]);
+        policy->question = questions[c - OPTION_OWN];
+        policy->value = value;
+        return -1;
+}
+
 static int check_arguments(const Ctl *ctl, const Verb *verb, bool interval_given) {
         if (!verb)
                 return fail(STATUS_USAGE, "VERB: missing; see p2pbusctl --help");
@@ -186,6 +247,11 @@ static int check_arguments(const Ctl *ctl, const Verb *verb, bool interval_given
             (interval_given && verb->run != ctl_ping))
                 return fail(STATUS_USAGE, "-c and -i: only ping has them, and watch has -c; leave "
                                           "them out");
+        if (ctl->policy.is_given && verb->run != ctl_policy)
+                return fail(STATUS_USAGE,
+                            "%s: has no options but -t and those that all verbs have; "
+                            "leave out what is for policy",
+                            verb->name);
         return -1;
 }
 
@@ -195,6 +261,17 @@ static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
                 { "count", required_argument, NULL, 'c' },
                 { "interval", required_argument, NULL, 'i' },
                 { "timeout", required_argument, NULL, 't' },
+                { "uid", required_argument, NULL, OPTION_UID },
+                { "for-key", required_argument, NULL, OPTION_FOR_KEY },
+                { "unit", required_argument, NULL, OPTION_UNIT },
+                { "own", required_argument, NULL, OPTION_OWN },
+                { "call", required_argument, NULL, OPTION_CALL },
+                { "publish", required_argument, NULL, OPTION_PUBLISH },
+                { "subscribe", required_argument, NULL, OPTION_SUBSCRIBE },
+                { "monitor", no_argument, NULL, OPTION_MONITOR },
+                { "gateway", no_argument, NULL, OPTION_GATEWAY },
+                { "admin", no_argument, NULL, OPTION_ADMIN },
+                { "off-host", no_argument, NULL, OPTION_OFF_HOST },
                 OPTIONS_LONG,
                 { 0 },
         };
@@ -224,6 +301,9 @@ static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
                 case 't':
                         ctl->timeout_given = true;
                         status = take_seconds('t', optarg, &ctl->timeout_usec);
+                        break;
+                case OPTION_UID ... OPTION_OFF_HOST:
+                        status = take_policy(ctl, c, optarg);
                         break;
                 default:
                         status = options_take(&ctl->options, c, argv, help ? help : help_head);

@@ -18,6 +18,13 @@
 #include "tools/options.h"
 #include "tools/table.h"
 
+/* What policy explain is to explain. */
+typedef struct CtlPolicy {
+        const char *user, *key, *unit;      /* of whom; NULL: not said */
+        const char *question, *value;       /* p2pbus_explain()'s words; NULL: everything */
+        bool is_given;
+} CtlPolicy;
+
 typedef struct Ctl {
         Options options;
         Connection connection;
@@ -26,6 +33,7 @@ typedef struct Ctl {
         uint64_t count;         /* -c */
         bool count_given;
         uint64_t interval_usec; /* -i */
+        CtlPolicy policy;
         char **operands;
         size_t n_operands;
 } Ctl;
@@ -40,6 +48,7 @@ int ctl_peers(Ctl *ctl);
 int ctl_audit(Ctl *ctl);
 int ctl_call(Ctl *ctl);
 int ctl_forget(Ctl *ctl);
+int ctl_policy(Ctl *ctl);
 int ctl_reload(Ctl *ctl);
 int ctl_watch(Ctl *ctl);
 int ctl_metrics(Ctl *ctl);

@@ -58,6 +58,7 @@ p2pbusctl_SOURCES = \
 	%D%/ctl-peers.c \
 	%D%/ctl-watch.c \
 	%D%/ctl-ping.c \
+	%D%/ctl-policy.c \
 	%D%/ctl-reload.c \
 	%D%/ctl-resolve.c \
 	%D%/ctl-show-config.c \

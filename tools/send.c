@@ -150,7 +150,8 @@ static int fail_too_big(Sender *sender, uint64_t number, uint64_t size) {
 
 /* The reason comes right behind "line N:"; for a single message it comes behind its destination. */
 static int fail_outgoing(Sender *sender, const Outgoing *out) {
-        char name[40], why[256];
+        char name[40], why[1024];
+        const char *rule;
         int by;
 
         if (out->too_big > 0)
@@ -166,14 +167,18 @@ static int fail_outgoing(Sender *sender, const Outgoing *out) {
                             text ? text : "");
         }
         by = p2pbus_message_get_refuser(out->message);
-        (void)snprintf(why, sizeof(why), "%s, says %s", p2pbus_reason_text(out->reason),
-                       p2pbus_refuser_text(by));
+        rule = p2pbus_message_get_refusal(out->message);
+        if (rule)
+                (void)snprintf(why, sizeof(why), "%s: %s", p2pbus_reason_text(out->reason), rule);
+        else
+                (void)snprintf(why, sizeof(why), "%s, says %s", p2pbus_reason_text(out->reason),
+                               p2pbus_refuser_text(by));
         return connection_fail(&sender->connection,
                                sender->mode != INPUT_WHOLE ? name
                                : sender->topic             ? sender->topic
                                                            : sender->dest,
                                NULL, out->error, out->reason,
-                               by > P2PBUS_BY_DAEMON ? why : NULL);
+                               rule || by > P2PBUS_BY_DAEMON ? why : NULL);
 }
 
 /* ---- Results ---- */

@@ -1,0 +1,116 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Goal of this test: people can write policy, check it, see what it does, and whoever is denied hears why.
+
+# shellcheck disable=SC1091,SC2016,SC2119,SC2154 # names set by lib.sh, scripts for other shells
+. "${top_srcdir:-.}/tests/lib.sh"
+
+chmod 755 "$work"
+mkdir -m 755 "$work/policy.d"
+# rule NAME: the policy file NAME is what stdin has
+rule() {
+        cat >"$work/policy.d/$1"
+        chmod 644 "$work/policy.d/$1"
+}
+
+run p2pbusd --user --check-config --socket "$work/s" --state-dir "$work/t" --policy-dir "$work/policy.d"
+is 'no file is a good policy' 0 "$status"
+rule 50-test.policy <<'END'
+[Own]
+Nmae=com.example.*
+END
+run p2pbusd --user --check-config --socket "$work/s" --state-dir "$work/t" --policy-dir "$work/policy.d"
+is 'a misspelt key is none' 1 "$status"
+check 'and is named' said 'p2pbusd: .*/50-test.policy:2: unknown key Nmae= in section \[Own\]'
+run p2pbusd --user --socket "$work/s" --state-dir "$work/t" --policy-dir "$work/policy.d"
+is 'no daemon starts with it' 1 "$status"
+
+rule 50-test.policy <<'END'
+[Own]
+DenyName=com.example.*
+END
+start_bus --policy-dir "$work/policy.d"
+run p2pbusctl policy explain --own com.example.orders
+is 'what is denied is told beforehand' 5 "$status"
+is 'with its line' "denied	$work/policy.d/50-test.policy:2	[Own] DenyName=com.example.*" \
+        "$(cat "$work/out")"
+run p2pbusctl policy explain --own com.other.orders
+is 'so is what is allowed' 0 "$status"
+is 'with the line of what is compiled in' 'allowed	(built-in) 40-owner.policy:9	[Own] Name=*' \
+        "$(cat "$work/out")"
+run p2pbusctl --json policy explain --own com.example.orders
+is 'and in JSON' "{\"allowed\": false, \"place\": \"$work/policy.d/50-test.policy:2\", \"rule\": \"[Own] DenyName=com.example.*\"}" \
+        "$(cat "$work/out")"
+run p2pbusctl policy explain
+check 'all that holds is a line each' grep -q "^Own	DenyName	com.example.\*	$work/policy.d/50-test.policy:2\$" "$work/out"
+run p2pbusctl policy explain --own com.example.orders --monitor
+is 'two questions are one too many' 2 "$status"
+run p2pbusctl list --own com.example.orders
+is 'and other verbs have none' 2 "$status"
+
+run p2pbus-recv -t 0 --name com.example.orders
+is 'recv may not have the name' 5 "$status"
+check 'and says by which line' said '50-test.policy:2: \[Own\] DenyName=com.example'
+
+start_recv orders --name com.other.orders
+run p2pbusctl resolve com.other.orders
+is 'a name is there' 0 "$status"
+rule 60-test.policy <<'END'
+[Own]
+DenyName=com.other.*
+END
+run p2pbusctl reload
+is 'and a reload' 0 "$status"
+run p2pbusctl resolve com.other.orders
+is 'takes it away' 3 "$status"
+echo 'nonsense' | rule 70-test.policy
+run p2pbusctl reload
+is 'a bad file does nothing' 1 "$status"
+run p2pbusctl policy explain --own com.other.orders
+is 'the policy of before holds' 5 "$status"
+rm "$work/policy.d/70-test.policy"
+stop orders
+stop bus
+
+# Two users, one bus.
+if ! [ "$(id -u)" = 0 ] ||
+        ! setpriv --reuid=65534 --regid=65534 --clear-groups p2pbus-send --version >/dev/null 2>&1; then
+        skip 'users are told why they may not talk' 'root, and a build directory that others may read'
+        finish
+        exit 0
+fi
+stranger() {
+        XDG_STATE_HOME=$work/strange setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+}
+rm "$work/policy.d/"*.policy
+mkdir -m 755 "$work/all"
+mkdir "$work/strange"
+chown 65534 "$work/strange"
+P2PBUS_SOCKET=$work/all/socket
+start all p2pbusd --system --socket "$P2PBUS_SOCKET" --state-dir "$work/all/state" --policy-dir "$work/policy.d"
+wait_line "$work/all.err" '^Listening on '
+start_recv there --local --name com.example.there
+run stranger p2pbus-send --local "$dest_there" x
+is 'a stranger is refused' 5 "$status"
+check 'and told by which line' said \
+        "00-default.policy:10: the receiver's \[Talk\] ReceiveFrom=same-user root does not have it"
+run stranger p2pbusctl policy explain --call com.example.there
+is 'who asks before hears the same' 5 "$status"
+run stranger p2pbusctl policy explain --uid root
+is 'nobody asks about root' 5 "$status"
+run p2pbusctl policy explain --uid 65534 --call com.example.there
+is 'and root about everybody' 5 "$status"
+check 'the log names the pair once' [ "$(grep -c 'may not send to .*reason=policy' "$work/all.err")" = 1 ]
+
+rule 50-there.policy <<'END'
+[Match]
+User=root
+
+[Talk]
+ReceiveFrom=user:65534
+END
+run p2pbusctl reload
+is 'a file lets it in' 0 "$status"
+run stranger p2pbus-send --local "$dest_there" x
+is 'and a stranger is no stranger any more' 0 "$status"
+finish

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Policy files and a real daemon: what it lets processes do, what it tells them, and what it takes away
+ * when the files are others.
+ */
+
+#include "config.h"
+
+#include <stdio.h>
+
+#include "libcore/record.h"
+#include "tests/harness.h"
+#include "tests/main.h"
+
+#define OTHER_UID 65534
+
+static Daemon d;
+static Client a, b;
+
+static void start(const char *kind) {
+        daemon_start(&d, kind, NULL);
+        client_open(&a, &d, 0);
+        client_open(&b, &d, 0);
+}
+
+static void stop(void) {
+        client_close(&a);
+        client_close(&b);
+        daemon_stop(&d);
+}
+
+static PacketId say_text(Client *c, ControlVerb verb, uint32_t value, const char *text) {
+        return client_say(c, &(Control){ .verb = (uint16_t)verb,
+                                         .value = value,
+                                         .body = (const uint8_t *)text,
+                                         .n_body = strlen(text) });
+}
+
+/* The last word's text has @what. */
+static void said(const Client *c, const char *what) {
+        const Control *word = &c->last.word;
+
+        ck_assert_msg(memmem(word->body, word->n_body, what, strlen(what)), "not '%s' but '%.*s'",
+                      what, (int)word->n_body, (const char *)word->body);
+}
+
+static void expect_denied(Client *c, const char *by) {
+        expect_error(c, CODE_DENIED);
+        said(c, by);
+}
+
+/* @c administers, as the owner of a user bus and root do. */
+static void reload(Client *c) {
+        client_say(c, &(Control){ .verb = CONTROL_RELOAD });
+        expect_word(c, CONTROL_OK);
+}
+
+static void own(Client *c, const char *name) {
+        (void)say_text(c, CONTROL_OWN, OWN_CLAIM, name);
+        expect_word(c, CONTROL_OK);
+}
+
+static bool is_provided(Client *c, const char *name) {
+        (void)say_text(c, CONTROL_RESOLVE_NAME, 0, name);
+        return expect_word(c, CONTROL_NAMED)->code == CODE_OK;
+}
+
+static void subscribe(Client *c, const char *pattern) {
+        (void)say_text(c, CONTROL_SUBSCRIBE, SUBSCRIBE_BEGIN, pattern);
+        expect_word(c, CONTROL_OK);
+}
+
+static void publish(Client *c, const char *topic) {
+        uint8_t extension[64] = { MESSAGE_EXT_TOPIC, (uint8_t)strlen(topic), 0 }, bytes[512];
+        Record record = {
+                .type = RECORD_MSG,
+                .message = { .kind = MESSAGE_ONE_WAY,
+                             .extensions = extension,
+                             .n_extensions = (uint16_t)(3 + strlen(topic)) },
+        };
+
+        memcpy(extension + 3, topic, strlen(topic));
+        record_encode(&record, bytes);
+        client_say(c, &(Control){ .verb = CONTROL_PUBLISH,
+                                  .value = PUBLISH_ANSWER,
+                                  .body = bytes,
+                                  .n_body = record_size(&record) });
+}
+
+static bool is_root(const char *what) {
+        if (geteuid() == 0)
+                return true;
+        printf("# SKIP %s: needs root\n", what);
+        return false;
+}
+
+/* --- what is denied, and by what --- */
+
+START_TEST(denials_name_the_line) {
+        start("--user");
+        daemon_rule(&d, "50-test.policy",
+                    "[Own]\nDenyName=com.example.*\n[Topics]\nDenyPublish=x.>\n"
+                    "DenySubscribe=y.>\n[Role]\nMonitor=none\nGateway=no\n");
+        reload(&a);
+        (void)say_text(&a, CONTROL_OWN, OWN_CLAIM, "com.example.x");
+        expect_denied(&a, "50-test.policy:2: [Own] DenyName=com.example.*");
+        publish(&a, "x.1");
+        expect_denied(&a, "50-test.policy:4: [Topics] DenyPublish=x.>");
+        (void)say_text(&a, CONTROL_SUBSCRIBE, SUBSCRIBE_BEGIN, "*.1");
+        expect_denied(&a, "50-test.policy:5: [Topics] DenySubscribe=y.>");
+        client_say(&a, &(Control){ .verb = CONTROL_MONITOR, .value = MONITOR_HEADERS });
+        expect_denied(&a, "50-test.policy:7: [Role] Monitor=none");
+        client_say(&a, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_denied(&a, "50-test.policy:8: [Role] Gateway=no");
+        ck_assert_uint_eq(daemon_said_times(&d, "may not own com.example.x: "), 1);
+        own(&a, "com.other.x");
+        publish(&a, "z.1");
+        expect_word(&a, CONTROL_OK);
+        stop();
+}
+END_TEST
+
+START_TEST(a_publisher_is_logged_once_and_told_each_time) {
+        start("--user");
+        daemon_rule(&d, "50-test.policy", "[Topics]\nDenyPublish=x.>\n");
+        reload(&a);
+        for (unsigned i = 0; i < 3; i++) {
+                publish(&a, "x.1");
+                expect_denied(&a, "50-test.policy:2:");
+        }
+        ck_assert_uint_eq(daemon_said_times(&d, "may not publish on x.1"), 1);
+        stop();
+}
+END_TEST
+
+START_TEST(a_pair_that_is_denied_is_logged_once_and_told_each_time) {
+        static const uint8_t payload[4] = { 0 };
+
+        start("--user");
+        daemon_rule(&d, "50-test.policy", "[Talk]\nDenySendTo=same-user\n");
+        reload(&a);
+        for (unsigned i = 0; i < 3; i++) {
+                client_send(&a, b.address, PACKET_RECORDS, payload, sizeof(payload));
+                expect_denied(&a, "50-test.policy:2: the sender's [Talk] DenySendTo=same-user");
+        }
+        ck_assert_uint_eq(daemon_said_times(&d, "may not send to "), 1);
+        expect_silence(&b);
+        stop();
+}
+END_TEST
+
+START_TEST(users_are_apart_until_a_file_says_otherwise) {
+        static const uint8_t payload[4] = { 0 };
+        Client other;
+
+        if (!is_root("users_are_apart_until_a_file_says_otherwise"))
+                return;
+        start("--system");
+        client_open_as(&other, &d, 0, OTHER_UID);
+        client_send(&other, a.address, PACKET_RECORDS, payload, sizeof(payload));
+        expect_denied(&other, "(built-in) 00-default.policy:10: the receiver's [Talk] "
+                              "ReceiveFrom=same-user root does not have it");
+        (void)say_text(&other, CONTROL_EXPLAIN, 0, "uid\t0\n");
+        expect_denied(&other, "(built-in) 00-default.policy:24: [Role] Admin=no");
+
+        daemon_rule(&d, "50-test.policy", "[Match]\nUser=root\n[Talk]\nReceiveFrom=user:65534\n");
+        reload(&a);
+        client_send(&other, a.address, PACKET_RECORDS, payload, sizeof(payload));
+        expect_payload(&a, PACKET_RECORDS, payload, sizeof(payload));
+
+        /* Only who owns a name: what was found out about the pair is not kept then. */
+        daemon_rule(&d, "50-test.policy",
+                    "[Match]\nUser=root\n[Talk]\n"
+                    "ReceiveFrom=name:user.*\n[Own]\n");
+        daemon_rule(&d, "60-test.policy", "[Own]\nName=user.x.y\n");
+        reload(&a);
+        client_send(&other, a.address, PACKET_RECORDS, payload, sizeof(payload));
+        expect_denied(&other, "50-test.policy:4:");
+        own(&other, "user.x.y");
+        client_send(&other, a.address, PACKET_RECORDS, payload, sizeof(payload));
+        expect_payload(&a, PACKET_RECORDS, payload, sizeof(payload));
+        (void)say_text(&other, CONTROL_OWN, OWN_RELEASE, "user.x.y");
+        expect_word(&other, CONTROL_OK);
+        client_send(&other, a.address, PACKET_RECORDS, payload, sizeof(payload));
+        expect_denied(&other, "50-test.policy:4:");
+        expect_silence(&a);
+        client_close(&other);
+        stop();
+}
+END_TEST
+
+/* --- what a reload takes away, and gives --- */
+
+START_TEST(a_reload_takes_names_subscriptions_and_roles) {
+        start("--user");
+        own(&b, "com.example.x");
+        own(&b, "com.other.x");
+        subscribe(&b, "x.>");
+        subscribe(&b, "z.*");
+        client_say(&b, &(Control){ .verb = CONTROL_MONITOR, .value = MONITOR_FULL });
+        expect_word(&b, CONTROL_OK);
+        ck_assert_uint_eq(daemon_status(&d, "monitors"), 1);
+
+        daemon_rule(&d, "50-test.policy",
+                    "[Own]\nDenyName=com.example.*\n[Topics]\n"
+                    "DenySubscribe=x.a\n[Role]\nMonitor=none\n");
+        reload(&a);
+        ck_assert(!is_provided(&a, "com.example.x"));
+        ck_assert(is_provided(&a, "com.other.x"));
+        ck_assert_uint_eq(daemon_status(&d, "monitors"), 0);
+        publish(&a, "x.b");
+        expect_word(&a, CONTROL_OK);
+        expect_silence(&b);
+        publish(&a, "z.b");
+        expect_word(&a, CONTROL_OK);
+        expect_word(&b, CONTROL_PUBLISHED);
+
+        daemon_rule(&d, "50-test.policy", NULL);
+        reload(&a);
+        own(&b, "com.example.x");
+        stop();
+}
+END_TEST
+
+START_TEST(a_bad_file_leaves_the_old_policy) {
+        start("--user");
+        daemon_rule(&d, "50-test.policy", "[Own]\nDenyName=com.example.*\n");
+        reload(&a);
+        daemon_rule(&d, "60-test.policy", "[Own]\nDenyNames=\n");
+        client_say(&a, &(Control){ .verb = CONTROL_RELOAD });
+        expect_error(&a, CODE_UNSUPPORTED);
+        (void)say_text(&a, CONTROL_OWN, OWN_CLAIM, "com.example.x");
+        expect_denied(&a, "50-test.policy:2:");
+        ck_assert_uint_eq(daemon_said_times(&d, "60-test.policy:2: unknown key DenyNames= in "
+                                                "section [Own]; the old settings stay"),
+                          1);
+        stop();
+}
+END_TEST
+
+START_TEST(the_last_that_leaves_leaves_no_trace) {
+        start("--user");
+        own(&b, "com.example.x");
+        client_close(&b);
+        reload(&a);
+        client_open(&b, &d, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(what_is_retained_is_judged_by_the_new_policy) {
+        uint8_t extension[] = { MESSAGE_EXT_TOPIC, 1, 0, 't' }, bytes[128];
+        const Record record = {
+                .type = RECORD_MSG,
+                .message = { .kind = MESSAGE_ONE_WAY,
+                             .extensions = extension,
+                             .n_extensions = sizeof(extension),
+                             .data = (const uint8_t *)"x",
+                             .n_data = 1,
+                             .total = 1 },
+        };
+
+        start("--user");
+        record_encode(&record, bytes);
+        client_say(&b, &(Control){ .verb = CONTROL_PUBLISH,
+                                   .value = PUBLISH_ANSWER | PUBLISH_RETAIN,
+                                   .body = bytes,
+                                   .n_body = record_size(&record) });
+        expect_word(&b, CONTROL_OK);
+        client_close(&b); /* it goes, and what it said stays */
+        daemon_rule(&d, "50-test.policy", "[Talk]\nDenyReceiveFrom=same-user\n");
+        reload(&a);
+        (void)say_text(&a, CONTROL_SUBSCRIBE, SUBSCRIBE_RETAINED, "t");
+        expect_word(&a, CONTROL_OK);
+        daemon_rule(&d, "50-test.policy", NULL);
+        reload(&a);
+        (void)say_text(&a, CONTROL_SUBSCRIBE, SUBSCRIBE_RETAINED, "t");
+        expect_word(&a, CONTROL_PUBLISHED);
+        expect_word(&a, CONTROL_OK);
+        client_open(&b, &d, 0);
+        stop();
+}
+END_TEST
+
+/* --- other hosts --- */
+
+START_TEST(rules_for_other_hosts_go_to_who_asks_for_them) {
+        Client off, local;
+
+        start("--user");
+        client_open(&off, &d, ATTACH_OFF_HOST);
+        expect_silence(&off); /* there is nothing to say */
+        daemon_rule(&d, "50-test.policy", "[Network]\nReceiveFrom=none\nReceiveFrom=pinned\n");
+        reload(&a);
+        ck_assert_uint_eq(expect_word(&off, CONTROL_NETWORK)->value, NETWORK_SOME);
+        ck_assert_uint_eq(off.last.word.n_body, 8);
+        ck_assert_mem_eq(off.last.word.body, "\x01\x01\x00\x00\x02\x02\x00\x00", 8);
+        expect_silence(&b);
+
+        client_open(&local, &d, 0);
+        expect_silence(&local);
+        client_close(&local);
+        client_connect(&local, &d, NULL);
+        ck_assert_uint_eq(client_attach(&local, ATTACH_OFF_HOST), ATTACH_OFF_HOST);
+        expect_word(&local, CONTROL_NETWORK);
+
+        daemon_rule(&d, "50-test.policy", NULL);
+        reload(&a);
+        ck_assert_uint_eq(expect_word(&off, CONTROL_NETWORK)->value, NETWORK_ALL);
+        daemon_rule(&d, "50-test.policy", "[Network]\nPublish=no\n");
+        reload(&a);
+        expect_silence(&off);
+        client_close(&local);
+        client_connect(&local, &d, NULL);
+        ck_assert_uint_eq(client_attach(&local, ATTACH_OFF_HOST), 0);
+        client_close(&local);
+        client_close(&off);
+        stop();
+}
+END_TEST
+
+/* --- limits --- */
+
+START_TEST(limits_of_a_user_are_in_the_policy) {
+        if (!is_root("limits_of_a_user_are_in_the_policy"))
+                return;
+        start("--system");
+        own(&a, "com.example.a");
+        daemon_rule(&d, "50-test.policy", "[Match]\nUser=root\n[Limits]\nNames=2\n");
+        reload(&a);
+        own(&a, "com.example.b");
+        (void)say_text(&a, CONTROL_OWN, OWN_CLAIM, "com.example.c");
+        expect_error(&a, CODE_QUOTA);
+        stop();
+}
+END_TEST
+
+/* --- explanations --- */
+
+/* clang-format off */
+static const struct {
+        const char *question, *answer;
+} explained[] = {
+        { "own\tcom.example.x\n", "denied\t50-test.policy:2\t[Own] DenyName=com.example.*\n" },
+        { "own\tcom.other.x\n", "allowed\t(built-in) 40-owner.policy:9\t[Own] Name=*\n" },
+        { "monitor\n", "allowed\t(built-in) 40-owner.policy:18\t[Role] Monitor=full\n" },
+        { "gateway\n", "allowed\t(built-in) 40-owner.policy:17\t[Role] Gateway=yes\n" },
+        { "admin\n", "allowed\t(built-in) 40-owner.policy:19\t[Role] Admin=yes\n" },
+        { "publish\tx.y\n", "allowed\t(built-in) 00-default.policy:13\t[Topics] Publish=>\n" },
+        { "subscribe\tx.*\n", "allowed\t(built-in) 00-default.policy:14\t[Topics] Subscribe=>\n" },
+        { "off-host\n", "allowed\t(built-in) 40-owner.policy:12\t[Network] Publish=yes\n" },
+        { "call\tcom.other.y\n", "allowed\t(built-in) 00-default.policy:10\tthe receiver's [Talk] ReceiveFrom=same-user root\n" },
+        { "uid\t4000000\nadmin\n", "denied\t(built-in) 00-default.policy:24\t[Role] Admin=no\n" },
+        { "uid\t4000000\ngid\t1\ngroups\t1 2 3\naccount\tx\nown\tuser.x.y\n", "allowed\t(built-in) 00-default.policy:6\t[Own] Name=user.%u.*\n" },
+        { "uid\t4000000\ncall\tcom.other.y\n", "denied\t(built-in) 00-default.policy:10\tthe receiver's [Talk] ReceiveFrom=same-user root does not have it\n" },
+};
+/* clang-format on */
+
+START_TEST(each_question_is_explained) {
+        char text[512], *at;
+        size_t n;
+
+        start("--user");
+        daemon_rule(&d, "50-test.policy", "[Own]\nDenyName=com.example.*\n");
+        reload(&a);
+        own(&b, "com.other.y");
+        (void)say_text(&a, CONTROL_EXPLAIN, 0, explained[_i].question);
+        expect_word(&a, CONTROL_ANSWER);
+        n = MIN(a.last.word.n_body, sizeof(text) - 1);
+        memcpy(text, a.last.word.body, n);
+        text[n] = '\0';
+        /* Its folder has another name each time. */
+        at = strstr(text, d.policy);
+        if (at)
+                memmove(at, at + strlen(d.policy) + 1, strlen(at + strlen(d.policy)));
+        ck_assert_str_eq(text, explained[_i].answer);
+        stop();
+}
+END_TEST
+
+static const struct {
+        const char *question;
+        ControlCode code;
+} unexplained[] = {
+        { "nonsense\n", CODE_UNSUPPORTED },
+        { "own\tNo.Name\n", CODE_UNSUPPORTED },
+        { "own\ta.b\nadmin\n", CODE_UNSUPPORTED },
+        { "uid\t-1\n", CODE_UNSUPPORTED },
+        { "uid\t4294967295\n", CODE_UNSUPPORTED },
+        { "uid\t99999999999999999999\n", CODE_UNSUPPORTED },
+        { "groups\t1,2\n", CODE_UNSUPPORTED },
+        { "key\te85004f63798e2c0\n", CODE_UNSUPPORTED },
+        { "publish\ta.*\n", CODE_UNSUPPORTED },
+        { "subscribe\ta..b\n", CODE_UNSUPPORTED },
+        { "call\tnot-a-pid\n", CODE_UNSUPPORTED },
+        { "call\tcom.nobody.x\n", CODE_NO_PROVIDER },
+        { "call\te85004f63798e2c0\n", CODE_NOT_HERE },
+};
+
+START_TEST(what_is_no_question_is_refused) {
+        start("--user");
+        (void)say_text(&a, CONTROL_EXPLAIN, 0, unexplained[_i].question);
+        expect_error(&a, unexplained[_i].code);
+        client_say(&a, &(Control){ .verb = CONTROL_EXPLAIN,
+                                   .body = (const uint8_t *)"ad\0min",
+                                   .n_body = 6 });
+        expect_error(&a, CODE_UNSUPPORTED);
+        stop();
+}
+END_TEST
+
+START_TEST(without_a_question_all_that_holds_is_told) {
+        start("--user");
+        client_say(&a, &(Control){ .verb = CONTROL_EXPLAIN });
+        expect_word(&a, CONTROL_ANSWER);
+        said(&a, "Own\tName\tuser.%u.*\t(built-in) 00-default.policy:6\n");
+        said(&a, "Own\tName\t*\t(built-in) 40-owner.policy:9\n");
+        said(&a, "Role\tAdmin\tyes\t(built-in) 40-owner.policy:19\n");
+        stop();
+}
+END_TEST
+
+Suite *check_suite(void) {
+        Suite *suite = suite_create("policies");
+        TCase *tcase = tcase_create("policies");
+
+        tcase_add_test(tcase, denials_name_the_line);
+        tcase_add_test(tcase, a_publisher_is_logged_once_and_told_each_time);
+        tcase_add_test(tcase, a_pair_that_is_denied_is_logged_once_and_told_each_time);
+        tcase_add_test(tcase, users_are_apart_until_a_file_says_otherwise);
+        tcase_add_test(tcase, a_reload_takes_names_subscriptions_and_roles);
+        tcase_add_test(tcase, a_bad_file_leaves_the_old_policy);
+        tcase_add_test(tcase, the_last_that_leaves_leaves_no_trace);
+        tcase_add_test(tcase, what_is_retained_is_judged_by_the_new_policy);
+        tcase_add_test(tcase, rules_for_other_hosts_go_to_who_asks_for_them);
+        tcase_add_test(tcase, limits_of_a_user_are_in_the_policy);
+        tcase_add_loop_test(tcase, each_question_is_explained, 0, ELEMENTSOF(explained));
+        tcase_add_loop_test(tcase, what_is_no_question_is_refused, 0, ELEMENTSOF(unexplained));
+        tcase_add_test(tcase, without_a_question_all_that_holds_is_told);
+        suite_add_tcase(suite, tcase);
+        return suite;
+}
