@@ -133,8 +133,9 @@ static ControlCode ask_call_of_name(Peer *from, Subject *subject, const char *na
         const Name *found = names_find(&from->manager->names, name, strlen(name));
         const OwnedName *owned;
 
-        if (!found)
+        if (!found || !found->owners)
                 return CODE_NO_PROVIDER;
+        *ret = (PolicyAnswer){ 0 };
         DL_FOREACH (found->owners, owned) {
                 *ret = policy_talk(subject, owned->peer->subject);
                 if (ret->is_allowed)

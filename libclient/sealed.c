@@ -160,6 +160,8 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
                 break;
         case NACK_REFUSED:
                 peer->refusal = CODE_OK; /* nobody on the way it was */
+                /* Packets have ids of their own: nothing tells what was in this one. */
+                session_refused(peer->session, NULL);
                 session_fail(peer->session, CODE_DENIED, bus->now_usec);
                 break;
         default:

@@ -304,7 +304,7 @@ void session_out_refused(SessionOut *out, const PacketId *id) {
         if (out->refused_seq != UINT64_MAX)
                 return;
         for (m = out->unreceived; m && out->refused_seq == UINT64_MAX; m = m->next)
-                if (memcmp(&m->id, id, sizeof(*id)) == 0)
+                if (!id || memcmp(&m->id, id, sizeof(*id)) == 0)
                         out->refused_seq = m->first_seq;
 }
 

@@ -72,7 +72,8 @@ int session_out_send(SessionOut *out, Message *message, uint64_t now_usec);
 Message *session_out_pop_finished(SessionOut *out);
 void session_out_abandon(SessionOut *out, Message *message, int result);
 
-/* The packet with message @id was refused, on a path that keeps the order: so is what came behind it. */
+/* The packet with message @id was refused, on a path that keeps the order: so is what came behind it.
+ * NULL: all that is not known to be received. */
 void session_out_refused(SessionOut *out, const PacketId *id);
 
 /* Produce again what the peer is not known to have, and of which there is a copy. */

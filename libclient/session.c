@@ -469,8 +469,7 @@ void session_resume(Session *session, uint64_t now_usec) {
 }
 
 void session_refused(Session *session, const PacketId *id) {
-        if (session->path == SESSION_PATH_LOCAL)
-                session_out_refused(&session->out, id);
+        session_out_refused(&session->out, id);
 }
 
 void session_fail(Session *session, int result, uint64_t now_usec) {

@@ -204,7 +204,8 @@ void session_resume(Session *session, uint64_t now_usec);
 void session_hint(Session *session, uint16_t code, uint64_t now_usec);
 /*
  * On a local path the packet whose id is @id, as session_produce() gave it, was refused; and so, in
- * their order, are those that were produced behind it.
+ * their order, are those that were produced behind it. NULL: the receiver itself refuses all that it
+ * has not acknowledged.
  */
 void session_refused(Session *session, const PacketId *id);
 /*

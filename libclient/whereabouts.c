@@ -149,7 +149,7 @@ void peer_on_refused(p2pbus *bus, const Control *word) {
 
         if (!peer || peer_is_on_ring(peer)) /* it was said of what went before */
                 return;
-        if (!may_pass_soon(word->code))
+        if (peer->path == SESSION_PATH_LOCAL && !may_pass_soon(word->code))
                 session_refused(peer->session, &word->ref);
         note_text(peer, word->body, word->n_body);
         refused(peer, word->code, word->value);

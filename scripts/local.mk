@@ -15,7 +15,8 @@ EXTRA_DIST += \
 
 # Programs are told these by their own local.mk.
 lint_dirs = -DSYSCONFDIR="/etc" -DLOCALSTATEDIR="/var" \
-	-DP2PBUS_SYSCONFDIR="/etc" -DP2PBUS_LOCALSTATEDIR="/var"
+	-DP2PBUS_SYSCONFDIR="/etc" -DP2PBUS_LOCALSTATEDIR="/var" \
+	-DP2PBUS_POLICYDIR="/usr/lib/p2pbus/policy.d"
 
 .PHONY: lint
 lint: config.h

@@ -76,7 +76,7 @@ is 'what was handed over arrives' 'one/two/' "$(tr '\n' / <"$work/f.out")"
 start g p2pbus-recv -t 0
 end g
 is 'without -n the time-out is an end with 0' 0 "$status"
-start_recv h -n 2 -t 0.5
+start_recv h -n 2 -t 3
 run p2pbus-send "$dest_h" only
 end h
 is 'with -n it is 4 if fewer came' 4 "$status"
