@@ -14,7 +14,7 @@ EXTRA_DIST += \
 	$(NULL)
 
 # Programs are told these by their own local.mk.
-lint_dirs = -DSYSCONFDIR="/etc" -DLOCALSTATEDIR="/var" \
+lint_dirs = -Ilibclient -DSYSCONFDIR="/etc" -DLOCALSTATEDIR="/var" \
 	-DP2PBUS_SYSCONFDIR="/etc" -DP2PBUS_LOCALSTATEDIR="/var" \
 	-DP2PBUS_POLICYDIR="/usr/lib/p2pbus/policy.d"
 

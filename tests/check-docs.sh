@@ -121,6 +121,7 @@ p2pbus-relay 8
 p2pbus-send 1 completion
 p2pbus-recv 1 completion
 p2pbus-monitor 1 completion
+p2pbus-procbridge 1 completion
 p2pbusctl 1 completion verbs
 END
 
@@ -310,7 +311,7 @@ done
 
 # Each program's main.c lists its files: those of the folder.
 # The file is the first word of a line of the list, with or without " -- ".
-for folder in daemon bridge relay; do
+for folder in daemon bridge relay procbridge; do
         sed -nE '/Code structure/,/\*\//s/^ \* +([a-z0-9-]+\.[ch]) .*/\1/p' "$folder/main.c" |
                 sed 's/\.[ch]$//' | sort -u >"$work/list"
         find "$folder" -name '*.c' | sed 's|.*/||; s/\.c$//' | sort >"$work/files"

@@ -21,7 +21,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 cd "$top"
-headers=$(find libcore libsecure libclient libws daemon bridge relay tools tests bench -name '*.h' | sort)
+headers=$(find libcore libsecure libclient libws daemon bridge relay procbridge tools tests bench -name '*.h' | sort)
 public=$(find libclient -name 'p2pbus*.h' | sort)
 
 # compiles NAME FILE COMMAND...: one line of TAP, and what the compiler said

@@ -135,6 +135,7 @@ include tests/client.mk
 include tests/session.mk
 include tests/system.mk
 include tests/tools.mk
+include tests/procbridge.mk
 
 fuzz_tests += %D%/fuzz/fuzz_packet
 %C%_fuzz_fuzz_packet_LDADD = $(fuzz_libs) libp2pbus-core.la

@@ -1,0 +1,17 @@
+# p2pbus-procbridge: its packets, then the program between a bus and ProcBridge's own programs.
+
+unit_tests += %D%/check_procbridge
+%C%_check_procbridge_CFLAGS = $(unit_cflags) $(JANSSON_CFLAGS)
+%C%_check_procbridge_LDADD = $(unit_libs) libp2pbus-wire.la libp2pbus-procbridge.la libp2pbus-conf.la \
+	libp2pbus.la $(JANSSON_LIBS)
+
+fuzz_tests += %D%/fuzz/fuzz_procbridge
+%C%_fuzz_fuzz_procbridge_LDADD = $(fuzz_libs) libp2pbus-procbridge.la
+
+check_PROGRAMS += %D%/pb-raw
+%C%_pb_raw_SOURCES = %D%/pb-raw.c
+
+shell_tests += %D%/46-procbridge.sh
+EXTRA_DIST += %D%/procbridge.js
+# What 46-procbridge.sh fetches, once a build directory.
+CLEANFILES += npm/procbridge-1.1.1.tgz
