@@ -6,6 +6,7 @@ tmpfiles_DATA = %D%/tmpfiles.d/p2pbus.conf
 dist_systemdsystemunit_DATA = %D%/system/p2pbusd.socket
 nodist_systemdsystemunit_DATA = \
 	%D%/system/p2pbus-bridge.service \
+	%D%/system/p2pbus-procbridge@.service \
 	%D%/system/p2pbus-relay.service \
 	%D%/system/p2pbusd.service \
 	$(NULL)
@@ -13,6 +14,7 @@ nodist_systemdsystemunit_DATA = \
 dist_systemduserunit_DATA = %D%/user/p2pbusd.socket
 nodist_systemduserunit_DATA = \
 	%D%/user/p2pbus-bridge.service \
+	%D%/user/p2pbus-procbridge@.service \
 	%D%/user/p2pbusd.service \
 	$(NULL)
 
@@ -24,15 +26,17 @@ nodist_systemduserunit_DATA = \
 
 SUFFIXES = .service .service.in
 .service.in.service:
-	$(AM_V_GEN)$(MKDIR_P) $(@D) && sed -e 's,[@]bindir[@],$(bindir),g' $< > $@
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && sed -e 's,[@]bindir[@],$(bindir),g' -e 's,[@]sysconfdir[@],$(sysconfdir),g' $< > $@
 
 EXTRA_DIST += \
 	%D%/sysusers.conf \
 	%D%/system/p2pbus-bridge.service.in \
+	%D%/system/p2pbus-procbridge@.service.in \
 	%D%/system/p2pbus-relay.service.in \
 	%D%/system/p2pbusd.service.in \
 	%D%/tmpfiles.conf \
 	%D%/user/p2pbus-bridge.service.in \
+	%D%/user/p2pbus-procbridge@.service.in \
 	%D%/user/p2pbusd.service.in \
 	$(NULL)
 
