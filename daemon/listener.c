@@ -11,6 +11,7 @@
 
 #include "daemon/peer.h"
 #include "libcore/err.h"
+#include "libcore/program.h"
 
 #define ACCEPT_BATCH 64
 #define BACKLOG 4096
@@ -87,16 +88,6 @@ static int on_connect(sd_event_source *source, int fd, uint32_t events, void *us
         return 0;
 }
 
-/* Whether somebody answers at @address. */
-static bool is_alive(const struct sockaddr_un *address) {
-        _cleanup_(fd_closep) int fd =
-                socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-        /* A full backlog (EAGAIN) is life too. */
-        return fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-                           errno == EAGAIN);
-}
-
 static int make_folder(const char *path, mode_t mode) {
         _cleanup_(freep) char *folder = strdup(path);
         char *slash;
@@ -113,7 +104,6 @@ static int make_folder(const char *path, mode_t mode) {
 static int listener_make(Listener *listener, const char *path) {
         bool user_bus = listener->manager->options.user_bus;
         struct sockaddr_un address = { .sun_family = AF_UNIX };
-        struct stat st;
         int r;
 
         if (strlen(path) >= sizeof(address.sun_path))
@@ -123,14 +113,9 @@ static int listener_make(Listener *listener, const char *path) {
         if (r < 0)
                 return err_trace(r);
 
-        if (lstat(path, &st) == 0) {
-                if (!S_ISSOCK(st.st_mode))
-                        return err_origin(-ENOTSOCK);
-                if (is_alive(&address))
-                        return err_origin(-EADDRINUSE);
-                if (unlink(path) < 0 && errno != ENOENT)
-                        return err_origin(-errno);
-        }
+        r = program_remove_stale_socket(&address);
+        if (r < 0)
+                return err_trace(r);
         listener->path = strdup(path);
         if (!listener->path)
                 return err_origin(-ENOMEM);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "libcore/err.h"
@@ -96,4 +97,27 @@ int program_make_folder(const char *path) {
                         *p = '/';
                 }
         return mkdir(copy, 0700) == 0 || errno == EEXIST ? 0 : err_origin(-errno);
+}
+
+/* Whether somebody answers at @address. */
+static bool is_alive(const struct sockaddr_un *address) {
+        _cleanup_(fd_closep) int fd =
+                socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        /* A full backlog (EAGAIN) is life too. */
+        return fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+                           errno == EAGAIN);
+}
+
+int program_remove_stale_socket(const struct sockaddr_un *address) {
+        const char *path = address->sun_path;
+        struct stat st;
+
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT ? 0 : err_origin(-errno);
+        if (!S_ISSOCK(st.st_mode))
+                return err_origin(-ENOTSOCK);
+        if (is_alive(address))
+                return err_origin(-EADDRINUSE);
+        return unlink(path) == 0 || errno == ENOENT ? 0 : err_origin(-errno);
 }

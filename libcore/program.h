@@ -23,6 +23,7 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <sys/un.h>
 
 #include "libcore/log.h"
 #include "libcore/util.h"
@@ -80,3 +81,10 @@ void program_block_signals(void);
  * host has none of them. One that is there is left as it is. Return: 0 or -errno.
  */
 int program_make_folder(const char *path);
+
+/*
+ * Makes room for a Unix socket at @address: removes one that nobody listens on any more.
+ * Return: 0; -EADDRINUSE: somebody does; -ENOTSOCK: a file of another kind is there; the kernel's
+ * -errno.
+ */
+int program_remove_stale_socket(const struct sockaddr_un *address);

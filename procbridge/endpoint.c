@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "libcore/err.h"
+#include "libcore/program.h"
 #include "libcore/util.h"
 
 #define BACKLOG 4096
@@ -92,39 +93,17 @@ const char *endpoint_format(const Endpoint *endpoint, char text[static ENDPOINT_
         return text;
 }
 
-/* Whether somebody answers there. */
-static bool is_alive(const Endpoint *endpoint) {
-        _cleanup_(fd_closep) int fd =
-                socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-        /* A full backlog (EAGAIN) is life too. */
-        return fd >= 0 &&
-               (connect(fd, &endpoint->address.any, endpoint->size) == 0 || errno == EAGAIN);
-}
-
-/* Makes room for a Unix socket. */
-static int remove_stale(const Endpoint *endpoint) {
-        const char *path = endpoint->address.un.sun_path;
-        struct stat st;
-
-        if (lstat(path, &st) < 0)
-                return errno == ENOENT ? 0 : err_origin(-errno);
-        if (!S_ISSOCK(st.st_mode))
-                return ENDPOINT_E_NO_SOCKET;
-        if (is_alive(endpoint))
-                return ENDPOINT_E_ALIVE;
-        return unlink(path) == 0 || errno == ENOENT ? 0 : err_origin(-errno);
-}
-
 int endpoint_listen(const Endpoint *endpoint, mode_t mode, int *ret_fd) {
         int family = endpoint->address.any.sa_family, r, yes = 1;
         _cleanup_(fd_closep) int fd = -EBADF;
         mode_t mask = 0;
 
         if (family == AF_UNIX) {
-                r = remove_stale(endpoint);
-                if (r != 0)
-                        return r;
+                r = program_remove_stale_socket(&endpoint->address.un);
+                if (r < 0)
+                        return r == -EADDRINUSE ? ENDPOINT_E_ALIVE
+                               : r == -ENOTSOCK ? ENDPOINT_E_NO_SOCKET
+                                                : err_trace(r);
         }
         fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
