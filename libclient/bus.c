@@ -105,6 +105,11 @@ bool budget_take(Budget *budget, uint64_t now, uint32_t per_second, uint32_t bur
         return true;
 }
 
+bool budget_take_both(Budget *own, uint32_t n_own, Budget *all, uint32_t n_all, uint64_t now) {
+        return budget_has(own, now, n_own, n_own) && budget_take(all, now, n_all, n_all) &&
+               budget_take(own, now, n_own, n_own);
+}
+
 /* Life and death */
 
 static void bus_free(p2pbus *bus) {

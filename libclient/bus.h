@@ -271,6 +271,11 @@ static inline bool struct_size_is_known(size_t size, size_t first, size_t now) {
 }
 /* Takes one token of at most @burst, of which @per_second come back. False: none left. */
 bool budget_take(Budget *budget, uint64_t now_usec, uint32_t per_second, uint32_t burst);
+/*
+ * Takes one token of a source's own budget, @n_own a second, and one of what all share, @n_all; from
+ * neither if one has none: nobody's flood is paid from what all share, but for what is his.
+ */
+bool budget_take_both(Budget *own, uint32_t n_own, Budget *all, uint32_t n_all, uint64_t now_usec);
 /* Which of BUS_SOURCES budgets is that of @source, and of a 64th of all others. */
 static inline Budget *budget_of(Budget *sources, Address source) {
         return &sources[(source.pid ^ source.tag) % BUS_SOURCES];

@@ -40,10 +40,8 @@ static void answer(p2pbus *bus, const PeerSource *source, const Record *record) 
         uint8_t bytes[RECORD_HEADER_SIZE + 64];
         static const PacketId fresh;
 
-        if (!budget_has(own, bus->now_usec, ANSWER_ONE, ANSWER_ONE) ||
-            !budget_take(&bus->answer_budget, bus->now_usec, ANSWER_ALL, ANSWER_ALL))
+        if (!budget_take_both(own, ANSWER_ONE, &bus->answer_budget, ANSWER_ALL, bus->now_usec))
                 return;
-        (void)budget_take(own, bus->now_usec, ANSWER_ONE, ANSWER_ONE); /* it has one */
         record_encode(record, bytes);
         if (source->key && source->is_remote)
                 answer_sealed(bus, source, peer, bytes, record_size(record));

@@ -57,24 +57,20 @@ int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records) {
         return 0;
 }
 
-/* Nobody's flood is paid from what all share, but for what is his. */
 static bool may_open(p2pbus *bus, Peer *peer, Address source) {
         Budget *own = peer ? &peer->open_budget : budget_of(bus->open_sources, source);
 
         if (peer && peer->is_known && session_is_established(peer->session))
                 return budget_take(own, bus->now_usec, OPEN_KNOWN, OPEN_KNOWN);
-        return budget_has(own, bus->now_usec, OPEN_STRANGER, OPEN_STRANGER) &&
-               budget_take(&bus->open_budget, bus->now_usec, OPEN_STRANGERS, OPEN_STRANGERS) &&
-               budget_take(own, bus->now_usec, OPEN_STRANGER, OPEN_STRANGER);
+        return budget_take_both(own, OPEN_STRANGER, &bus->open_budget, OPEN_STRANGERS,
+                                bus->now_usec);
 }
 
 /* One more answer to @peer, or to a stranger. */
 static bool may_nack(p2pbus *bus, Peer *peer, Address source) {
         Budget *own = peer ? &peer->nack_budget : budget_of(bus->nack_sources, source);
 
-        return budget_has(own, bus->now_usec, NACK_ONE, NACK_ONE) &&
-               budget_take(&bus->nack_budget, bus->now_usec, NACK_ALL, NACK_ALL) &&
-               budget_take(own, bus->now_usec, NACK_ONE, NACK_ONE);
+        return budget_take_both(own, NACK_ONE, &bus->nack_budget, NACK_ALL, bus->now_usec);
 }
 
 static void nack(p2pbus *bus, Peer *peer, const PacketHeader *header, NackCode code, uint32_t ref) {
