@@ -347,8 +347,7 @@ bool policy_is_answer(const uint8_t *payload, size_t n_payload) {
 
                 switch (record_decode(payload, n_payload, &at, &record)) {
                 case 0:
-                        if (record.type == RECORD_MSG && (record.message.kind == MESSAGE_ONE_WAY ||
-                                                          record.message.kind == MESSAGE_REQUEST))
+                        if (record.type == RECORD_MSG && message_kind_begins(record.message.kind))
                                 return false;
                         break;
                 case RECORD_E_END:

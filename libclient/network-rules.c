@@ -114,8 +114,7 @@ static bool only_answers(const uint8_t *records, size_t n_records) {
 
         while ((r = record_decode(records, n_records, &at, &record)) == 0)
                 if (record.type > RECORD_PONG ||
-                    (record.type == RECORD_MSG && (record.message.kind == MESSAGE_ONE_WAY ||
-                                                   record.message.kind == MESSAGE_REQUEST)))
+                    (record.type == RECORD_MSG && message_kind_begins(record.message.kind)))
                         return false;
         return r == RECORD_E_END;
 }

@@ -277,8 +277,7 @@ int peer_send(Peer *peer, Message *message) {
                 return r;
         }
         peer_began(peer, message);
-        if (peer->path == SESSION_PATH_OFF_HOST &&
-            (message->kind == MESSAGE_ONE_WAY || message->kind == MESSAGE_REQUEST) &&
+        if (peer->path == SESSION_PATH_OFF_HOST && message_kind_begins(message->kind) &&
             !network_may_send(bus, peer)) {
                 peer_note_network_refusal(peer);
                 session_abandon(peer->session, message, CODE_DENIED, bus->now_usec);

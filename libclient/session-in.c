@@ -221,7 +221,7 @@ static int begin_message(SessionIn *in, const Record *r, uint16_t refusal) {
 
         /* A large one may send a window before it has its room, and grows when it gets that. */
         is_lent = loan && head->n_data == head->total && head->n_data > 0 &&
-                  (head->kind == MESSAGE_ONE_WAY || head->kind == MESSAGE_REQUEST);
+                  message_kind_begins(head->kind);
         n_block = need == 0 && !is_lent ? (size_t)head->total : 0;
         c = message_new_with_size(&m, n_block, head->n_extensions);
         if (c < 0)

@@ -180,7 +180,7 @@ static bool stop_at_network(Peer *peer) {
                 return true;
         }
         DL_FOREACH2(bus->sent, m, bus_next)
-        if (m->peer == peer && (m->kind == MESSAGE_ONE_WAY || m->kind == MESSAGE_REQUEST))
+        if (m->peer == peer && message_kind_begins(m->kind))
                 session_abandon(peer->session, m, CODE_DENIED, bus->now_usec);
         return false;
 }

@@ -58,6 +58,11 @@ typedef enum MessageKind {
         _MESSAGE_KIND_MAX,
 } MessageKind;
 
+/* Whether a message of @kind begins something, and does not only answer. */
+static inline bool message_kind_begins(unsigned kind) {
+        return kind == MESSAGE_ONE_WAY || kind == MESSAGE_REQUEST;
+}
+
 enum {
         MESSAGE_MORE = 1 << 0, /* further replies follow */
         MESSAGE_END = 1 << 1,  /* the last of several replies */
