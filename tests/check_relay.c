@@ -410,6 +410,34 @@ START_TEST(errors_are_rate_limited) {
 }
 END_TEST
 
+/* b says that a packet of alice's to @about got no further on its host, and @by whom. */
+static void b_refuses(Address about, uint32_t by) {
+        Control error = {
+                .verb = CONTROL_ERROR, .code = CODE_DENIED, .value = by, .address = about
+        };
+        uint8_t bytes[PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE];
+        static const PacketId id;
+
+        control_packet_encode(&error, (Address){ PID_BRIDGE, 0 }, alice_address, &id, bytes);
+        bridge_send_bytes(&b, bytes, sizeof(bytes));
+}
+
+START_TEST(a_bridge_refuses_for_its_own_host_alone) {
+        const TestFrame *f;
+
+        start_pair();
+        b_refuses(alice_address, REFUSED_BY_FAR_DAEMON); /* who is not there */
+        b_refuses(bob_address, REFUSED_BY_RELAY);        /* which it is not */
+        f = expect_word(&a, CONTROL_ERROR);
+        ck_assert(address_equal(f->control.address, bob_address));
+        ck_assert(address_equal(f->header.dst, alice_address));
+        ck_assert_uint_eq(f->control.value, REFUSED_BY_FAR_BRIDGE);
+        b_refuses(bob_address, REFUSED_BY_FAR_DAEMON);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_ERROR)->control.value, REFUSED_BY_FAR_DAEMON);
+        stop();
+}
+END_TEST
+
 /* T58 */
 START_TEST(lookups_are_rate_limited) {
         Control resolve = { .verb = CONTROL_RESOLVE };
@@ -1230,6 +1258,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, stranger_cannot_hand_in_revocations);
         tcase_add_test(tcase, packet_of_an_unleased_source_is_dropped);
         tcase_add_test(tcase, errors_are_rate_limited);
+        tcase_add_test(tcase, a_bridge_refuses_for_its_own_host_alone);
         tcase_add_test(tcase, lookups_are_rate_limited);
         tcase_add_test(tcase, open_bridge_has_few_leases);
         tcase_add_test(tcase, flood_to_one_link_leaves_room_for_others);
