@@ -86,7 +86,7 @@ void session_in_acknowledge(SessionIn *in, uint64_t now_usec, Record *ret) {
         in->ack_due = false;
         in->ack_at = USEC_NEVER;
         in->n_unsaid = 0;
-        in->refusal_due = in->inbox && in->inbox->refusal != 0;
+        in->refusal_due = in->n_refused > 0;
 
         ret->type = RECORD_ACK;
         ret->flags = 0;
@@ -166,6 +166,7 @@ static void remove_from_inbox(SessionIn *in, Message *message) {
         DL_DELETE(in->inbox, message);
         message->place = MESSAGE_NOWHERE;
         in->memory -= message_memory(message);
+        in->n_refused -= message->refusal != 0;
         give_back(in, message);
         message_unref(message);
 }
@@ -189,6 +190,7 @@ static int refuse_message(SessionIn *in, const Record *r, uint16_t refusal) {
         m->last_position = in->position + r->size;
         in->memory += message_memory(m);
         put_in_inbox(in, m);
+        in->n_refused++;
         in->discarding = m;
         in->ack_due = true;
         return 0;
@@ -439,7 +441,6 @@ static void answer(SessionIn *in, const Record *r, bool arrived) {
                 .first = r->seq,
                 .last = r->skip.last,
                 .from = arrived ? r->skip.last + 1 : r->seq,
-                .reason = r->skip.reason,
         };
 
         in->skips->due[in->skips->n_due++] = a;

@@ -21,7 +21,6 @@
 
 typedef struct SessionAnswer {
         uint64_t first, last, from;
-        uint16_t reason;
 } SessionAnswer;
 
 typedef struct SessionSkips {
@@ -59,7 +58,8 @@ typedef struct SessionIn {
 
         uint64_t told_received, told_taken, told_position;
         bool ack_due;
-        bool refusal_due; /* @inbox begins with a refused message that the sender must hear of */
+        bool refusal_due;   /* @inbox has refused messages that the sender must hear of */
+        unsigned n_refused; /* so many */
         uint64_t ack_at;  /* CLOCK_BOOTTIME; USEC_NEVER: nothing to acknowledge */
         bool is_off_host; /* the path is: acknowledge sooner, and say more */
         bool is_begun;    /* a packet, of which no record was counted yet */

@@ -604,20 +604,25 @@ int session_out_skipped(SessionOut *out, const Record *r) {
                         break;
                 if (m->first_seq != r->seq)
                         continue;
-                /* A refusal that our SKIP has met: had that come, `taken` would be past it. */
-                if (m->last_seq != r->skipped.last ||
-                    (r->skipped.from == r->seq && out->taken == r->seq))
-                        return 0;
+                if (m->last_seq != r->skipped.last || r->skipped.reason != 0)
+                        return 0; /* a refusal that our SKIP has met, or is yet to meet */
                 DL_DELETE(out->skipping, m);
                 out->skips_due = true; /* those behind may go now */
                 finish(out, m, r->skipped.from > m->last_seq ? RESULT_DELIVERED : m->fate);
                 return 0;
         }
 
-        /* A refusal: `taken` cannot pass it, so in time it is about the first, and is repeated. */
-        if (r->skipped.reason != 0 && out->sent && out->sent->first_seq == r->seq &&
-            r->seq < out->received)
-                session_out_abandon(out, out->sent, r->skipped.reason);
+        /* A refusal: `taken` cannot pass it, and it is said again until we have given it up. */
+        if (r->skipped.reason == 0 || r->seq >= out->received)
+                return 0;
+        DL_FOREACH (out->sent, m) {
+                if (m->first_seq > r->seq)
+                        break;
+                if (m->first_seq != r->seq)
+                        continue;
+                session_out_abandon(out, m, r->skipped.reason);
+                break;
+        }
         return 0;
 }
 

@@ -7,6 +7,8 @@
 
 #include "libclient/session-state.h"
 
+#include <utlist.h>
+
 #include "libcore/buf.h"
 #include "libcore/control.h"
 
@@ -38,6 +40,22 @@ static void put_start(Session *s, BufWriter *w) {
         s->started = true;
 }
 
+static void put_refusals(Session *s, BufWriter *w) {
+        unsigned n = 0;
+        Message *m;
+
+        DL_FOREACH (s->in.inbox, m) {
+                Record refused = {
+                        .type = RECORD_SKIPPED,
+                        .seq = m->first_seq,
+                        .skipped = { m->first_seq, m->first_seq, m->refusal },
+                };
+
+                if (m->refusal != 0 && (n++ == SESSION_SKIPS_MAX || !put(s, w, &refused)))
+                        return;
+        }
+}
+
 static void put_ack(Session *s, uint64_t now_usec, BufWriter *w) {
         Record r;
         size_t n_most =
@@ -51,17 +69,9 @@ static void put_ack(Session *s, uint64_t now_usec, BufWriter *w) {
         s->probe.is_due = false;
         (void)put(s, w, &r); /* was looked after */
 
-        if (s->in.refusal_due) {
-                const Message *m = s->in.inbox;
-                Record refused = {
-                        .type = RECORD_SKIPPED,
-                        .seq = m->first_seq,
-                        .skipped = { m->first_seq, m->first_seq, m->refusal },
-                };
-
-                if (put(s, w, &refused))
-                        s->in.refusal_due = false;
-        }
+        if (s->in.refusal_due)
+                put_refusals(s, w);
+        s->in.refusal_due = false; /* the rest is said with the next ACK, and all of it again */
 }
 
 static void put_answers(Session *s, BufWriter *w) {
@@ -70,7 +80,7 @@ static void put_answers(Session *s, BufWriter *w) {
                 Record r = {
                         .type = RECORD_SKIPPED,
                         .seq = a->first,
-                        .skipped = { a->last, a->from, a->reason },
+                        .skipped = { a->last, a->from, CODE_OK },
                 };
 
                 if (!put(s, w, &r))

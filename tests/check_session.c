@@ -878,6 +878,54 @@ START_TEST(a_refusal_that_comes_twice_answers_no_skip) {
 }
 END_TEST
 
+START_TEST(one_is_refused_while_another_is_not_taken) {
+        Message *first;
+        Record r[2];
+
+        sends(a, 7, MESSAGE_REQUEST);
+        carry_all();
+        first = popped(b);
+        sends(a, 100, MESSAGE_REQUEST);
+        ck_assert_uint_eq(said(a, r, 2), 1);
+        ck_assert_int_eq(session_refuse(b, &r[0], CODE_NO_PROVIDER, now), 0);
+        carry_all();
+        finished(a, CODE_NO_PROVIDER);
+        take(b, first);
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        ck_assert_uint_eq(session_memory(b), 0);
+}
+END_TEST
+
+START_TEST(a_refusal_said_again_is_no_answer) {
+        Record r[4], again = { 0 };
+        Message *got;
+        unsigned n;
+
+        sends(a, 100, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 4), 1);
+        ck_assert_int_eq(session_refuse(b, &r[0], CODE_UNSUPPORTED, now), 0);
+        n = said(b, r, 4);
+        for (unsigned i = 0; i < n; i++) {
+                ck_assert_int_eq(session_consume(a, &r[i], now), 0);
+                if (r[i].type == RECORD_SKIPPED)
+                        again = r[i];
+        }
+        ck_assert_int_eq(again.type, RECORD_SKIPPED);
+        ck_assert_int_eq(session_consume(a, &again, now), 0);
+        ck_assert_ptr_null(session_pop_finished(a)); /* the other side still waits for our SKIP */
+        carry_all();
+        finished(a, CODE_UNSUPPORTED);
+        ck_assert_uint_eq(session_memory(b), 0);
+        sends(a, 7, MESSAGE_ONE_WAY);
+        carry_all();
+        got = popped(b);
+        ck_assert_uint_eq(got->n_data, 7);
+        take(b, got);
+}
+END_TEST
+
 START_TEST(requests_wait_while_many_replies_do) {
         Message *got;
 
@@ -1484,6 +1532,8 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_refused_message_says_why);
         tcase_add_test(local, what_stands_behind_a_refused_message_is_delivered);
         tcase_add_test(local, a_refusal_that_comes_twice_answers_no_skip);
+        tcase_add_test(local, one_is_refused_while_another_is_not_taken);
+        tcase_add_test(local, a_refusal_said_again_is_no_answer);
         tcase_add_test(local, requests_wait_while_many_replies_do);
         tcase_add_test(local, locally_nothing_is_said_twice);
         tcase_add_test(local, a_new_generation_says_again_what_may_be_lost);
