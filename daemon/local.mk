@@ -21,6 +21,8 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/metrics.h \
 	%D%/monitor.c \
 	%D%/monitor.h \
+	%D%/name-watches.c \
+	%D%/name-watches.h \
 	%D%/names.c \
 	%D%/names.h \
 	%D%/outbox.c \

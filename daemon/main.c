@@ -18,6 +18,7 @@
  *      words.c     -- control words of processes, a handler each
  *      registry.c  -- from an address to a connection
  *      names.c     -- from a name to its providers
+ *      name-watches.c -- who is told when they change
  *      gateway.c   -- the gateway role: questions, answers, cached leases
  *      lease.c     -- leases of this host's processes
  *      introduction.c -- how two processes get a ring, and lose it

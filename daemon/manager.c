@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "daemon/lease.h"
+#include "daemon/name-watches.h"
 #include "daemon/peer.h"
 #include "libcore/err.h"
 #include "libsecure/crypto.h"
@@ -63,6 +64,7 @@ void manager_wake_at(Manager *manager, uint64_t usec) {
 }
 
 void manager_end_turn(Manager *manager) {
+        name_watches_tell(manager);
         while (manager->dirty) {
                 Peer *peer = manager->dirty;
 

@@ -8,33 +8,22 @@
 #include <stdio.h>
 #include <utlist.h>
 
+#include "daemon/name-watches.h"
 #include "daemon/peer.h"
-#include "libcore/name.h"
 
-static Name *find(const Names *names, const char *text, size_t n_text) {
+Name *names_find(const Names *names, const char *text, size_t n_text) {
         Name *name;
 
         HASH_FIND(hh, names->table, text, n_text, name);
         return name;
 }
 
-const Name *names_find(const Names *names, const char *text, size_t n_text) {
-        return find(names, text, n_text);
-}
+Name *names_get(Names *names, const char *text, size_t n_text) {
+        Name *name = names_find(names, text, n_text);
 
-const char *names_account(User *user) {
-        const struct passwd *account;
-
-        if (!user->name) {
-                account = getpwuid(user->uid);
-                user->name = strdup(account ? account->pw_name : "");
-        }
-        return user->name ? user->name : "";
-}
-
-static Name *name_new(Names *names, const char *text, size_t n_text) {
-        Name *name = calloc(1, sizeof(*name) + n_text + 1);
-
+        if (name)
+                return name;
+        name = calloc(1, sizeof(*name) + n_text + 1);
         if (!name)
                 return NULL;
         memcpy(name->text, text, n_text);
@@ -46,11 +35,21 @@ static Name *name_new(Names *names, const char *text, size_t n_text) {
         return name;
 }
 
-static void name_maybe_free(Names *names, Name *name) {
-        if (name->owners)
+void names_put(Names *names, Name *name) {
+        if (name->owners || name->watches || name->is_changed)
                 return;
         HASH_DELETE(hh, names->table, name);
         free(name);
+}
+
+const char *names_account(User *user) {
+        const struct passwd *account;
+
+        if (!user->name) {
+                account = getpwuid(user->uid);
+                user->name = strdup(account ? account->pw_name : "");
+        }
+        return user->name ? user->name : "";
 }
 
 static void announce(const OwnedName *owned, const char *topic) {
@@ -69,11 +68,13 @@ static void owned_free(OwnedName *owned) {
         DL_DELETE(name->owners, owned);
         name->n_owners--;
         user_give(peer->user, QUOTA_NAMES, 1);
+        free(owned->metadata);
         free(owned);
-        name_maybe_free(&peer->manager->names, name);
+        name_watches_note(&peer->manager->names, name);
+        names_put(&peer->manager->names, name);
 }
 
-static OwnedName *find_owned(Name *name, const Peer *peer) {
+static OwnedName *find_owned(const Name *name, const Peer *peer) {
         OwnedName *owned;
 
         DL_FOREACH (name->owners, owned)
@@ -82,27 +83,56 @@ static OwnedName *find_owned(Name *name, const Peer *peer) {
         return NULL;
 }
 
-static ControlCode claim(Peer *peer, const char *text, size_t n_text) {
-        Names *names = &peer->manager->names;
-        Name *name = find(names, text, n_text);
-        OwnedName *owned;
+/* Return: CODE_OK, CODE_OVERLOAD, and then it says of itself what it said before. */
+static ControlCode describe(OwnedName *owned, const ProviderClaim *claim) {
+        char *metadata = NULL;
 
-        if (name && find_owned(name, peer))
-                return CODE_OK;
-        if (name && name->owners->peer->user != peer->user)
+        if (claim->n_metadata > 0) {
+                metadata = strndup(claim->metadata, claim->n_metadata);
+                if (!metadata)
+                        return CODE_OVERLOAD;
+        }
+        free(owned->metadata);
+        owned->metadata = metadata;
+        owned->rank = claim->rank;
+        return CODE_OK;
+}
+
+static bool has_rank(const OwnedName *owned, const ProviderRank *rank) {
+        return owned->rank.priority == rank->priority && owned->rank.weight == rank->weight &&
+               owned->rank.flags == rank->flags;
+}
+
+/* It provides the name already. Who asks for it hears of another rank, of other metadata nobody. */
+static ControlCode claim_again(OwnedName *owned, const ProviderClaim *claim) {
+        bool is_same = has_rank(owned, &claim->rank);
+        ControlCode code = describe(owned, claim);
+
+        if (code == CODE_OK && !is_same)
+                name_watches_note(&owned->peer->manager->names, owned->name);
+        return code;
+}
+
+static ControlCode claim(Peer *peer, const ProviderClaim *claim) {
+        Names *names = &peer->manager->names;
+        Name *name = names_find(names, claim->name, claim->n_name);
+        OwnedName *owned = name ? find_owned(name, peer) : NULL;
+
+        if (owned)
+                return claim_again(owned, claim);
+        if (name && name->owners && name->owners->peer->user != peer->user)
                 return CODE_BUSY;
         if (name && name->n_owners >= NAMES_PROVIDERS_MAX)
                 return CODE_QUOTA;
         if (user_take(peer->user, QUOTA_NAMES, 1) != 0)
                 return CODE_QUOTA;
 
+        name = names_get(names, claim->name, claim->n_name);
         owned = calloc(1, sizeof(*owned));
-        if (!name)
-                name = name_new(names, text, n_text);
-        if (!name || !owned) {
+        if (!name || !owned || describe(owned, claim) != CODE_OK) {
                 free(owned);
                 if (name)
-                        name_maybe_free(names, name);
+                        names_put(names, name);
                 user_give(peer->user, QUOTA_NAMES, 1);
                 return CODE_QUOTA;
         }
@@ -111,12 +141,13 @@ static ControlCode claim(Peer *peer, const char *text, size_t n_text) {
         DL_APPEND(name->owners, owned);
         name->n_owners++;
         DL_APPEND2(peer->owned_names, owned, prev_peer, next_peer);
+        name_watches_note(names, name);
         announce(owned, TOPICS_OWN "name.here");
         return CODE_OK;
 }
 
 static ControlCode release(Peer *peer, const char *text, size_t n_text) {
-        Name *name = find(&peer->manager->names, text, n_text);
+        const Name *name = names_find(&peer->manager->names, text, n_text);
         OwnedName *owned = name ? find_owned(name, peer) : NULL;
 
         if (!owned)
@@ -136,17 +167,21 @@ static bool may_own(Peer *peer, const char *text, size_t n_text) {
         return answer.is_allowed;
 }
 
-ControlCode names_own(Peer *peer, uint32_t value, const char *text, size_t n_text) {
+ControlCode names_own(Peer *peer, const Control *word) {
+        ProviderClaim said;
         ControlCode code;
 
-        if (!name_is_valid(text, n_text) || (value != OWN_CLAIM && value != OWN_RELEASE))
+        if (provider_claim_decode(word->body, word->n_body, &said) != 0 ||
+            (word->value != OWN_CLAIM && word->value != OWN_RELEASE) ||
+            (word->value == OWN_RELEASE && word->n_body != said.n_name))
                 return CODE_UNSUPPORTED;
-        if (value == OWN_RELEASE) {
-                code = release(peer, text, n_text);
+        if (word->value == OWN_RELEASE) {
+                code = release(peer, said.name, said.n_name);
         } else {
-                if (gateway_is(&peer->manager->gateway, peer) || !may_own(peer, text, n_text))
+                if (gateway_is(&peer->manager->gateway, peer) ||
+                    !may_own(peer, said.name, said.n_name))
                         return CODE_DENIED;
-                code = claim(peer, text, n_text);
+                code = claim(peer, &said);
         }
         if (code == CODE_OK)
                 peer_reclassify(peer);

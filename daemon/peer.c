@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "daemon/lease.h"
+#include "daemon/name-watches.h"
 #include "daemon/route.h"
 #include "libcore/err.h"
 #include "libcore/stream-socket.h"
@@ -150,6 +151,7 @@ void peer_kill(Peer *peer) {
                 lease_remove(peer);
                 topics_leave(peer);
                 names_release_all(peer);
+                name_watches_leave(peer);
                 monitor_remove(peer);
                 rings_remove_all(peer);
                 registry_remove(&manager->registry, &peer->entry);
@@ -304,6 +306,8 @@ void peer_end_turn(Peer *peer) {
                 peer->tells_space = false;
                 peer_tell_space(peer);
         }
+        if (peer->name_watches)
+                name_watches_settle(peer);
 }
 
 /*
@@ -702,8 +706,11 @@ static void peer_read(Peer *peer) {
 void peer_on_io(Peer *peer, uint32_t events) {
         if (peer->state == PEER_DEAD)
                 return;
-        if (events & EPOLLOUT)
+        if (events & EPOLLOUT) {
                 peer_flush(peer);
+                if (peer->name_watches)
+                        peer_touch(peer); /* it may be owed an answer */
+        }
         if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
                 peer_read(peer);
 }

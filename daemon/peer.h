@@ -88,6 +88,7 @@ struct Peer {
 
         Lease *lease; /* NULL: none was ever asked for */
         OwnedName *owned_names;
+        NameWatch *name_watches;
         TopicReader topics;
         Waiter *waiters; /* questions to the gateway */
         Monitor *monitor;

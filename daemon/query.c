@@ -213,12 +213,30 @@ static void on_survey_done(const Survey *survey) {
                 peer_say_error(asker, code, &survey->ref, (Address){ PID_NONE, 0 });
 }
 
+/* Who provides what, a line each. */
+static void write_services(FILE *out, const Manager *manager) {
+        char text[KEY_TEXT_SIZE];
+        const OwnedName *owned;
+        Name *name, *next;
+
+        HASH_ITER (hh, manager->names.table, name, next)
+                DL_FOREACH (name->owners, owned) {
+                        const ProviderRank *rank = &owned->rank;
+
+                        fprintf(out, "%s\t%s\t%" PRIu16 "\t%" PRIu16 "\t%s\t%" PRIu32 "\t%s\n",
+                                name->text, key_format(&owned->peer->key, text), rank->priority,
+                                rank->weight, rank->flags & PROVIDER_DRAIN ? "drain" : "-",
+                                owned->peer->user->uid, owned->metadata ? owned->metadata : "");
+                }
+}
+
 ControlCode query_answer(Peer *from, uint32_t what, const PacketId *id) {
         static void (*const writers[])(FILE *, const Manager *) = {
                 [QUERY_STATUS] = write_status,
                 [QUERY_LIST] = write_list,
                 [QUERY_METRICS] = metrics_write,
                 [QUERY_CONFIG] = write_config,
+                [QUERY_SERVICES] = write_services,
         };
         char *text = NULL;
         size_t n_text = 0;

@@ -7,6 +7,7 @@
 #include "daemon/explanation.h"
 #include "daemon/introduction.h"
 #include "daemon/lease.h"
+#include "daemon/name-watches.h"
 #include "daemon/peer.h"
 #include "daemon/query.h"
 
@@ -75,10 +76,7 @@ static void on_gateway(Peer *from, const Word *word) {
 }
 
 static void on_own(Peer *from, const Word *word) {
-        reply(from, word,
-              names_own(from, word->control.value, (const char *)word->control.body,
-                        word->control.n_body),
-              0);
+        reply(from, word, names_own(from, &word->control), 0);
 }
 
 static void on_subscribe(Peer *from, const Word *word) {
@@ -96,21 +94,10 @@ static void on_publish(Peer *from, const Word *word) {
 }
 
 static void on_resolve_name(Peer *from, const Word *word) {
-        const Name *name = names_find(&from->manager->names, (const char *)word->control.body,
-                                      word->control.n_body);
-        uint8_t body[NAMES_PROVIDERS_MAX * CONTROL_NAMED_ENTRY_SIZE];
-        Control answer = { .verb = CONTROL_NAMED, .ref = word->id, .body = body };
-        const OwnedName *owned;
+        ControlCode code = name_watches_resolve(from, &word->control, &word->id);
 
-        if (name)
-                DL_FOREACH (name->owners, owned) {
-                        memcpy(body + answer.n_body, owned->peer->src_pid, 8);
-                        memcpy(body + answer.n_body + 8, owned->peer->src_tag, 4);
-                        answer.n_body += CONTROL_NAMED_ENTRY_SIZE;
-                }
-        if (answer.n_body == 0)
-                answer.code = CODE_NO_PROVIDER;
-        peer_say(from, &answer);
+        if (code != CODE_OK)
+                reply(from, word, code, 0);
 }
 
 static void on_monitor(Peer *from, const Word *word) {

@@ -8,10 +8,10 @@
 
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
-#include "libclient/name.h"
 #include "libclient/path.h"
 #include "libclient/reason.h"
 #include "libclient/send.h"
+#include "libclient/service.h"
 #include "libcore/err.h"
 
 #define ASK_AGAIN_USEC (100 * USEC_PER_MSEC)
@@ -97,7 +97,7 @@ static int resolve(p2pbus *bus, const char *dest, uint64_t until, Resolved *ret)
         if (r < 0)
                 return r;
         if (to.kind == P2PBUS_DESTINATION_NAME) {
-                r = name_resolve_wait(bus, dest, until, &to.address);
+                r = service_resolve_wait(bus, dest, until, &to.address);
                 if (r < 0)
                         return r;
         }
@@ -230,7 +230,7 @@ _public_ int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **r
         Ask ask = { .control = { .verb = CONTROL_QUERY, .value = (uint32_t)kind } };
         int r;
 
-        if (kind < P2PBUS_QUERY_STATUS || kind > P2PBUS_QUERY_CONFIG)
+        if (kind < P2PBUS_QUERY_STATUS || kind > P2PBUS_QUERY_SERVICES)
                 return reason_fail_errno(-EINVAL, "no such query");
         r = bus_enter_blocking(bus);
         if (r < 0)
@@ -338,7 +338,7 @@ _public_ int p2pbus_get_peer(p2pbus *bus, const char *dest, p2pbus_peer_info *in
         r = bus_enter(bus);
         if (r < 0)
                 return r;
-        if (to.kind == P2PBUS_DESTINATION_NAME && !name_provider(bus, dest, &to.address))
+        if (to.kind == P2PBUS_DESTINATION_NAME && !service_provider(bus, dest, &to.address))
                 peer = NULL;
         else
                 peer = peer_find(bus, to.address, to.has_key ? &to.key : NULL);

@@ -14,7 +14,7 @@
 #include "libclient/introduction.h"
 #include "libclient/loop.h"
 #include "libclient/monitor.h"
-#include "libclient/name.h"
+#include "libclient/own-name.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/topic.h"
@@ -115,7 +115,7 @@ static void on_welcome(p2pbus *bus) {
 
         make_room_for_largest(bus);
 
-        name_claim_again(bus);
+        own_name_claim_again(bus);
         topic_subscribe_again(bus);
         monitor_ask_again(bus);
         daemon_ask_again(bus);

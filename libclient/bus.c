@@ -7,14 +7,16 @@
 #include <stdio.h>
 
 #include "libclient/attachment.h"
+#include "libclient/fan-out.h"
 #include "libclient/key-file.h"
 #include "libclient/loop.h"
 #include "libclient/monitor.h"
-#include "libclient/name.h"
+#include "libclient/own-name.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/request.h"
 #include "libclient/send.h"
+#include "libclient/service.h"
 #include "libclient/topic.h"
 #include "libcore/err.h"
 #include "libsecure/secret.h"
@@ -114,9 +116,11 @@ bool budget_take_both(Budget *own, uint32_t n_own, Budget *all, uint32_t n_all, 
 
 static void bus_free(p2pbus *bus) {
         peer_free_all(bus);
-        name_free_all(bus);
-        topic_free_all(bus);
         request_free_all(bus);
+        fan_out_free_all(bus);
+        service_free_all(bus);
+        own_name_free_all(bus);
+        topic_free_all(bus);
         send_free_all(bus);
         monitor_free(bus);
         connection_free(bus->connection);

@@ -31,7 +31,10 @@
  *      report.c      how it is with each peer, for who asks
  *      bell.c        what wakes the other side of a ring
  *      sealed.c      keys in common with a peer, sealed packets that came, and their refusals
- *      name.c        service names, as destinations and as our own
+ *      service.c     service names as destinations, and who provides them
+ *      balance.c     which of several providers is asked
+ *      fan-out.c     all of them are
+ *      own-name.c    service names that we provide
  *      send.c        messages out, and what became of them
  *      request.c     requests and replies
  *      reservation.c messages that are composed where the receiver reads them
@@ -78,8 +81,8 @@
 #define BUS_KEY_LIFE_USEC (7 * 24 * 60 * 60 * USEC_PER_SEC) /* of what others seal for */
 
 typedef struct Ask Ask;
+typedef struct FanOut FanOut;
 typedef struct MonitorQueue MonitorQueue;
-typedef struct Name Name;
 typedef struct OwnName OwnName;
 typedef struct OwnTopic OwnTopic;
 typedef struct Ping Ping;
@@ -212,8 +215,11 @@ struct p2pbus {
         SessionCounters past; /* of peers that were forgotten */
 
         /* Names and monitoring */
-        Name *names;
+        Service *services; /* that we send to */
+        FanOut *fan_outs;  /* list: not over yet */
         OwnName *own_names;
+        unsigned n_open; /* requests that came and are not over */
+        uint64_t chance; /* where random numbers that need not be secret come from */
         struct {
                 OwnTopic *own;  /* subscribed to */
                 Message *inbox; /* list, by bus_next */

@@ -180,8 +180,7 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 on_notice(bus, &control);
                 break;
         case CONTROL_NOT_LOCAL:
-                peer_on_not_local(bus, &control.ref, control.address, control.code, control.body,
-                                  control.n_body);
+                peer_on_not_local(bus, &control);
                 break;
         case CONTROL_NOW_LOCAL:
                 peer_on_now_local(bus, control.address);

@@ -6,6 +6,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/admin.h \
 	%D%/attachment.c \
 	%D%/attachment.h \
+	%D%/balance.c \
+	%D%/balance.h \
 	%D%/bell.c \
 	%D%/bell.h \
 	%D%/borrow.c \
@@ -17,6 +19,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/connection.h \
 	%D%/daemon.c \
 	%D%/daemon.h \
+	%D%/fan-out.c \
+	%D%/fan-out.h \
 	%D%/flight.c \
 	%D%/flight.h \
 	%D%/introduction.c \
@@ -34,10 +38,10 @@ libp2pbus_client_la_SOURCES = \
 	%D%/message.h \
 	%D%/monitor.c \
 	%D%/monitor.h \
-	%D%/name.c \
-	%D%/name.h \
 	%D%/network-rules.c \
 	%D%/network-rules.h \
+	%D%/own-name.c \
+	%D%/own-name.h \
 	%D%/path-ring.c \
 	%D%/path-ring.h \
 	%D%/path.c \
@@ -65,6 +69,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/round-trip.h \
 	%D%/send.c \
 	%D%/send.h \
+	%D%/service.c \
+	%D%/service.h \
 	%D%/session.c \
 	%D%/session.h \
 	%D%/session-in.c \

@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "libclient/loan.h"
+#include "libcore/buf.h"
 #include "libcore/err.h"
 
 int message_new_with_size(Message **ret, size_t n_data, uint16_t n_extensions) {
@@ -45,10 +46,14 @@ Message *message_ref(Message *message) {
         return message;
 }
 
-static void bytes_free(Message *message, uint8_t *p) {
+static bool is_inside(const Message *message, const uint8_t *p) {
         uintptr_t at = (uintptr_t)p, block = (uintptr_t)message->bytes;
 
-        if (at < block || at >= block + message->n_bytes) /* else it goes with the block */
+        return at >= block && at < block + message->n_bytes;
+}
+
+static void bytes_free(const Message *message, uint8_t *p) {
+        if (!is_inside(message, p)) /* else it goes with the block */
                 free(p);
 }
 
@@ -69,6 +74,30 @@ Message *message_unref(Message *message) {
         loan_unref(message->loan);
         free(message);
         return NULL;
+}
+
+int message_add_extension(Message *message, uint8_t type, const void *data, size_t n_data) {
+        size_t n = message->n_extensions;
+        uint8_t *bytes;
+
+        if (n + 3 + n_data > UINT16_MAX)
+                return err_origin(-ENOMEM);
+        bytes = malloc(n + 3 + n_data);
+        if (!bytes)
+                return err_origin(-ENOMEM);
+        if (n > 0)
+                memcpy(bytes, message->extensions, n);
+        bytes[n] = type;
+        store_le16(bytes + n + 1, (uint16_t)n_data);
+        memcpy(bytes + n + 3, data, n_data);
+        bytes_free(message, message->extensions);
+        message->extensions = bytes;
+        message->n_extensions = (uint16_t)(n + 3 + n_data);
+        return 0;
+}
+
+void message_drop_extension(Message *message, size_t n_data) {
+        message->n_extensions = (uint16_t)(message->n_extensions - 3 - n_data);
 }
 
 size_t message_memory(const Message *message) {

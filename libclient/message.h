@@ -33,6 +33,8 @@ enum {
 };
 
 typedef struct Loan Loan; /* loan.h */
+typedef struct Provider Provider; /* service.h */
+typedef struct Service Service;
 
 /* Which of its session's lists holds a message; the session's own business. */
 typedef enum MessagePlace {
@@ -73,6 +75,7 @@ struct Message {
         bool ack_now;           /* somebody waits for the delivery: no delayed acknowledgement */
         uint64_t deadline_usec; /* CLOCK_BOOTTIME; USEC_NEVER: none */
         void *waiter;           /* whoever waits for the result; not owned */
+        uint8_t mode;           /* P2PBUS_MODE_X, if it is sent to a name */
 
         int result; /* RESULT_X or a ControlCode */
         uint8_t refused_by; /* P2PBUS_BY_X, if it is one of these */
@@ -91,6 +94,7 @@ struct Message {
         uint64_t last_position;   /* ... to before here; outgoing: of those sent so far */
         uint64_t n_records;       /* outgoing: in all */
         uint64_t n_records_sent;  /* outgoing: that were ever produced */
+        bool was_resent;          /* outgoing: some of them more than once */
         size_t reserved;          /* incoming: taken from the quota for large messages */
         Message *prev, *next;     /* in one list of its session at a time */
 
@@ -105,6 +109,11 @@ struct Message {
         bool is_lent;              /* incoming: in its peer's list of what the application holds */
         bool is_answered;          /* a request that was received: replied to */
         bool is_unwanted;          /* its sender cancelled it */
+        bool is_counted;           /* a request that was received: among those not over yet */
+        Service *service;          /* outgoing: it was sent to this name and is not settled */
+        Provider *provider;        /* and went to this one; NULL: it waits for one */
+        bool is_bound;             /* and goes to no other */
+        unsigned n_attempts;       /* times that it was begun before, with somebody else */
         struct Request *request;   /* outgoing: it is the message of this */
         struct Reservation *reservation; /* outgoing: made by p2pbus_reserve(), not committed */
         struct MessageText *text;  /* what the public getters return; made when first asked for */
@@ -126,6 +135,10 @@ int message_new(Message **ret);
  * ones.
  */
 int message_new_with_size(Message **ret, size_t n_data, uint16_t n_extensions);
+/* Appends to the extensions of one that was not sent yet. Return: 0, -ENOMEM. */
+int message_add_extension(Message *message, uint8_t type, const void *data, size_t n_data);
+/* Takes the last one, which has @n_data bytes, away again. */
+void message_drop_extension(Message *message, size_t n_data);
 Message *message_ref(Message *message);
 /* Frees with the last reference. Accepts NULL, returns NULL. */
 Message *message_unref(Message *message);

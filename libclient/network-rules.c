@@ -4,7 +4,7 @@
 
 #include "libclient/network-rules.h"
 
-#include "libclient/name.h"
+#include "libclient/service.h"
 #include "libclient/peer.h"
 #include "libcore/buf.h"
 #include "libcore/record.h"
@@ -89,7 +89,7 @@ static bool fits(p2pbus *bus, const NetworkRule *rule, const PublicKey *key, Add
         case NETWORK_KEY:
                 return key_equal(&rule->key, key);
         default:
-                return name_is_provided_by(bus, address, pattern_fits, rule->name);
+                return service_is_provided_by(bus, address, pattern_fits, rule->name);
         }
 }
 

@@ -85,6 +85,7 @@ extern "C" {
 #define P2PBUS_TYPE_MAX 255 /* characters of a MIME type, without NUL */
 #define P2PBUS_TOPIC_MAX 255 /* characters of a topic or pattern, without NUL */
 #define P2PBUS_TOPIC_MESSAGE_MAX 60000U /* bytes of a message that is published */
+#define P2PBUS_METADATA_MAX 512 /* bytes that a provider may say of itself, without NUL */
 #define P2PBUS_ERROR_TEXT_MAX 4096 /* bytes of the text of an error reply, without NUL */
 
 #define P2PBUS_TIMEOUT_DEFAULT ((uint64_t)30 * 1000000) /* microseconds */
@@ -298,6 +299,19 @@ int p2pbus_message_set_idempotent(p2pbus_message *message, int idempotent);
 int p2pbus_message_is_idempotent(p2pbus_message *message);
 /* Of a received message: 1 if an earlier process with this one's key may have had it, too. */
 int p2pbus_message_may_be_repeat(p2pbus_message *message);
+
+/* Which of several providers a message goes to, if it is sent to a name. */
+enum p2pbus_mode {
+        /* Requests: who is likely to answer first. One-way messages: the same one as long as it is
+         * there, so that they stay in order. */
+        P2PBUS_MODE_BALANCE = 0,
+        /* Of those with the lowest priority number the one that was there first. */
+        P2PBUS_MODE_FAILOVER = 1
+};
+/* Return: 0; -EINVAL: no such mode; -EPERM: the message was sent or received. */
+int p2pbus_message_set_mode(p2pbus_message *message, int mode);
+/* The name that a received message was sent to, "" if it was sent to this process itself. */
+const char *p2pbus_message_get_service(p2pbus_message *message);
 
 /* Any pointer of the caller's, for example to know a result again; never followed or freed. */
 void p2pbus_message_set_userdata(p2pbus_message *message, void *userdata);
@@ -592,12 +606,104 @@ int p2pbus_message_is_shared(p2pbus_message *message);
  * @name: elements of a-z, 0-9, - and _, joined by dots, at least one dot, beginning with a letter;
  *        up to P2PBUS_NAME_MAX
  *
- * Blocks for the daemon's answer. The name is claimed again by itself after each new attach.
- * Return: 0; -EINVAL: no name; -EACCES: policy; -EDQUOT; -EBUSY: taken; -ETIMEDOUT; -ENOTCONN;
- * -ECHILD.
+ * As p2pbus_provide() without a @service.
  */
 int p2pbus_own_name(p2pbus *bus, const char *name, uint64_t timeout_usec);
+
+/* p2pbus_service.flags */
+enum p2pbus_service_flags {
+        P2PBUS_SERVICE_DRAIN = 1 << 0 /* it takes no more: nothing is sent to it by this name */
+};
+
+/* What a provider says of itself. Clear with memset(), set struct_size and all that follows. */
+typedef struct p2pbus_service {
+        size_t struct_size;   /* sizeof(p2pbus_service) */
+        uint16_t priority;    /* the lowest number of those that are there is asked; else 100 */
+        uint16_t weight;      /* 1 to 65535, a share among those of one priority; else 100 */
+        uint32_t flags;       /* P2PBUS_SERVICE_X */
+        const char *metadata; /* at most P2PBUS_METADATA_MAX bytes of UTF-8 without control
+                               * characters; NULL: none */
+} p2pbus_service;
+
+/**
+ * p2pbus_provide() - provide a service name, and say how
+ * @name:    as p2pbus_own_name()
+ * @service: NULL for the defaults; not used after the call
+ *
+ * Several processes of one user may provide a name. Called again, it changes what was said. Blocks for
+ * the daemon's answer. The name is claimed again by itself, with all that was said of it, after each
+ * new attach.
+ *
+ * Return: 0; -EINVAL: no name, or a malformed @service; -EACCES: policy; -EDQUOT; -EBUSY: another
+ * user's; -ETIMEDOUT; -ENOTCONN; -ECHILD; -ENOMEM.
+ */
+int p2pbus_provide(p2pbus *bus, const char *name, const p2pbus_service *service,
+                   uint64_t timeout_usec);
+
+/* Gives a name back. What was sent to it and is not here yet goes to other providers; what is here is
+ * this program's to finish. Return: as above; -ENXIO: was not provided. */
 int p2pbus_release_name(p2pbus *bus, const char *name, uint64_t timeout_usec);
+
+/**
+ * p2pbus_drain() - take nothing more by name, and finish what is here
+ * @timeout_usec: microseconds; 0: do not wait
+ *
+ * All names of this handle say that they drain, so that others are asked. Returns when each request that
+ * came was answered, or given up by dropping its last reference, and nothing waits for
+ * p2pbus_receive(): other threads receive and answer meanwhile. From then on nothing comes by name: it
+ * goes to other providers. A program with one thread calls it with 0, and again after what it has
+ * received and answered. p2pbus_provide() ends it for a name.
+ *
+ * Return: 0; -EAGAIN: not yet, and @timeout_usec is 0; -ETIMEDOUT; -ENOTCONN; -ECHILD. Blocks unless
+ * @timeout_usec is 0.
+ */
+int p2pbus_drain(p2pbus *bus, uint64_t timeout_usec);
+
+/* p2pbus_all_options.flags */
+enum p2pbus_all_flags {
+        P2PBUS_ALL_ONE_WAY = 1 << 0 /* no reply is wanted: delivery is the answer */
+};
+
+/* Clear with memset(), set struct_size; 0 means the default. */
+typedef struct p2pbus_all_options {
+        size_t struct_size;    /* sizeof(p2pbus_all_options) */
+        uint32_t flags;        /* P2PBUS_ALL_X */
+        uint32_t max_replies;  /* enough; 0: all that come */
+        uint64_t timeout_usec; /* 0: P2PBUS_TIMEOUT_DEFAULT */
+} p2pbus_all_options;
+
+/* What one provider answered, or the end. Pointers are valid until the callback returns. */
+typedef struct p2pbus_all_event {
+        size_t struct_size;
+        int error;             /* 0: it replied, or has it; -EREMOTEIO: an error reply; else why
+                                * not. Of the end: 0; -ENXIO: nobody provides it; -ETIMEDOUT */
+        int reason;            /* P2PBUS_REASON_X of @error */
+        const char *provider;  /* its full form; NULL: the end, nothing follows */
+        p2pbus_message *reply; /* with 0, unless one-way, and with -EREMOTEIO; else NULL */
+        uint64_t n_asked;      /* so far: providers asked, */
+        uint64_t n_answered;   /* those that replied, */
+        uint64_t n_failed;     /* and those that did otherwise */
+} p2pbus_all_event;
+
+/* Called once for each provider that is heard of, and once with the end, as reply callbacks are. */
+typedef void (*p2pbus_all_callback)(p2pbus *bus, const p2pbus_all_event *event, void *userdata);
+
+/**
+ * p2pbus_request_all() - ask all providers of a name
+ * @name:    a service name
+ * @message: each provider gets a copy; the caller keeps its reference
+ * @options: NULL for the defaults; not used after the call
+ *
+ * Asks each provider that is there now and does not drain, whatever its priority. @callback hears each
+ * reply, or why there is none, as it comes; and the end when all were heard of, when @max_replies
+ * have come (the others are told that nobody waits), or when the time is over. It never runs from within
+ * this call, and not any more after p2pbus_close(). Does not block.
+ *
+ * Return: 0, or -EINVAL; -EMSGSIZE; -EAGAIN; -ENOTCONN; -ECHILD; -ENOMEM.
+ */
+int p2pbus_request_all(p2pbus *bus, const char *name, p2pbus_message *message,
+                       const p2pbus_all_options *options, p2pbus_all_callback callback,
+                       void *userdata);
 
 /* ---- Any event loop ---- */
 
@@ -724,10 +830,11 @@ enum p2pbus_query_kind {
         P2PBUS_QUERY_LIST = 2,   /* a line a process; columns in PROTOCOL.md, "Control" */
         P2PBUS_QUERY_PEERS = 3,
         P2PBUS_QUERY_METRICS = 4, /* OpenMetrics text */
-        P2PBUS_QUERY_CONFIG = 5   /* the settings in force, as a configuration file */
+        P2PBUS_QUERY_CONFIG = 5,  /* the settings in force, as a configuration file */
+        P2PBUS_QUERY_SERVICES = 6 /* a line a provider of a name */
 };
-/* Asks the daemon. @ret_text: free() it; lines end in a newline; of the first three, fields are
- * separated by TABs.
+/* Asks the daemon. @ret_text: free() it; lines end in a newline; of the first three and the last, fields
+ * are separated by TABs.
  * Return: 0, -EACCES, -ETIMEDOUT, -ENOTCONN, -ECHILD, -EINVAL, -ENOMEM. Blocks. */
 int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **ret_text);
 

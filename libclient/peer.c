@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "libclient/own-name.h"
 #include "libclient/path-ring.h"
 #include "libclient/path.h"
 #include "libclient/receive.h"
@@ -207,6 +208,7 @@ Peer *peer_free(Peer *peer) {
 
         DL_FOREACH_SAFE2(peer->inbox, m, next, bus_next) {
                 DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
+                own_name_discount(bus, m);
                 message_unref(m);
         }
         DL_FOREACH_SAFE2(peer->lent, m, next, bus_next) {

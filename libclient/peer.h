@@ -154,11 +154,9 @@ void peer_go_local(Peer *peer);
 /* Queues a packet outside its session, on the path of now. */
 void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records);
 
-/* What the daemon says. @code is a ControlCode. */
-void peer_on_not_local(p2pbus *bus, const PacketId *id, Address address, uint16_t code,
-                       const uint8_t *lease, size_t n_lease);
+/* What the daemon says. */
+void peer_on_not_local(p2pbus *bus, const Control *word);
 void peer_on_now_local(p2pbus *bus, Address address);
-/* ERROR about a packet. */
 void peer_on_refused(p2pbus *bus, const Control *word);
 void peer_on_queue_space(p2pbus *bus, Address address);
 /* We refuse to send to it ourselves, by [Network] Send=. */

@@ -11,6 +11,7 @@
 #include "libclient/p2pbus.h"
 #include "libclient/reason.h"
 #include "libcore/err.h"
+#include "libcore/name.h"
 #include "libsecure/key.h"
 
 typedef struct MessageText MessageText;
@@ -21,6 +22,7 @@ struct MessageText {
         char from_pid[PID_TEXT_SIZE];
         char type[P2PBUS_TYPE_MAX + 1];
         bool has_type;
+        char service[]; /* ends in a NUL */
 };
 
 static Message *message_of(p2pbus_message *message) {
@@ -101,6 +103,17 @@ _public_ int p2pbus_message_may_be_repeat(p2pbus_message *message) {
         return (message_of(message)->flags & MESSAGE_MAYBE_REPEAT) != 0;
 }
 
+_public_ int p2pbus_message_set_mode(p2pbus_message *message, int mode) {
+        Message *m = message_of(message);
+
+        if (mode != P2PBUS_MODE_BALANCE && mode != P2PBUS_MODE_FAILOVER)
+                return reason_fail_errno(-EINVAL, "no such mode");
+        if (m->is_given)
+                return reason_fail_errno(-EPERM, "the message was sent or received before");
+        m->mode = (uint8_t)mode;
+        return 0;
+}
+
 _public_ void p2pbus_message_set_userdata(p2pbus_message *message, void *userdata) {
         message_of(message)->userdata = userdata;
 }
@@ -136,15 +149,20 @@ static bool is_zero(const PacketId *id) {
 /* NULL without memory, and before it was sent: it has no id yet. */
 static MessageText *text_of(Message *m) {
         MessageText *text = m->text;
-        const uint8_t *type;
+        const uint8_t *type, *service;
+        size_t n, n_service = 0;
         PublicKey key;
-        size_t n;
 
         if (text || !m->is_given)
                 return text;
-        text = calloc(1, sizeof(*text));
+        service = record_extension(m->extensions, m->n_extensions, MESSAGE_EXT_SERVICE, &n_service);
+        if (!service || !name_is_valid((const char *)service, n_service))
+                n_service = 0;
+        text = calloc(1, sizeof(*text) + n_service + 1);
         if (!text)
                 return NULL;
+        if (n_service > 0)
+                memcpy(text->service, service, n_service);
         if (!is_zero(&m->id))
                 (void)message_format_id(&m->id, text->id);
         if (!is_zero(&m->reply_to))
@@ -202,6 +220,12 @@ _public_ const char *p2pbus_message_get_type(p2pbus_message *message) {
 
 _public_ int p2pbus_message_is_remote(p2pbus_message *message) {
         return message_of(message)->is_remote;
+}
+
+_public_ const char *p2pbus_message_get_service(p2pbus_message *message) {
+        const MessageText *text = text_of(message_of(message));
+
+        return text ? text->service : "";
 }
 
 _public_ uint32_t p2pbus_message_get_status(p2pbus_message *message) {

@@ -8,6 +8,7 @@
 
 #include "libclient/loan.h"
 #include "libclient/loop.h"
+#include "libclient/own-name.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/reservation.h"
@@ -45,6 +46,7 @@ void receive_put(Peer *peer, Message *m) {
         DL_APPEND2(peer->inbox, m, bus_prev, bus_next);
         mark_ready(peer);
         peer->bus->counters.received++;
+        own_name_count(peer->bus, m);
         bus_happened(peer->bus);
 }
 
@@ -184,6 +186,7 @@ _public_ p2pbus_message *p2pbus_message_unref(p2pbus_message *message) {
         bus = m->from.pid != PID_NONE ? m->bus : NULL;
         if (bus && bus_enter_timeless(bus) == 0) {
                 receive_done(bus, m);
+                own_name_discount(bus, m);
                 if (m->loan)
                         loan_return(bus, m);
                 if (m->is_lent) {

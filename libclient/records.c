@@ -8,6 +8,7 @@
 
 #include "libclient/admin.h"
 #include "libclient/introduction.h"
+#include "libclient/own-name.h"
 #include "libclient/path-ring.h"
 #include "libclient/path.h"
 #include "libclient/receive.h"
@@ -159,9 +160,10 @@ static bool consume_one(p2pbus *bus, const PeerSource *source, Record *record, b
         }
         if (*peer && (*peer)->mirror)
                 return false; /* nobody but ourselves can say this, and we never do */
-        if (unsupported) {
+        if (unsupported || (*peer && own_name_refuses(bus, record))) {
                 if (*peer)
-                        (void)session_refuse((*peer)->session, record, CODE_UNSUPPORTED,
+                        (void)session_refuse((*peer)->session, record,
+                                             unsupported ? CODE_UNSUPPORTED : CODE_NO_PROVIDER,
                                              bus->now_usec);
                 return true;
         }

@@ -7,10 +7,12 @@
 #include <utlist.h>
 
 #include "libclient/loop.h"
+#include "libclient/own-name.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/receive.h"
 #include "libclient/send.h"
+#include "libclient/service.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
 
@@ -26,6 +28,8 @@ static void unlink_request(Request *request) {
 
         HASH_DELETE(hh, bus->requests, request);
         timer_clear(&bus->timers, &request->timer);
+        service_end_request(request, NULL);
+        request->kept = message_unref(request->kept);
         if (request->message) {
                 /* Its fate interests nobody any more. */
                 request->message->request = NULL;
@@ -50,6 +54,7 @@ static void on_request_timer(Timer *timer, uint64_t now) {
         Request *request = container_of(timer, Request, timer);
 
         (void)now;
+        service_miss_request(request);
         request_end(request, P2PBUS_REASON_TIMEOUT, NULL);
 }
 
@@ -59,7 +64,7 @@ void request_sent(p2pbus *bus, Message *m) {
         (void)bus;
         m->request = NULL;
         request->message = NULL;
-        if (m->result != RESULT_DELIVERED)
+        if (m->result != RESULT_DELIVERED || m->kind == MESSAGE_ONE_WAY)
                 request_end(request, reason_of(m->result), NULL);
 }
 
@@ -78,6 +83,8 @@ void request_on_reply(Peer *peer, Message *reply) {
                 return;
         }
         bus->counters.received++;
+        service_on_reply(request, reply);
+        service_end_request(request, reply);
         request_end(request, reply->kind == MESSAGE_ERROR ? P2PBUS_REASON_ERROR_REPLY : 0, reply);
 }
 
@@ -87,7 +94,7 @@ void request_peer_ended(Peer *peer) {
 
         /* Those that are still on their way end in request_sent(). */
         HASH_ITER(hh, bus->requests, request, next)
-                if (!request->message && request->peer == peer)
+                if (!request->message && request->peer == peer && !service_ask_another(request))
                         request_end(request, P2PBUS_REASON_NO_REPLY, NULL);
 }
 
@@ -148,6 +155,55 @@ void request_free_all(p2pbus *bus) {
         request_forget_all(bus);
 }
 
+Request *request_new(p2pbus *bus) {
+        Request *request = calloc(1, sizeof(*request));
+
+        if (request)
+                request->bus = bus;
+        return request;
+}
+
+void request_call(Request *request, p2pbus_reply_callback callback, void *userdata) {
+        request->callback = callback;
+        request->userdata = userdata;
+        request->is_over = true;
+        DL_APPEND(request->bus->calls, request);
+        bus_happened(request->bus);
+}
+
+/* Its message is under way. */
+static void request_begun(Request *request, Message *m) {
+        p2pbus *bus = request->bus;
+
+        request->id = m->id;
+        request->message = m->result == RESULT_PENDING ? m : NULL;
+        request->timer.on_due = on_request_timer;
+        HASH_ADD(hh, bus->requests, id, sizeof(request->id), request);
+        (void)timer_set(&bus->timers, &request->timer, m->deadline_usec);
+}
+
+int request_start_at(Provider *provider, Message *m, p2pbus_reply_callback callback, void *userdata,
+                     PacketId *ret_id) {
+        p2pbus *bus = provider->service->bus;
+        Request *request = request_new(bus);
+        int r;
+
+        if (!request)
+                return reason_fail_errno(-ENOMEM, "out of memory");
+        request->callback = callback;
+        request->userdata = userdata;
+        m->request = request;
+        m->id = *ret_id = bus_new_id(bus);
+        r = service_send_to(provider, m);
+        if (r < 0) {
+                m->request = NULL;
+                request_free(request);
+                return r;
+        }
+        request_begun(request, m);
+        return 0;
+}
+
 /* Return: as send_message(); on failure @request is as before. */
 static int request_start(Request *request, const char *dest, Message *m, uint64_t timeout_usec) {
         p2pbus *bus = request->bus;
@@ -163,11 +219,7 @@ static int request_start(Request *request, const char *dest, Message *m, uint64_
                         m->request = NULL;
                 return r;
         }
-        request->id = m->id;
-        request->message = m->result == RESULT_PENDING ? m : NULL;
-        request->timer.on_due = on_request_timer;
-        HASH_ADD(hh, bus->requests, id, sizeof(request->id), request);
-        (void)timer_set(&bus->timers, &request->timer, m->deadline_usec);
+        request_begun(request, m);
         return 0;
 }
 
@@ -182,10 +234,9 @@ _public_ int p2pbus_request_start(p2pbus *bus, const char *dest, p2pbus_message 
         r = bus_enter(bus);
         if (r < 0)
                 return r;
-        request = calloc(1, sizeof(*request));
+        request = request_new(bus);
         if (!request)
                 return bus_leave(bus, reason_fail_errno(-ENOMEM, "out of memory"));
-        request->bus = bus;
         request->callback = callback;
         request->userdata = userdata;
         r = request_start(request, dest, (Message *)message, timeout_usec);
@@ -261,16 +312,20 @@ static int reply_send(p2pbus *bus, Message *request, Message *reply) {
                                         (unsigned long long)bus->welcome.message_max);
         if (!request->peer || request->is_unwanted) { /* nobody waits for it any more */
                 request->is_answered = true;
+                own_name_discount(bus, request);
                 receive_done(bus, request);
                 return 0;
         }
 
+        if (own_name_put_load(bus, reply) < 0)
+                return reason_fail_errno(-ENOMEM, "out of memory");
         reply->reply_to = request->id;
         reply->id = bus_new_id(bus);
         reply->deadline_usec = bus_deadline(bus, lifetime, P2PBUS_TIMEOUT_DEFAULT);
         r = send_to_peer(bus, request->peer, reply);
         if (r == 0) {
                 request->is_answered = true;
+                own_name_discount(bus, request);
                 receive_done(bus, request);
         }
         return r;

@@ -15,12 +15,12 @@
 
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
-#include "libclient/name.h"
 #include "libclient/path.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/receive.h"
 #include "libclient/request.h"
+#include "libclient/service.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
 #include "libcore/name.h"
@@ -198,18 +198,7 @@ int send_message(p2pbus *bus, const char *dest, Message *m, uint64_t timeout_use
         m->result = RESULT_PENDING;
         if (peer)
                 return send_to_peer(bus, peer, m);
-        return name_send(bus, dest, m);
-}
-
-void send_later(p2pbus *bus, Peer *peer, Message *m) {
-        int r;
-
-        r = peer_send(peer, m);
-        if (r == 0)
-                return;
-        /* Names let no more in than a session takes, so this is rare. */
-        m->result = r == SESSION_E_TOO_BIG ? CODE_TOO_BIG : CODE_QUOTA;
-        send_finished(bus, message_ref(m));
+        return service_send(bus, dest, m);
 }
 
 static void count(p2pbus *bus, int result) {
@@ -242,6 +231,8 @@ static uint8_t refuser_of(const Message *m) {
 }
 
 void send_finished(p2pbus *bus, Message *m) {
+        if (m->provider && service_retry(bus, m))
+                return;
         DL_DELETE2(bus->sent, m, bus_prev, bus_next);
         m->bus_prev = m->bus_next = NULL;
         m->refused_by = refuser_of(m);
@@ -250,11 +241,8 @@ void send_finished(p2pbus *bus, Message *m) {
                 m->refusal_text = strdup(m->peer->refusal_text); /* without memory, no text */
         if (m->request)
                 m->request->peer = m->peer;
-        if (m->peer) {
+        if (m->peer)
                 m->peer->n_unsettled--;
-                if (m->result != RESULT_DELIVERED && bus->names)
-                        name_forget_provider(bus, m->peer->address);
-        }
         m->peer = NULL;
         count(bus, m->result);
         bus_happened(bus);
@@ -490,7 +478,7 @@ _public_ int p2pbus_cancel(p2pbus *bus, const char *id_text) {
                 peer_mark(m->peer);
                 r = 0;
         } else if (m) {
-                name_withdraw(bus, m, RESULT_CANCELLED);
+                service_withdraw(bus, m, RESULT_CANCELLED);
                 r = 0;
         }
         if (r == -ENOENT)
@@ -510,7 +498,7 @@ void send_fail_all(p2pbus *bus, int reason) {
                         while ((m = session_pop_finished(peer->session)))
                                 send_finished(bus, m);
                 }
-        name_fail_all(bus, RESULT_CANCELLED);
+        service_fail_all(bus, RESULT_CANCELLED);
 }
 
 void send_free_all(p2pbus *bus) {

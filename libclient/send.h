@@ -30,8 +30,6 @@ int send_message(p2pbus *bus, const char *dest, Message *message, uint64_t timeo
 int send_encode(Message *message);
 /* The same to a peer, for replies. */
 int send_to_peer(p2pbus *bus, Peer *peer, Message *message);
-/* A message that was looked up by name goes to @peer at last; failures settle it. */
-void send_later(p2pbus *bus, Peer *peer, Message *message);
 /* A session, or nobody at all, has settled it; takes over one reference. */
 void send_finished(p2pbus *bus, Message *message);
 /* It counts as sent, and is under way. */

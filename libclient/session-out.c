@@ -452,8 +452,10 @@ void session_out_advance(SessionOut *out) {
                 out->position += size;
                 out->waiting -= size;
                 out->blocked_since = USEC_NEVER;
-        } else
+        } else {
+                m->was_resent = true;
                 out->counters->n_resent++;
+        }
         out->cursor_at++;
 }
 

@@ -201,26 +201,26 @@ void peer_on_now_local(p2pbus *bus, Address address) {
                 peer_go_local(peer);
 }
 
-void peer_on_not_local(p2pbus *bus, const PacketId *id, Address address, uint16_t code,
-                       const uint8_t *lease, size_t n_lease) {
+void peer_on_not_local(p2pbus *bus, const Control *word) {
         const SignedRecordCheck check = {
                 .type = SIGNED_RECORD_LEASE,
                 .now_usec = bus_wall(bus),
         };
-        Peer *peer = peer_find(bus, address, NULL);
+        Peer *peer = peer_find(bus, word->address, NULL);
+        uint16_t code = word->code;
         SignedRecord record;
         bool by_pid;
 
         if (!peer || peer->path != SESSION_PATH_LOCAL || peer_is_on_ring(peer))
                 return; /* it was settled by somebody else meanwhile */
-        session_refused(peer->session, id);
+        session_refused(peer->session, &word->ref);
         if (code != CODE_OK) {
                 if (code == CODE_NOT_HERE && attachment_is_settling(bus))
                         code = CODE_SETTLING;
                 refused(peer, code, REFUSED_BY_DAEMON);
                 return;
         }
-        if (!bus->sealer || signed_record_verify(lease, n_lease, &check, &record) != 0 ||
+        if (!bus->sealer || signed_record_verify(word->body, word->n_body, &check, &record) != 0 ||
             record.lease.enc_until_usec <= check.now_usec ||
             key_hash(&record.signer).address.pid != peer->address.pid) {
                 bus->counters.bad_packets++;

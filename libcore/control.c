@@ -3,6 +3,7 @@
 #include "libcore/control.h"
 
 #include "libcore/buf.h"
+#include "libcore/provider.h"
 
 #define BODY_ANY CONTROL_BODY_MAX
 
@@ -36,7 +37,7 @@ static const struct {
         [CONTROL_PING] = { true, 0, 0 },
         [CONTROL_PONG] = { true, 0, 0 },
         [CONTROL_LINK] = { true, 0, CONTROL_LINK_HEAD_SIZE + CONTROL_LINK_URL_MAX },
-        [CONTROL_OWN] = { true, 1, CONTROL_NAME_MAX },
+        [CONTROL_OWN] = { true, 1, PROVIDER_CLAIM_MAX },
         [CONTROL_RESOLVE_NAME] = { true, 1, CONTROL_NAME_MAX },
         [CONTROL_NAMED] = { true, 0, BODY_ANY },
         [CONTROL_MONITOR] = { true, 0, 0 },

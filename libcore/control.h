@@ -31,7 +31,6 @@
 #define CONTROL_NETWORK_ENTRY_SIZE 4 /* list 1, kind 1, size 2; the key or name follows */
 #define CONTROL_LEASE_REQUEST_SIZE 48 /* bridge key 32, issued 8, not_after 8 */
 #define CONTROL_WELCOME_SIZE 24       /* largest message 8, queue bytes 8, instance's age 8 */
-#define CONTROL_NAMED_ENTRY_SIZE 12   /* PID 8, TAG 4 */
 #define CONTROL_LINK_HEAD_SIZE 8      /* round trip 8; the URL follows */
 #define CONTROL_LINK_URL_MAX 255
 #define CONTROL_LINKS_MAX 8           /* links of a gateway that it tells of one by one */
@@ -154,6 +153,7 @@ enum {
         QUERY_PEERS = 3,
         QUERY_METRICS = 4,
         QUERY_CONFIG = 5,
+        QUERY_SERVICES = 6,
 
         NETWORK_SOME = 0, /* NETWORK's value: only what its entries allow, */
         NETWORK_ALL = 1,  /* or everything */
@@ -167,6 +167,10 @@ enum {
 
         OWN_RELEASE = 0, /* OWN's value */
         OWN_CLAIM = 1,
+
+        RESOLVE_NAME_ONCE = 0, /* RESOLVE_NAME's value */
+        RESOLVE_NAME_WATCH = 1,
+        RESOLVE_NAME_END = 2,
 
         REFUSED_BY_DAEMON = 1, /* ERROR's value, where it is about a packet: of the sender's host */
         REFUSED_BY_BRIDGE = 2,

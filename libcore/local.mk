@@ -12,6 +12,8 @@ libp2pbus_core_la_SOURCES = \
 	%D%/packet.h \
 	%D%/pid.c \
 	%D%/pid.h \
+	%D%/provider.c \
+	%D%/provider.h \
 	%D%/record.c \
 	%D%/record.h \
 	%D%/report.c \

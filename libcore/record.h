@@ -80,6 +80,7 @@ typedef enum MessageExtension {
         MESSAGE_EXT_SERVICE = 4,
         MESSAGE_EXT_TRACE = 5,
         MESSAGE_EXT_ENCODING = 6,
+        MESSAGE_EXT_LOAD = 7, /* u16: requests that wait at the provider; u16: 0 */
         _MESSAGE_EXT_MAX,
 } MessageExtension;
 

@@ -7,6 +7,7 @@ man3_pages = \
 	%D%/p2pbus_key_generate.3 \
 	%D%/p2pbus_message_new.3 \
 	%D%/p2pbus_open.3 \
+	%D%/p2pbus_provide.3 \
 	%D%/p2pbus_publish.3 \
 	%D%/p2pbus_query.3 \
 	%D%/p2pbus_receive.3 \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "libcore/control.h"
+#include "libcore/provider.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -173,7 +174,7 @@ static const struct {
         { CONTROL_PING, 0, 0 },
         { CONTROL_PONG, 0, 0 },
         { CONTROL_LINK, 0, 263 },
-        { CONTROL_OWN, 1, 255 },
+        { CONTROL_OWN, 1, PROVIDER_CLAIM_MAX },
         { CONTROL_RESOLVE_NAME, 1, 255 },
         { CONTROL_NAMED, 0, CONTROL_BODY_MAX },
         { CONTROL_MONITOR, 0, 0 },

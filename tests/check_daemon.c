@@ -14,6 +14,7 @@
 #include <sys/select.h>
 #include <sys/wait.h>
 
+#include "libcore/provider.h"
 #include "libcore/record.h"
 #include "libsecure/crypto.h"
 #include "libsecure/signed-record.h"
@@ -1351,19 +1352,108 @@ START_TEST(names_have_providers) {
         expect_word(&x, CONTROL_OK);
         say_name(&x, CONTROL_RESOLVE_NAME, 0, "com.example.a");
         word = expect_word(&x, CONTROL_NAMED);
-        ck_assert_uint_eq(word->n_body, 2 * CONTROL_NAMED_ENTRY_SIZE);
-        ck_assert_uint_eq(load_be64(word->body), y.address.pid);
+        ck_assert_uint_eq(word->n_body, 2 * PROVIDER_ENTRY_SIZE);
+        ck_assert_mem_eq(word->body, identity_public(y.key)->bytes, KEY_SIZE);
         say_name(&y, CONTROL_OWN, OWN_RELEASE, "com.example.a");
         expect_word(&y, CONTROL_OK);
         say_name(&y, CONTROL_OWN, OWN_RELEASE, "com.example.a");
         expect_error(&y, CODE_NO_PROVIDER);
         say_name(&x, CONTROL_RESOLVE_NAME, 0, "com.example.a");
-        ck_assert_uint_eq(load_be64(expect_word(&x, CONTROL_NAMED)->body), x.address.pid);
+        ck_assert_mem_eq(expect_word(&x, CONTROL_NAMED)->body, identity_public(x.key)->bytes,
+                         KEY_SIZE);
         for (unsigned i = 0; i < ELEMENTSOF(bad); i++) {
                 say_name(&x, CONTROL_OWN, OWN_CLAIM, bad[i]);
                 expect_error(&x, CODE_UNSUPPORTED);
         }
         stop();
+}
+END_TEST
+
+static void claim(Client *c, const char *name, ProviderRank rank) {
+        const ProviderClaim said = { .name = name, .n_name = strlen(name), .rank = rank };
+        uint8_t body[PROVIDER_CLAIM_MAX];
+
+        client_say(c, &(Control){ .verb = CONTROL_OWN,
+                                  .value = OWN_CLAIM,
+                                  .body = body,
+                                  .n_body = provider_claim_encode(&said, body) });
+        expect_word(c, CONTROL_OK);
+}
+
+/* The only provider that NAMED tells of, in answer to @ref. */
+static ProviderEntry expect_only(Client *c, const PacketId *ref) {
+        const Control *word = expect_word(c, CONTROL_NAMED);
+        ProviderEntry entry;
+
+        ck_assert_mem_eq(&word->ref, ref, sizeof(*ref));
+        ck_assert_uint_eq(word->n_body, PROVIDER_ENTRY_SIZE);
+        provider_entry_decode(word->body, &entry);
+        return entry;
+}
+
+static PacketId watch(Client *c, uint32_t value, const char *name) {
+        return client_say(c, &(Control){ .verb = CONTROL_RESOLVE_NAME,
+                                         .value = value,
+                                         .body = (const uint8_t *)name,
+                                         .n_body = strlen(name) });
+}
+
+START_TEST(who_watches_a_name_hears_of_each_change) {
+        ProviderEntry entry;
+        PacketId ref;
+
+        start(NULL);
+        ref = watch(&x, RESOLVE_NAME_WATCH, "com.example.a");
+        ck_assert_uint_eq(expect_word(&x, CONTROL_NAMED)->code, CODE_NO_PROVIDER);
+        claim(&y, "com.example.a", (ProviderRank){ 10, 20, 0 });
+        entry = expect_only(&x, &ref);
+        ck_assert_mem_eq(entry.key, identity_public(y.key)->bytes, KEY_SIZE);
+        ck_assert_uint_eq(entry.rank.priority, 10);
+        ck_assert_uint_eq(entry.rank.weight, 20);
+        claim(&y, "com.example.a", (ProviderRank){ 10, 20, 0 });
+        claim(&y, "com.example.a", (ProviderRank){ 10, 20, PROVIDER_DRAIN });
+        ck_assert_uint_eq(expect_only(&x, &ref).rank.flags, PROVIDER_DRAIN); /* one change, not two */
+
+        /* Asked again, it is the same watch, with another ref. */
+        ref = watch(&x, RESOLVE_NAME_WATCH, "com.example.a");
+        (void)expect_only(&x, &ref);
+        client_close(&y);
+        ck_assert_uint_eq(expect_word(&x, CONTROL_NAMED)->code, CODE_NO_PROVIDER);
+        expect_silence(&x);
+
+        (void)watch(&x, RESOLVE_NAME_END, "com.example.a");
+        (void)watch(&x, RESOLVE_NAME_END, "com.example.never");
+        claim(&x, "com.example.a", (ProviderRank){ 1, 1, 0 });
+        expect_silence(&x);
+        (void)watch(&x, RESOLVE_NAME_END + 1, "com.example.a");
+        expect_error(&x, CODE_UNSUPPORTED);
+        client_close(&x);
+        daemon_stop(&d);
+}
+END_TEST
+
+START_TEST(watches_have_a_limit) {
+        char name[32];
+        Client user;
+
+        if (!is_root("limits of another user"))
+                return;
+        daemon_start(&d, "--system", "[Limits]\nSubscriptions=8\n");
+        client_open_as(&user, &d, 0, 1);
+        for (unsigned i = 0; i < 8; i++) {
+                (void)snprintf(name, sizeof(name), "com.example.n%u", i);
+                (void)watch(&user, RESOLVE_NAME_WATCH, name);
+                ck_assert_uint_eq(expect_word(&user, CONTROL_NAMED)->code, CODE_NO_PROVIDER);
+        }
+        (void)watch(&user, RESOLVE_NAME_WATCH, "com.example.more");
+        expect_error(&user, CODE_QUOTA);
+        (void)watch(&user, RESOLVE_NAME_ONCE, "com.example.more");
+        ck_assert_uint_eq(expect_word(&user, CONTROL_NAMED)->code, CODE_NO_PROVIDER);
+        (void)watch(&user, RESOLVE_NAME_END, "com.example.n3");
+        (void)watch(&user, RESOLVE_NAME_WATCH, "com.example.more");
+        ck_assert_uint_eq(expect_word(&user, CONTROL_NAMED)->code, CODE_NO_PROVIDER);
+        client_close(&user);
+        daemon_stop(&d);
 }
 END_TEST
 
@@ -1635,6 +1725,8 @@ Suite *check_suite(void) {
         tcase_add_test(gateway, a_host_that_had_a_gateway_is_settling_after_a_restart);
 
         tcase_add_test(roles, names_have_providers);
+        tcase_add_test(roles, who_watches_a_name_hears_of_each_change);
+        tcase_add_test(roles, watches_have_a_limit);
         tcase_add_test(roles, names_of_others_and_too_many_are_refused);
         tcase_add_test(roles, a_monitor_sees_packets_and_everybody_knows);
         tcase_add_test(roles, a_monitor_that_stalls_loses_packets_and_slows_nobody);

@@ -17,6 +17,22 @@ unit_tests += %D%/check_bus_topics
 %C%_check_bus_topics_LDADD = $(unit_libs) libp2pbus.la libp2pbus-harness.la
 EXTRA_%C%_check_bus_topics_DEPENDENCIES = p2pbusd
 
+unit_tests += %D%/check_services
+%C%_check_services_CFLAGS = $(unit_cflags)
+%C%_check_services_LDADD = $(unit_libs) libp2pbus-partner.la libp2pbus-client.la \
+	libp2pbus-secure.la libp2pbus-core.la
+EXTRA_%C%_check_services_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_provider_kills
+%C%_check_provider_kills_CFLAGS = $(unit_cflags)
+%C%_check_provider_kills_LDADD = $(unit_libs) libp2pbus-partner.la libp2pbus-client.la \
+	libp2pbus-secure.la libp2pbus-core.la
+EXTRA_%C%_check_provider_kills_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_balance
+%C%_check_balance_CFLAGS = $(unit_cflags)
+%C%_check_balance_LDADD = $(unit_libs) libp2pbus-client.la
+
 shell_tests += %D%/check-abi.sh
 
 unit_tests += %D%/check_known_peers

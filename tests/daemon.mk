@@ -34,6 +34,10 @@ unit_tests += %D%/check_topic
 %C%_check_topic_CFLAGS = $(unit_cflags)
 %C%_check_topic_LDADD = $(unit_libs) libp2pbus-core.la
 
+unit_tests += %D%/check_provider
+%C%_check_provider_CFLAGS = $(unit_cflags)
+%C%_check_provider_LDADD = $(unit_libs) libp2pbus-core.la
+
 unit_tests += %D%/check_name
 %C%_check_name_CFLAGS = $(unit_cflags)
 %C%_check_name_LDADD = $(unit_libs) libp2pbus-core.la

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include "libclient/own-name.h"
+
+#include <utlist.h>
+
+#include "libclient/daemon.h"
+#include "libclient/loop.h"
+#include "libclient/reason.h"
+#include "libclient/service.h"
+#include "libcore/buf.h"
+#include "libcore/err.h"
+#include "libcore/name.h"
+
+struct OwnName {
+        ProviderClaim claim; /* of @body */
+        uint8_t body[PROVIDER_CLAIM_MAX];
+        size_t n_body;
+        bool is_drained; /* nothing more is taken by it */
+        Ask ask;         /* claims it again */
+        OwnName *next;
+        char text[P2PBUS_NAME_MAX + 1];
+        UT_hash_handle hh;
+};
+
+static OwnName *find(p2pbus *bus, const char *text, size_t n_text) {
+        OwnName *own;
+
+        HASH_FIND(hh, bus->own_names, text, n_text, own);
+        return own;
+}
+
+static void own_free(p2pbus *bus, OwnName *own) {
+        daemon_drop(bus, &own->ask);
+        HASH_DELETE(hh, bus->own_names, own);
+        free(own);
+}
+
+static void set_claim(OwnName *own, const ProviderClaim *claim) {
+        own->n_body = provider_claim_encode(claim, own->body);
+        (void)provider_claim_decode(own->body, own->n_body, &own->claim); /* it is what was put */
+}
+
+static Control claim_control(const OwnName *own) {
+        return (Control){
+                .verb = CONTROL_OWN,
+                .value = OWN_CLAIM,
+                .body = own->body,
+                .n_body = own->n_body,
+        };
+}
+
+/* Refused now, it may be granted after the next attach. */
+static void on_owned(p2pbus *bus, Ask *ask) {
+        daemon_drop(bus, ask);
+}
+
+/* Without waiting for the answer. */
+static void claim_again(p2pbus *bus, OwnName *own, bool is_attached) {
+        daemon_drop(bus, &own->ask);
+        own->ask.control = claim_control(own);
+        own->ask.on_answer = on_owned;
+        own->ask.is_answered = false;
+        if (is_attached)
+                daemon_ask(bus, &own->ask);
+        else
+                DL_APPEND(bus->asks, &own->ask);
+}
+
+void own_name_claim_again(p2pbus *bus) {
+        OwnName *own, *next;
+
+        HASH_ITER (hh, bus->own_names, own, next)
+                claim_again(bus, own, false);
+}
+
+/* Claiming and releasing */
+
+static int remember(p2pbus *bus, const ProviderClaim *claim) {
+        OwnName *own = find(bus, claim->name, claim->n_name);
+
+        if (!own) {
+                own = calloc(1, sizeof(*own));
+                if (!own)
+                        return reason_fail_errno(-ENOMEM, "out of memory");
+                memcpy(own->text, claim->name, claim->n_name);
+                HASH_ADD_KEYPTR(hh, bus->own_names, own->text, claim->n_name, own);
+        }
+        daemon_drop(bus, &own->ask); /* an older claim that is still asked for */
+        own->is_drained = false;
+        set_claim(own, claim);
+        return 0;
+}
+
+static int check_name(const char *name) {
+        if (!name || !name_is_valid(name, strlen(name)))
+                return reason_fail_text(P2PBUS_REASON_BAD_DESTINATION, "%.64s is no service name",
+                                        name ? name : "(null)");
+        return 0;
+}
+
+static int provide(p2pbus *bus, const ProviderClaim *claim, uint64_t timeout_usec) {
+        uint8_t body[PROVIDER_CLAIM_MAX];
+        Ask ask = {
+                .control = { .verb = CONTROL_OWN,
+                             .value = OWN_CLAIM,
+                             .body = body,
+                             .n_body = provider_claim_encode(claim, body) },
+        };
+        int r;
+
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+        daemon_drop(bus, &ask);
+        if (r == 0)
+                r = remember(bus, claim);
+        return bus_leave(bus, r);
+}
+
+_public_ int p2pbus_provide(p2pbus *bus, const char *name, const p2pbus_service *service,
+                            uint64_t timeout_usec) {
+        ProviderClaim claim = {
+                .name = name,
+                .rank = { PROVIDER_PRIORITY_DEFAULT, PROVIDER_WEIGHT_DEFAULT, 0 },
+        };
+        int r;
+
+        r = check_name(name);
+        if (r < 0)
+                return r;
+        claim.n_name = strlen(name);
+        if (service) {
+                if (service->struct_size != sizeof(*service))
+                        return reason_fail_errno(-EINVAL, "p2pbus_service.struct_size is not set");
+                claim.rank.priority = service->priority;
+                claim.rank.weight = service->weight;
+                claim.rank.flags = service->flags & P2PBUS_SERVICE_DRAIN ? PROVIDER_DRAIN : 0;
+                claim.metadata = service->metadata;
+                claim.n_metadata = service->metadata ? strlen(service->metadata) : 0;
+                if (claim.rank.weight == 0 || (service->flags & ~(uint32_t)P2PBUS_SERVICE_DRAIN) ||
+                    !provider_metadata_is_valid(claim.metadata, claim.n_metadata))
+                        return reason_fail_errno(
+                                -EINVAL,
+                                "a weight of 0, unknown flags, or metadata that is "
+                                "no text of up to %d bytes",
+                                P2PBUS_METADATA_MAX);
+        }
+        return provide(bus, &claim, timeout_usec);
+}
+
+_public_ int p2pbus_own_name(p2pbus *bus, const char *name, uint64_t timeout_usec) {
+        return p2pbus_provide(bus, name, NULL, timeout_usec);
+}
+
+_public_ int p2pbus_release_name(p2pbus *bus, const char *name, uint64_t timeout_usec) {
+        Ask ask = { .control = { .verb = CONTROL_OWN, .value = OWN_RELEASE } };
+        OwnName *own;
+        int r;
+
+        r = check_name(name);
+        if (r < 0)
+                return r;
+        ask.control.body = (const uint8_t *)name;
+        ask.control.n_body = strlen(name);
+        r = bus_enter_blocking(bus);
+        if (r < 0)
+                return r;
+        r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+        daemon_drop(bus, &ask);
+        own = find(bus, name, strlen(name));
+        if (r == 0 && own)
+                own_free(bus, own);
+        return bus_leave(bus, r);
+}
+
+/* Requests that came by a name, or otherwise, and are not over */
+
+bool own_name_refuses(p2pbus *bus, const Record *record) {
+        const RecordMessage *m = &record->message;
+        const uint8_t *text;
+        OwnName *own;
+        size_t n;
+
+        if (record->type != RECORD_MSG || m->n_extensions == 0 ||
+            (m->kind != MESSAGE_REQUEST && m->kind != MESSAGE_ONE_WAY))
+                return false;
+        text = record_extension(m->extensions, m->n_extensions, MESSAGE_EXT_SERVICE, &n);
+        if (!text)
+                return false;
+        own = find(bus, (const char *)text, n);
+        return !own || own->is_drained;
+}
+
+void own_name_count(p2pbus *bus, Message *request) {
+        if (request->kind != MESSAGE_REQUEST)
+                return;
+        request->is_counted = true;
+        bus->n_open++;
+}
+
+void own_name_discount(p2pbus *bus, Message *request) {
+        if (!request->is_counted)
+                return;
+        request->is_counted = false;
+        bus->n_open--;
+        if (bus->n_open == 0)
+                bus_happened(bus); /* p2pbus_drain() may wait for it */
+}
+
+int own_name_put_load(p2pbus *bus, Message *reply) {
+        uint8_t bytes[PROVIDER_LOAD_SIZE];
+        BufWriter w = buf_writer(bytes, sizeof(bytes));
+        size_t n;
+
+        /* Of an answer that could not be queued and is tried again, the first load stays. */
+        if (!bus->own_names ||
+            record_extension(reply->extensions, reply->n_extensions, MESSAGE_EXT_LOAD, &n))
+                return 0;
+        n = bus->n_open > 0 ? bus->n_open - 1 : 0; /* without the one that it answers */
+        buf_put_le16(&w, (uint16_t)MIN(n, (size_t)UINT16_MAX));
+        buf_put_le16(&w, 0);
+        return message_add_extension(reply, MESSAGE_EXT_LOAD, bytes, sizeof(bytes));
+}
+
+/* Draining */
+
+static void begin_drain(p2pbus *bus) {
+        OwnName *own, *next;
+        ProviderClaim claim;
+        uint8_t body[PROVIDER_CLAIM_MAX];
+
+        HASH_ITER (hh, bus->own_names, own, next) {
+                if (own->claim.rank.flags & PROVIDER_DRAIN)
+                        continue;
+                memcpy(body, own->body, own->n_body);
+                (void)provider_claim_decode(body, own->n_body, &claim);
+                claim.rank.flags |= PROVIDER_DRAIN;
+                set_claim(own, &claim);
+                claim_again(bus, own, true);
+        }
+}
+
+/* The daemon has heard of it, and so will all who ask; and nothing that came is left. */
+static bool is_drained(p2pbus *bus) {
+        OwnName *own, *next;
+
+        HASH_ITER (hh, bus->own_names, own, next)
+                if (own->ask.prev && !own->ask.is_answered)
+                        return false;
+        return bus->n_open == 0 && !bus->ready;
+}
+
+_public_ int p2pbus_drain(p2pbus *bus, uint64_t timeout_usec) {
+        OwnName *own, *next;
+        uint64_t until;
+        int r;
+
+        r = timeout_usec > 0 ? bus_enter_blocking(bus) : bus_enter(bus);
+        if (r < 0)
+                return r;
+        if (bus->is_closed)
+                return bus_leave(bus, reason_fail(bus->away_reason));
+        until = bus_deadline(bus, timeout_usec, 0);
+        begin_drain(bus);
+        while (r == 0 && !is_drained(bus))
+                r = timeout_usec > 0 ? loop_wait(bus, until) : -EAGAIN;
+        if (r == -ETIMEDOUT)
+                r = reason_fail(P2PBUS_REASON_TIMEOUT);
+        if (r == 0)
+                HASH_ITER (hh, bus->own_names, own, next)
+                        own->is_drained = true;
+        return bus_leave(bus, r);
+}
+
+void own_name_free_all(p2pbus *bus) {
+        OwnName *own, *next;
+
+        HASH_ITER (hh, bus->own_names, own, next)
+                own_free(bus, own);
+}

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Names with several providers, through the public library, with a real p2pbusd. */
+
+#include "config.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libcore/util.h"
+#include "tests/main.h"
+#include "tests/partner.h"
+
+#define NAME "test.work"
+#define PROVIDERS 3
+
+static Daemon d;
+static p2pbus *a;            /* who asks */
+static p2pbus *p[PROVIDERS]; /* who may provide */
+
+/* How a request ended. */
+typedef struct Outcome {
+        unsigned n; /* times that it did */
+        int error, reason;
+        char text[64];
+} Outcome;
+
+static void start(void) {
+        daemon_start(&d, "--user", NULL);
+        a = talk_open(&d, 0);
+        for (unsigned i = 0; i < PROVIDERS; i++)
+                p[i] = talk_open(&d, 0);
+}
+
+static void stop(void) {
+        p2pbus_unref(a);
+        for (unsigned i = 0; i < PROVIDERS; i++)
+                p2pbus_unref(p[i]);
+        daemon_stop(&d);
+}
+
+/* Waits until one of the handles has something to do, and lets all do it. */
+static void turn(void) {
+        struct pollfd fds[1 + PROVIDERS];
+        uint64_t usec, least = PATIENCE;
+
+        for (unsigned i = 0; i <= PROVIDERS; i++) {
+                p2pbus *bus = i == 0 ? a : p[i - 1];
+
+                fds[i] = (struct pollfd){ .fd = p2pbus_get_fd(bus), .events = POLLIN };
+                ok(p2pbus_get_timeout(bus, &usec));
+                least = MIN(least, usec);
+        }
+        (void)poll(fds, ELEMENTSOF(fds), (int)((least + 999) / 1000));
+        for (unsigned i = 0; i <= PROVIDERS; i++)
+                ok(p2pbus_process(i == 0 ? a : p[i - 1]));
+}
+
+static void provide(p2pbus *bus, uint16_t priority, uint16_t weight, uint32_t flags) {
+        const p2pbus_service service = {
+                .struct_size = sizeof(service),
+                .priority = priority,
+                .weight = weight,
+                .flags = flags,
+        };
+
+        ok(p2pbus_provide(bus, NAME, &service, PATIENCE));
+}
+
+static p2pbus_message *message(const char *text) {
+        p2pbus_message *m;
+
+        ok(p2pbus_message_new(&m, text, strlen(text)));
+        return m;
+}
+
+static void on_reply(p2pbus *bus, int error, int reason, p2pbus_message *reply, void *userdata) {
+        Outcome *o = userdata;
+
+        (void)bus;
+        o->n++;
+        o->error = error;
+        o->reason = reason;
+        if (reply)
+                (void)snprintf(o->text, sizeof(o->text), "%.*s",
+                               (int)p2pbus_message_get_size(reply),
+                               (const char *)p2pbus_message_get_payload(reply));
+}
+
+enum { IDEMPOTENT = 1, FAILOVER = 2 };
+
+static void ask(Outcome *o, unsigned how) {
+        p2pbus_message *m = message("?");
+
+        *o = (Outcome){ 0 };
+        ok(p2pbus_message_set_idempotent(m, how & IDEMPOTENT));
+        ok(p2pbus_message_set_mode(m, how & FAILOVER ? P2PBUS_MODE_FAILOVER : P2PBUS_MODE_BALANCE));
+        ok(p2pbus_request_start(a, NAME, m, PATIENCE, on_reply, o, NULL));
+        p2pbus_message_unref(m);
+}
+
+/* Waits for a message at any provider. Return: whose, and the message. */
+static unsigned receive(p2pbus_message **ret) {
+        for (;;) {
+                for (unsigned i = 0; i < PROVIDERS; i++)
+                        if (p2pbus_receive(p[i], 0, ret) == 0)
+                                return i;
+                turn();
+        }
+}
+
+static void reply_from(unsigned i, p2pbus_message *request) {
+        char text[16];
+        p2pbus_message *m;
+
+        (void)snprintf(text, sizeof(text), "%u", i);
+        m = message(text);
+        ok(p2pbus_reply(p[i], request, m));
+        p2pbus_message_unref(m);
+        p2pbus_message_unref(request);
+}
+
+static unsigned serve_one(void) {
+        p2pbus_message *m;
+        unsigned i = receive(&m);
+
+        ck_assert_str_eq(p2pbus_message_get_service(m), NAME);
+        reply_from(i, m);
+        return i;
+}
+
+static void await(const Outcome *o) {
+        while (o->n == 0)
+                turn();
+        ck_assert_uint_eq(o->n, 1);
+}
+
+/* One request. Return: who answered it. */
+static unsigned call(unsigned how) {
+        Outcome o;
+        unsigned i;
+
+        ask(&o, how);
+        i = serve_one();
+        await(&o);
+        ck_assert_int_eq(o.error, 0);
+        ck_assert_int_eq(o.text[0] - '0', (int)i);
+        return i;
+}
+
+START_TEST(requests_are_shared) {
+        unsigned hits[PROVIDERS] = { 0 };
+
+        start();
+        for (unsigned i = 0; i < PROVIDERS; i++)
+                provide(p[i], 100, 100, 0);
+        for (unsigned i = 0; i < 60; i++)
+                hits[call(0)]++;
+        /* Who is asked alone depends on what was measured; of many at once nobody has all. */
+        for (unsigned round = 0; round < 10; round++) {
+                Outcome o[12];
+
+                for (unsigned i = 0; i < ELEMENTSOF(o); i++)
+                        ask(&o[i], 0);
+                for (unsigned i = 0; i < ELEMENTSOF(o); i++)
+                        hits[serve_one()]++;
+                for (unsigned i = 0; i < ELEMENTSOF(o); i++)
+                        await(&o[i]);
+        }
+        for (unsigned i = 0; i < PROVIDERS; i++)
+                ck_assert_uint_gt(hits[i], 0);
+        stop();
+}
+END_TEST
+
+START_TEST(priority_comes_first_and_changes_are_heard) {
+        start();
+        provide(p[0], 20, 100, 0);
+        provide(p[1], 10, 100, 0);
+        for (unsigned i = 0; i < 10; i++)
+                ck_assert_uint_eq(call(0), 1);
+        provide(p[2], 5, 1, 0);
+        while (call(0) != 2)
+                ; /* the news may be on their way */
+        for (unsigned i = 0; i < 10; i++)
+                ck_assert_uint_eq(call(0), 2);
+        ok(p2pbus_release_name(p[2], NAME, PATIENCE));
+        for (unsigned i = 0; i < 10; i++)
+                ck_assert_uint_eq(call(0), 1);
+        stop();
+}
+END_TEST
+
+START_TEST(failover_keeps_to_the_first) {
+        start();
+        provide(p[2], 100, 1, 0);
+        provide(p[0], 100, 1000, 0);
+        provide(p[1], 50, 100, P2PBUS_SERVICE_DRAIN);
+        for (unsigned i = 0; i < 10; i++)
+                ck_assert_uint_eq(call(FAILOVER), 2);
+        ok(p2pbus_release_name(p[2], NAME, PATIENCE));
+        for (unsigned i = 0; i < 10; i++)
+                ck_assert_uint_eq(call(FAILOVER), 0);
+        stop();
+}
+END_TEST
+
+START_TEST(one_way_messages_keep_to_one_and_in_order) {
+        p2pbus_message *m;
+        unsigned who = PROVIDERS;
+
+        start();
+        for (unsigned i = 0; i < PROVIDERS; i++)
+                provide(p[i], 100, 100, 0);
+        for (unsigned i = 0; i < 100; i++)
+                ok(talk_send(a, NAME, i, 32));
+        for (unsigned i = 0; i < 100; i++) {
+                unsigned from = receive(&m);
+
+                ck_assert(who == PROVIDERS || who == from);
+                who = from;
+                ck_assert_uint_eq(talk_number(m), i);
+                p2pbus_message_unref(m);
+        }
+        /* What it does not take any more goes to another. */
+        ok(p2pbus_release_name(p[who], NAME, PATIENCE));
+        for (unsigned i = 0; i < 100; i++)
+                ok(talk_send(a, NAME, i, 32));
+        for (unsigned i = 0; i < 100; i++) {
+                ck_assert_uint_ne(receive(&m), who);
+                p2pbus_message_unref(m);
+        }
+        while (p2pbus_flush(a, 0) == -ETIMEDOUT)
+                turn();
+        stop();
+}
+END_TEST
+
+START_TEST(nobody_is_said_at_once) {
+        Outcome o;
+
+        start();
+        ask(&o, 0);
+        await(&o);
+        ck_assert_int_eq(o.error, -ENXIO);
+        provide(p[0], 100, 100, 0);
+        (void)call(0);
+        ok(p2pbus_release_name(p[0], NAME, PATIENCE));
+        ask(&o, 0);
+        await(&o);
+        ck_assert_int_eq(o.error, -ENXIO);
+        provide(p[0], 100, 100, 0);
+        (void)call(0);
+        stop();
+}
+END_TEST
+
+START_TEST(who_drains_finishes_what_it_has_and_gets_no_more) {
+        Outcome first, second;
+        p2pbus_message *m;
+        unsigned i;
+
+        start();
+        provide(p[0], 100, 100, 0);
+        ask(&first, 0);
+        i = receive(&m);
+        ck_assert_uint_eq(i, 0);
+        provide(p[1], 100, 100, 0);
+        ck_assert_int_eq(p2pbus_drain(p[0], 0), -EAGAIN);
+        while (call(0) != 1)
+                ; /* the news may be on their way */
+        for (unsigned n = 0; n < 10; n++)
+                ck_assert_uint_eq(call(0), 1);
+        ck_assert_int_eq(p2pbus_drain(p[0], 0), -EAGAIN);
+        reply_from(0, m);
+        await(&first);
+        ck_assert_int_eq(first.error, 0);
+        while (p2pbus_drain(p[0], 0) != 0)
+                turn();
+        /* Alone, it is nobody. */
+        ok(p2pbus_release_name(p[1], NAME, PATIENCE));
+        ask(&second, 0);
+        await(&second);
+        ck_assert_int_eq(second.error, -ENXIO);
+        provide(p[0], 100, 100, 0);
+        ck_assert_uint_eq(call(0), 0);
+        stop();
+}
+END_TEST
+
+START_TEST(a_request_that_was_received_is_finished_after_the_name_was_released) {
+        p2pbus_message *m;
+        Outcome o;
+
+        start();
+        provide(p[0], 100, 100, 0);
+        ask(&o, IDEMPOTENT);
+        (void)receive(&m);
+        provide(p[1], 100, 100, 0);
+        ok(p2pbus_release_name(p[0], NAME, PATIENCE));
+        ck_assert_uint_eq(call(0), 1);
+        reply_from(0, m);
+        await(&o);
+        ck_assert_str_eq(o.text, "0");
+        stop();
+}
+END_TEST
+
+static void partner_sink(p2pbus *bus, Partner *self) {
+        p2pbus_message *m;
+
+        ok(p2pbus_own_name(bus, NAME, PATIENCE));
+        partner_tell(self, 0);
+        ok(p2pbus_receive(bus, PATIENCE, &m));
+        partner_tell(self, 1);
+        (void)partner_hear(self); /* it is killed here */
+}
+
+static void die_with_a_request(unsigned how, Outcome *o) {
+        Partner partner;
+
+        partner_start(&partner, &(PartnerOptions){ .daemon = &d, .run = partner_sink });
+        (void)partner_hear(&partner);
+        ask(o, how);
+        for (uint64_t said; !partner_hear_now(&partner, &said);)
+                turn();
+        provide(p[0], 100, 100, 0);
+        partner_kill(&partner);
+}
+
+START_TEST(a_provider_that_dies_is_told_of) {
+        Outcome o;
+
+        start();
+        die_with_a_request(0, &o);
+        await(&o);
+        ck_assert_int_eq(o.error, -ECONNRESET);
+        ck_assert_uint_eq(call(0), 0);
+        stop();
+}
+END_TEST
+
+START_TEST(an_idempotent_request_goes_to_another) {
+        p2pbus_message *m;
+        Outcome o;
+
+        start();
+        die_with_a_request(IDEMPOTENT, &o);
+        ck_assert_uint_eq(receive(&m), 0);
+        ck_assert_int_eq(p2pbus_message_may_be_repeat(m), 1);
+        reply_from(0, m);
+        await(&o);
+        ck_assert_int_eq(o.error, 0);
+        stop();
+}
+END_TEST
+
+/* What a fan-out tells. */
+typedef struct All {
+        unsigned n_heard, n_ends, n_errors;
+        p2pbus_all_event end;
+} All;
+
+static void on_all(p2pbus *bus, const p2pbus_all_event *event, void *userdata) {
+        All *all = userdata;
+
+        (void)bus;
+        ck_assert_uint_eq(all->n_ends, 0);
+        if (!event->provider) {
+                all->n_ends++;
+                all->end = *event;
+                return;
+        }
+        all->n_heard++;
+        all->n_errors += event->error != 0;
+        if (event->reply)
+                ck_assert_str_eq(event->provider, p2pbus_message_get_from(event->reply));
+}
+
+static void ask_all(All *all, uint32_t flags, uint32_t max, uint64_t timeout_usec) {
+        const p2pbus_all_options options = {
+                .struct_size = sizeof(options),
+                .flags = flags,
+                .max_replies = max,
+                .timeout_usec = timeout_usec,
+        };
+        p2pbus_message *m = message("all?");
+
+        *all = (All){ 0 };
+        ok(p2pbus_request_all(a, NAME, m, &options, on_all, all));
+        p2pbus_message_unref(m);
+}
+
+static void await_all(const All *all, unsigned asked, unsigned answered, unsigned failed) {
+        while (all->n_ends == 0)
+                turn();
+        ck_assert_uint_eq(all->end.n_asked, asked);
+        ck_assert_uint_eq(all->end.n_answered, answered);
+        ck_assert_uint_eq(all->end.n_failed, failed);
+        ck_assert_uint_eq(all->n_heard, answered + failed);
+}
+
+START_TEST(all_are_asked_and_heard) {
+        p2pbus_message *m;
+        unsigned who[3];
+        All all;
+
+        start();
+        ask_all(&all, 0, 0, PATIENCE);
+        await_all(&all, 0, 0, 0);
+        ck_assert_int_eq(all.end.error, -ENXIO);
+
+        provide(p[0], 1, 100, 0);
+        provide(p[1], 2, 100, 0);
+        provide(p[2], 3, 100, 0);
+        ask_all(&all, 0, 0, PATIENCE);
+        for (unsigned i = 0; i < 2; i++)
+                who[i] = serve_one();
+        who[2] = receive(&m);
+        ok(p2pbus_reply_error(p[who[2]], m, 7, "no"));
+        p2pbus_message_unref(m);
+        ck_assert_uint_eq(1U << who[0] | 1U << who[1] | 1U << who[2], 7);
+        await_all(&all, 3, 2, 1);
+        ck_assert_int_eq(all.end.error, 0);
+
+        /* Enough is enough, and who drains is not asked. */
+        ask_all(&all, 0, 1, PATIENCE);
+        (void)serve_one();
+        await_all(&all, 3, 1, 0);
+        for (unsigned i = 0; i < 2; i++) {
+                (void)receive(&m);
+                p2pbus_message_unref(m);
+        }
+        provide(p[2], 3, 100, P2PBUS_SERVICE_DRAIN);
+        ask_all(&all, P2PBUS_ALL_ONE_WAY, 0, PATIENCE);
+        for (unsigned i = 0; i < 2; i++) {
+                ck_assert_uint_ne(receive(&m), 2);
+                ck_assert_int_eq(p2pbus_message_get_kind(m), P2PBUS_KIND_ONE_WAY);
+                p2pbus_message_unref(m);
+        }
+        await_all(&all, 2, 2, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(a_fan_out_ends_in_time) {
+        p2pbus_message *m;
+        All all;
+
+        start();
+        provide(p[0], 1, 100, 0);
+        ask_all(&all, 0, 0, SECOND / 5);
+        (void)receive(&m);
+        await_all(&all, 1, 0, 1);
+        p2pbus_message_unref(m);
+        ask_all(&all, 0, 0, PATIENCE); /* and one that is not over when the handle ends */
+        stop();
+}
+END_TEST
+
+START_TEST(all_is_as_before_after_the_daemon_was_killed) {
+        static const char *const meta[PROVIDERS] = { "zero", "one", NULL };
+        unsigned before[PROVIDERS] = { 0 };
+        char *text, line[256];
+
+        start();
+        for (unsigned i = 0; i < PROVIDERS; i++) {
+                const p2pbus_service service = {
+                        .struct_size = sizeof(service),
+                        .priority = (uint16_t)(10 * i),
+                        .weight = (uint16_t)(i + 1),
+                        .metadata = meta[i],
+                };
+
+                ok(p2pbus_provide(p[i], NAME, &service, PATIENCE));
+        }
+        before[call(0)]++;
+        ck_assert_uint_eq(before[0], 1);
+        ck_assert_int_eq(kill(d.os_pid, SIGKILL), 0);
+        ck_assert_int_eq(waitpid(d.os_pid, NULL, 0), d.os_pid);
+        daemon_restart(&d, "--user");
+        do
+                turn();
+        while (!(p2pbus_get_state(a, NULL) & P2PBUS_STATE_ATTACHED));
+        (void)call(0);
+        for (unsigned n = 0; n < PROVIDERS;) {
+                turn();
+                ok(p2pbus_query(a, P2PBUS_QUERY_SERVICES, PATIENCE, &text));
+                n = 0;
+                for (unsigned i = 0; i < PROVIDERS; i++) {
+                        (void)snprintf(line, sizeof(line), "%s\t%s\t%u\t%u\t-\t%u\t%s\n", NAME,
+                                       p2pbus_get_full(p[i]), 10 * i, i + 1, (unsigned)geteuid(),
+                                       meta[i] ? meta[i] : "");
+                        n += strstr(text, line) != NULL;
+                }
+                free(text);
+        }
+        /* And changes are heard of again. */
+        while (call(0) != 0)
+                ;
+        ok(p2pbus_release_name(p[0], NAME, PATIENCE));
+        for (unsigned i = 0; i < 10; i++)
+                ck_assert_uint_eq(call(0), 1);
+        stop();
+}
+END_TEST
+
+static const struct {
+        const char *what;
+        p2pbus_service service;
+} bad[] = {
+        { "no size", { .weight = 1 } },
+        { "weight 0", { .struct_size = sizeof(p2pbus_service) } },
+        { "unknown flags", { .struct_size = sizeof(p2pbus_service), .weight = 1, .flags = 2 } },
+        { "a control character",
+          { .struct_size = sizeof(p2pbus_service), .weight = 1, .metadata = "a\tb" } },
+        { "no UTF-8",
+          { .struct_size = sizeof(p2pbus_service), .weight = 1, .metadata = "\xc3\x28" } },
+};
+
+START_TEST(what_is_said_of_a_service_has_its_limits) {
+        p2pbus_service service = { .struct_size = sizeof(service), .weight = 65535 };
+        char metadata[P2PBUS_METADATA_MAX + 2];
+
+        start();
+        for (unsigned i = 0; i < ELEMENTSOF(bad); i++)
+                ck_assert_msg(p2pbus_provide(p[0], NAME, &bad[i].service, PATIENCE) == -EINVAL,
+                              "accepted: %s", bad[i].what);
+        memset(metadata, 'x', sizeof(metadata) - 1);
+        metadata[P2PBUS_METADATA_MAX + 1] = '\0';
+        service.metadata = metadata;
+        ck_assert_int_eq(p2pbus_provide(p[0], NAME, &service, PATIENCE), -EINVAL);
+        metadata[P2PBUS_METADATA_MAX] = '\0';
+        ok(p2pbus_provide(p[0], NAME, &service, PATIENCE));
+        service.metadata = "h\xc3\xa9llo \xf0\x9f\x98\x84";
+        ok(p2pbus_provide(p[0], NAME, &service, PATIENCE));
+        stop();
+}
+END_TEST
+
+Suite *check_suite(void) {
+        Suite *suite = suite_create("services");
+        TCase *tcase = tcase_create("choice");
+
+        tcase_add_test(tcase, requests_are_shared);
+        tcase_add_test(tcase, priority_comes_first_and_changes_are_heard);
+        tcase_add_test(tcase, failover_keeps_to_the_first);
+        tcase_add_test(tcase, one_way_messages_keep_to_one_and_in_order);
+        tcase_add_test(tcase, nobody_is_said_at_once);
+        tcase_add_test(tcase, what_is_said_of_a_service_has_its_limits);
+        suite_add_tcase(suite, tcase);
+
+        tcase = tcase_create("ends");
+        tcase_add_test(tcase, who_drains_finishes_what_it_has_and_gets_no_more);
+        tcase_add_test(tcase, a_request_that_was_received_is_finished_after_the_name_was_released);
+        tcase_add_test(tcase, a_provider_that_dies_is_told_of);
+        tcase_add_test(tcase, an_idempotent_request_goes_to_another);
+        tcase_add_test(tcase, all_is_as_before_after_the_daemon_was_killed);
+        suite_add_tcase(suite, tcase);
+
+        tcase = tcase_create("all");
+        tcase_add_test(tcase, all_are_asked_and_heard);
+        tcase_add_test(tcase, a_fan_out_ends_in_time);
+        suite_add_tcase(suite, tcase);
+        return suite;
+}
