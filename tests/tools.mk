@@ -16,4 +16,5 @@ shell_tests += %D%/37-ctl.sh
 shell_tests += %D%/38-off-host-denied.sh
 shell_tests += %D%/39-bus-killed-under-load.sh
 shell_tests += %D%/42-topics.sh
+shell_tests += %D%/43-services.sh
 shell_tests += %D%/46-policy.sh

@@ -295,6 +295,13 @@ int connection_wait(Connection *connection, struct pollfd *fds, size_t n_fds,
         return n == 0 && now_usec(CLOCK_MONOTONIC) >= deadline_usec ? CONNECTION_E_TIMEOUT : 0;
 }
 
+int connection_take_signal(Connection *connection) {
+        int signal = connection->signal;
+
+        connection->signal = 0;
+        return signal;
+}
+
 void connection_wait_child(Connection *connection, uint64_t deadline_usec) {
         struct pollfd fd = { .fd = connection->signal_fd, .events = POLLIN };
         uint64_t now = now_usec(CLOCK_MONOTONIC);

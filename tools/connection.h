@@ -48,6 +48,8 @@ void connection_init(Connection *connection);
 int connection_open(Connection *connection, const Options *options, uint32_t flags);
 /* From now on signals are what connection_wait() returns. Return: 0, or the status to end with. */
 int connection_watch(Connection *connection);
+/* Forgets a signal that came: the next one will be heard of. Return: its number. */
+int connection_take_signal(Connection *connection);
 /* Closes; received messages that were not confirmed stay so. */
 void connection_done(Connection *connection);
 

@@ -54,6 +54,7 @@ static const Verb verbs[] = {
         { "list",    ctl_list,    "",              0, 0, "the processes on this host's bus" },
         { "resolve", ctl_resolve, "DEST",          1, 1, "who answers to DEST, and whether local or remote" },
         { "ping",    ctl_ping,    "[-c N] DEST",   1, 1, "round trips to DEST" },
+        { "services", ctl_services, "",            0, 0, "who provides which name, and how" },
         { "call",    ctl_call,    "DEST METHOD [JSON]", 2, 3, "call a method, and show its answer" },
         { "keygen",  ctl_keygen,  "FILE",          1, 1, "make a key in the new file FILE" },
         { "id",      ctl_id,      "[FILE]",        0, 1, "the full form of a key file" },

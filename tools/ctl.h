@@ -50,6 +50,7 @@ int ctl_call(Ctl *ctl);
 int ctl_forget(Ctl *ctl);
 int ctl_policy(Ctl *ctl);
 int ctl_reload(Ctl *ctl);
+int ctl_services(Ctl *ctl);
 int ctl_watch(Ctl *ctl);
 int ctl_metrics(Ctl *ctl);
 int ctl_show_config(Ctl *ctl);

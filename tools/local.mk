@@ -2,6 +2,8 @@
 
 noinst_LTLIBRARIES += libp2pbus-tools.la
 libp2pbus_tools_la_SOURCES = \
+	%D%/all.c \
+	%D%/all.h \
 	%D%/argument.c \
 	%D%/argument.h \
 	%D%/common.c \
@@ -61,6 +63,7 @@ p2pbusctl_SOURCES = \
 	%D%/ctl-policy.c \
 	%D%/ctl-reload.c \
 	%D%/ctl-resolve.c \
+	%D%/ctl-services.c \
 	%D%/ctl-show-config.c \
 	%D%/ctl-status.c \
 	%D%/ctl.c \

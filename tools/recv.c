@@ -16,6 +16,7 @@
  */
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "libclient/p2pbus.h"
@@ -43,6 +44,9 @@ static const char help[] =
         "  -t, --timeout SECONDS\n"
         "                      end after so long (0: take what is there)\n"
         "      --name NAME     provide the service NAME too; may be repeated\n"
+        "      --priority N    of these names: who has the lowest number is asked (default: 100)\n"
+        "      --weight N      of these names: a share among those of one priority (default: 100)\n"
+        "      --metadata TEXT of these names: what others may want to know of this provider\n"
         "      --topic PATTERN receive what is published on topics that fit: * stands for one "
         "word,\n"
         "                      > at the end for all that follow; may be repeated\n"
@@ -69,6 +73,8 @@ typedef struct Receiver {
         uint64_t timeout_usec;
         const char *names[NAMES_MAX];
         size_t n_names;
+        p2pbus_service service; /* what is said of all of them */
+        bool service_given;
         const char *topics[NAMES_MAX];
         size_t n_topics;
         bool retained;
@@ -376,19 +382,59 @@ static int receive(Receiver *receiver) {
         }
 }
 
-/* Replies and confirmations are on their way before the program is gone. Return: 0 or a status. */
+/* Replies and confirmations are on their way before the program is gone. */
+static void flush(Receiver *receiver) {
+        if (receiver->n_done > 0 &&
+            p2pbus_flush(receiver->connection.bus, SETTLE_USEC) == -ETIMEDOUT)
+                tell(LEVEL_WARNING,
+                     "end: some replies are not confirmed; see whether who asked for "
+                     "them still runs");
+}
+
+/* The end. Return: 0 or a status. */
 static int settle(Receiver *receiver) {
         int r;
 
         r = connection_blocking(&receiver->connection);
         if (r != 0)
                 return connection_end(&receiver->connection, r);
-        if (receiver->n_done > 0 &&
-            p2pbus_flush(receiver->connection.bus, SETTLE_USEC) == -ETIMEDOUT)
-                tell(LEVEL_WARNING,
-                     "end: some replies are not confirmed; see whether who asked for "
-                     "them still runs");
+        flush(receiver);
         return 0;
+}
+
+/*
+ * SIGTERM, and there are names: others are asked from now on, and what is here is finished. Return: as
+ * receive(); CONNECTION_E_SIGNAL: another one has come.
+ */
+static int drain(Receiver *receiver) {
+        int signal = connection_take_signal(&receiver->connection), r;
+
+        tell(LEVEL_INFO, "draining: taking nothing more by name, and finishing what is here; "
+                         "another signal ends it");
+        for (;;) {
+                r = drive_works(receiver);
+                if (r == 0)
+                        r = take_messages(receiver);
+                if (r != 0)
+                        return r;
+                r = p2pbus_drain(receiver->connection.bus, 0);
+                if (r == 0 && receiver->n_working == 0)
+                        break;
+                if (r < 0 && r != -EAGAIN)
+                        break; /* the bus is gone for good: there is nothing to finish for */
+                r = connection_wait(&receiver->connection, receiver->fds, collect_fds(receiver),
+                                    receiver->has_more ? 0 : USEC_NEVER);
+                if (r != 0 && r != CONNECTION_E_TIMEOUT)
+                        return r;
+                if (receiver->fds[0].revents != 0)
+                        return OUTPUT_E_CLOSED;
+        }
+        r = connection_blocking(&receiver->connection);
+        if (r == 0) {
+                flush(receiver);
+                receiver->connection.signal = signal;
+        }
+        return CONNECTION_E_SIGNAL;
 }
 
 static int run(Receiver *receiver) {
@@ -398,6 +444,9 @@ static int run(Receiver *receiver) {
         r = connection_wait(&receiver->connection, NULL, 0, 0); /* what is there already */
         if (r == 0 || r == CONNECTION_E_TIMEOUT)
                 r = receive(receiver);
+        if (r == CONNECTION_E_SIGNAL && receiver->connection.signal == SIGTERM &&
+            receiver->n_names > 0)
+                r = drain(receiver);
         if (r == CONNECTION_E_SIGNAL)
                 terminate_works(receiver);
         if (r != 0)
@@ -418,7 +467,8 @@ static int run(Receiver *receiver) {
 
 static int own_names(Receiver *receiver) {
         for (size_t i = 0; i < receiver->n_names; i++) {
-                int r = p2pbus_own_name(receiver->connection.bus, receiver->names[i], ANSWER_USEC);
+                int r = p2pbus_provide(receiver->connection.bus, receiver->names[i],
+                                       &receiver->service, ANSWER_USEC);
 
                 if (r < 0)
                         return connection_fail(&receiver->connection, "name", receiver->names[i], r,
@@ -490,6 +540,9 @@ static int listen_on_bus(Receiver *receiver) {
 
 enum {
         OPTION_NAME = _OPTION_FIRST_OWN,
+        OPTION_PRIORITY,
+        OPTION_WEIGHT,
+        OPTION_METADATA,
         OPTION_TOPIC,
         OPTION_RETAINED,
         OPTION_FORMAT,
@@ -507,6 +560,18 @@ static int take_name(Receiver *receiver, const char *name) {
                 return fail(STATUS_USAGE, "--name %s: one name too many; %d are enough", name,
                             NAMES_MAX);
         receiver->names[receiver->n_names++] = name;
+        return -1;
+}
+
+static int take_rank(Receiver *receiver, const char *option, const char *text, uint64_t least,
+                     uint16_t *ret) {
+        uint64_t n;
+
+        receiver->service_given = true;
+        if (argument_count(text, least, UINT16_MAX, &n) < 0)
+                return fail(STATUS_USAGE, "%s %s: not such a number; write one from %u to %u",
+                            option, text, (unsigned)least, UINT16_MAX);
+        *ret = (uint16_t)n;
         return -1;
 }
 
@@ -577,6 +642,12 @@ static int check_arguments(Receiver *receiver) {
                             "leave them out");
         if (receiver->retained && receiver->n_topics == 0)
                 return fail(STATUS_USAGE, "--retained: only a topic retains; add --topic");
+        if (receiver->service_given && receiver->n_names == 0)
+                return fail(STATUS_USAGE, "--priority, --weight and --metadata: they are said of "
+                                          "names; add --name");
+        if (receiver->service.metadata && strlen(receiver->service.metadata) > P2PBUS_METADATA_MAX)
+                return fail(STATUS_USAGE, "--metadata: %zu bytes; write at most %d",
+                            strlen(receiver->service.metadata), P2PBUS_METADATA_MAX);
         if (receiver->jobs_given && !receiver->command)
                 return fail(STATUS_USAGE, "--jobs: nothing to run; add --exec CMD");
         if (receiver->options.json && receiver->format_given && receiver->format != FORMAT_JSON)
@@ -601,6 +672,9 @@ static int parse_argv(Receiver *receiver, int argc, char **argv) {
                 { "count", required_argument, NULL, 'n' },
                 { "timeout", required_argument, NULL, 't' },
                 { "name", required_argument, NULL, OPTION_NAME },
+                { "priority", required_argument, NULL, OPTION_PRIORITY },
+                { "weight", required_argument, NULL, OPTION_WEIGHT },
+                { "metadata", required_argument, NULL, OPTION_METADATA },
                 { "topic", required_argument, NULL, OPTION_TOPIC },
                 { "retained", no_argument, NULL, OPTION_RETAINED },
                 { "format", required_argument, NULL, OPTION_FORMAT },
@@ -628,6 +702,18 @@ static int parse_argv(Receiver *receiver, int argc, char **argv) {
                         break;
                 case OPTION_NAME:
                         status = take_name(receiver, optarg);
+                        break;
+                case OPTION_PRIORITY:
+                        status = take_rank(receiver, "--priority", optarg, 0,
+                                           &receiver->service.priority);
+                        break;
+                case OPTION_WEIGHT:
+                        status = take_rank(receiver, "--weight", optarg, 1,
+                                           &receiver->service.weight);
+                        break;
+                case OPTION_METADATA:
+                        receiver->service_given = true;
+                        receiver->service.metadata = optarg;
                         break;
                 case OPTION_TOPIC:
                         status = take_topic(receiver, optarg);
@@ -665,7 +751,13 @@ static int allocate(Receiver *receiver) {
 }
 
 int main(int argc, char **argv) {
-        Receiver receiver = { .timeout_usec = USEC_NEVER, .n_jobs = 1 };
+        Receiver receiver = {
+                .timeout_usec = USEC_NEVER,
+                .n_jobs = 1,
+                .service = { .struct_size = sizeof(p2pbus_service),
+                             .priority = 100,
+                             .weight = 100 },
+        };
         int status;
 
         common_init("p2pbus-recv");

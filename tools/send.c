@@ -6,6 +6,7 @@
  * Code structure:
  *      send.c          options; from input to messages, from results to the exit status
  *      input.c         stdin cut into messages
+ *      all.c           the message to all providers of a name
  *      connection.c    the bus, signals, the one place that waits
  *      output.c        stdout
  *
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "libclient/p2pbus.h"
+#include "tools/all.h"
 #include "tools/argument.h"
 #include "tools/common.h"
 #include "tools/connection.h"
@@ -46,8 +48,11 @@ static const char help[] =
         "      --no-wait       end when the bus has taken the messages over\n"
         "      --lines         each line of stdin is a message\n"
         "      --chunk SIZE    each SIZE bytes of stdin are a message, for example 64K or 1M\n"
-        "      --idempotent    a receiver that is restarted before it has confirmed a message gets it "
-        "again\n"
+        "      --idempotent    messages may be delivered twice: to a receiver that is restarted, "
+        "or\n"
+        "                      to another provider if one dies\n"
+        "      --mode MODE     which provider of a name: balance (the default) or failover\n"
+        "      --all           all providers of the name DEST; with -r each reply is a line\n"
         "      --topic TOPIC   to whoever subscribed to it, instead of DEST\n"
         "      --retain        with --topic: keep the last message for who subscribes later; an\n"
         "                      empty one ends that\n"
@@ -86,6 +91,10 @@ struct Sender {
         bool request;
         bool no_wait;
         bool idempotent;
+        int provider_mode; /* enum p2pbus_mode */
+        bool has_provider_mode;
+        bool to_all;
+        All all;
         InputMode mode;
         size_t chunk_size;
 
@@ -117,6 +126,7 @@ static void sender_done(Sender *sender) {
                 sender->first = next;
         }
         sender->unsent = outgoing_free(sender->unsent);
+        all_done(&sender->all);
         input_done(&sender->input);
 }
 
@@ -212,6 +222,16 @@ static void take_results(Sender *sender) {
         }
 }
 
+/* What providers have said is written as it comes; the message is settled with the last. */
+static int take_all(Sender *sender) {
+        All *all = &sender->all;
+        int r = all_write(all, &sender->connection);
+
+        if (r == 0 && all->is_over && sender->first && !sender->first->settled)
+                settle(sender->first, all->error, all->reason);
+        return r;
+}
+
 /*
  * The library gives a message up in time, but its account closes only when the receiver has said
  * which came first, and a stopped receiver says nothing. The head's deadline is the earliest.
@@ -237,7 +257,7 @@ static int print_outgoing(Sender *sender, const Outgoing *out) {
                                    &data, &n, &owned);
                 if (r < 0)
                         return r;
-        } else if (sender->options.json) {
+        } else if (sender->options.json && !sender->to_all) {
                 JsonValue *object = json_begin();
 
                 json_add_text(object, sender->topic ? "topic" : "to",
@@ -314,6 +334,8 @@ static int make_outgoing(Sender *sender, const char *data, size_t n) {
                 r = p2pbus_message_set_type(out->message, sender->type);
         if (r >= 0 && sender->idempotent)
                 r = p2pbus_message_set_idempotent(out->message, 1);
+        if (r >= 0)
+                r = p2pbus_message_set_mode(out->message, sender->provider_mode);
         if (r < 0) {
                 (void)outgoing_free(out);
                 return r;
@@ -376,7 +398,9 @@ static int send_unsent(Sender *sender) {
 
         if (sender->topic)
                 return publish_unsent(sender);
-        if (sender->request)
+        if (sender->to_all)
+                r = all_start(&sender->all, bus, sender->dest, out->message, timeout_usec);
+        else if (sender->request)
                 r = p2pbus_request_start(bus, sender->dest, out->message, timeout_usec, on_reply,
                                          out, NULL);
         else
@@ -520,6 +544,9 @@ static int run(Sender *sender) {
                                 return status;
                 }
                 take_results(sender);
+                r = take_all(sender);
+                if (r != 0)
+                        return output_end(&sender->connection, r);
                 settle_late(sender);
                 show_progress(sender);
         }
@@ -532,6 +559,8 @@ enum {
         OPTION_LINES,
         OPTION_CHUNK,
         OPTION_IDEMPOTENT,
+        OPTION_MODE,
+        OPTION_ALL,
         OPTION_TYPE,
         OPTION_TOPIC,
         OPTION_RETAIN,
@@ -584,6 +613,33 @@ static bool is_type(const char *type) {
         return r >= 0;
 }
 
+static int take_provider_mode(Sender *sender, const char *text) {
+        sender->has_provider_mode = true;
+        if (strcmp(text, "balance") == 0)
+                sender->provider_mode = P2PBUS_MODE_BALANCE;
+        else if (strcmp(text, "failover") == 0)
+                sender->provider_mode = P2PBUS_MODE_FAILOVER;
+        else
+                return fail(STATUS_USAGE, "--mode %s: no such mode; choose balance or failover",
+                            text);
+        return -1;
+}
+
+/* Return: -1 to go on, else the status to end with. */
+static int check_providers(const Sender *sender) {
+        bool is_name =
+                !sender->topic && p2pbus_check_destination(sender->dest) == P2PBUS_DESTINATION_NAME;
+
+        if ((sender->to_all || sender->has_provider_mode) && !is_name)
+                return fail(STATUS_USAGE, "--mode and --all: only a name has several providers; "
+                                          "write one as DEST");
+        if (sender->to_all &&
+            (sender->has_provider_mode || sender->no_wait || sender->mode != INPUT_WHOLE))
+                return fail(STATUS_USAGE, "--all: one message goes to all, and each is heard of; "
+                                          "leave --mode, --no-wait, --lines and --chunk out");
+        return -1;
+}
+
 /* The only operand is MESSAGE. Return: -1 to go on, else the status to end with. */
 static int check_topic(Sender *sender) {
         if (sender->text)
@@ -624,6 +680,9 @@ static int check_arguments(Sender *sender) {
 
         if (status >= 0)
                 return status;
+        status = check_providers(sender);
+        if (status >= 0)
+                return status;
         if (sender->text && sender->mode != INPUT_WHOLE)
                 return fail(STATUS_USAGE, "MESSAGE: --lines and --chunk send stdin; leave it out");
         if (sender->request && sender->no_wait)
@@ -647,6 +706,8 @@ static int parse_argv(Sender *sender, int argc, char **argv) {
                 { "lines", no_argument, NULL, OPTION_LINES },
                 { "chunk", required_argument, NULL, OPTION_CHUNK },
                 { "idempotent", no_argument, NULL, OPTION_IDEMPOTENT },
+                { "mode", required_argument, NULL, OPTION_MODE },
+                { "all", no_argument, NULL, OPTION_ALL },
                 { "type", required_argument, NULL, OPTION_TYPE },
                 { "topic", required_argument, NULL, OPTION_TOPIC },
                 { "retain", no_argument, NULL, OPTION_RETAIN },
@@ -678,6 +739,12 @@ static int parse_argv(Sender *sender, int argc, char **argv) {
                         break;
                 case OPTION_IDEMPOTENT:
                         sender->idempotent = true;
+                        break;
+                case OPTION_MODE:
+                        status = take_provider_mode(sender, optarg);
+                        break;
+                case OPTION_ALL:
+                        sender->to_all = true;
                         break;
                 case OPTION_TYPE:
                         sender->type = optarg;
@@ -732,6 +799,8 @@ int main(int argc, char **argv) {
         status = parse_argv(&sender, argc, argv);
         if (status >= 0)
                 return status;
+        sender.all.one_way = !sender.request;
+        sender.all.json = sender.options.json;
         status = connection_open(&sender.connection, &sender.options, P2PBUS_RESULTS);
         if (status == 0)
                 status = connection_watch(&sender.connection);
