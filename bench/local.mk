@@ -3,7 +3,10 @@
 # What is measured is bench/measure.c's business, which systems beside each other a script's: one
 # for each target here. Comparisons take ROUNDS, as in `make bench-daemon ROUNDS=2`.
 
-EXTRA_PROGRAMS = bench/measure bench/router bench/forwarder
+EXTRA_PROGRAMS = bench/balance bench/measure bench/router bench/forwarder
+
+bench_balance_SOURCES = %D%/balance.c
+bench_balance_LDADD = libp2pbus.la
 
 bench_measure_SOURCES = \
 	%D%/accounts.c \
@@ -50,7 +53,7 @@ bench_forwarder_SOURCES = %D%/forwarder.c %D%/router.h
 bench_forwarder_CFLAGS = $(AM_CFLAGS) $(LWS_CFLAGS)
 bench_forwarder_LDADD = $(LWS_LIBS)
 
-bench_programs = bench/measure bench/router bench/forwarder
+bench_programs = bench/balance bench/measure bench/router bench/forwarder
 CLEANFILES += $(bench_programs)
 
 EXTRA_DIST += \
@@ -62,6 +65,7 @@ EXTRA_DIST += \
 	%D%/median.awk \
 	%D%/net.sh \
 	%D%/plot.awk \
+	%D%/run-balance \
 	%D%/run-daemon \
 	%D%/run-instructions \
 	%D%/run-relay \
@@ -71,12 +75,12 @@ EXTRA_DIST += \
 
 # bench-NAME runs bench/run-NAME. What `make bench` runs, one after the other, is this list; a
 # further comparison is a word here and below, and a script.
-bench_all = bench-daemon bench-rings bench-relay
+bench_all = bench-daemon bench-rings bench-relay bench-balance
 
-.PHONY: bench bench-daemon bench-experiments bench-instructions bench-relay bench-rings
+.PHONY: bench bench-balance bench-daemon bench-experiments bench-instructions bench-relay bench-rings
 bench: all $(bench_programs)
 	$(AM_V_at)for t in $(bench_all); do $(MAKE) $(AM_MAKEFLAGS) $$t || exit; done
-bench-daemon bench-instructions bench-relay bench-rings: all $(bench_programs)
+bench-balance bench-daemon bench-instructions bench-relay bench-rings: all $(bench_programs)
 	$(AM_V_at)t='$@'; top_builddir='$(abs_top_builddir)' ROUNDS='$(ROUNDS)' \
 	  $(srcdir)/%D%/run-$${t#bench-}
 
