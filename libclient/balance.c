@@ -149,6 +149,11 @@ void balance_end(BalanceEntry *e) {
                 e->n_outstanding--;
 }
 
+void balance_heard(BalanceEntry *e, uint64_t now) {
+        e->busy_usec = now;
+        e->failed_usec = 0;
+}
+
 void balance_answered(BalanceEntry *e, uint64_t took, unsigned n_front, bool is_error,
                       uint64_t now) {
         uint64_t old = latency(&(BalanceEntry){ .latency_usec = e->latency_usec,
@@ -156,8 +161,7 @@ void balance_answered(BalanceEntry *e, uint64_t took, unsigned n_front, bool is_
                                now);
 
         balance_end(e);
-        e->busy_usec = now;
-        e->failed_usec = 0;
+        balance_heard(e, now);
         took = MAX(took / (1 + n_front), UINT64_C(1));
         if (is_error && took <= old)
                 return;

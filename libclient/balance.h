@@ -71,5 +71,7 @@ void balance_end(BalanceEntry *entry);
  */
 void balance_answered(BalanceEntry *entry, uint64_t took_usec, unsigned n_front, bool is_error,
                       uint64_t now_usec);
+/* It is at work on one that goes on: a part of the answer came. */
+void balance_heard(BalanceEntry *entry, uint64_t now_usec);
 /* Its reply said how many requests wait there, ours included. */
 void balance_load(BalanceEntry *entry, unsigned n_waiting, uint64_t now_usec);

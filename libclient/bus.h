@@ -37,6 +37,7 @@
  *      own-name.c    service names that we provide
  *      send.c        messages out, and what became of them
  *      request.c     requests and replies
+ *      answer-part.c  replies that come in parts
  *      reservation.c messages that are composed where the receiver reads them
  *      receive.c     messages in
  *      borrow.c, loan.c   messages that are read where they came
@@ -209,6 +210,7 @@ struct p2pbus {
         int failure; /* reason of the first failure since p2pbus_flush(), or 0 */
         Request *requests; /* by id */
         Request *calls;    /* list: callbacks to be run */
+        Request *called;   /* whose callback runs, of those that may be called again; or NULL */
         bool is_calling;
         pthread_t caller;
         p2pbus_counters counters;

@@ -4,6 +4,8 @@ noinst_LTLIBRARIES += libp2pbus-client.la
 libp2pbus_client_la_SOURCES = \
 	%D%/admin.c \
 	%D%/admin.h \
+	%D%/answer-part.c \
+	%D%/answer-part.h \
 	%D%/attachment.c \
 	%D%/attachment.h \
 	%D%/balance.c \

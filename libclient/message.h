@@ -114,6 +114,9 @@ struct Message {
         Provider *provider;        /* and went to this one; NULL: it waits for one */
         bool is_bound;             /* and goes to no other */
         unsigned n_attempts;       /* times that it was begun before, with somebody else */
+        bool is_begun;             /* parts of an answer to it were sent */
+        bool is_cut_off;           /* the session that it came in is over: no more parts go there */
+        Message *next_part;        /* incoming: in what a request of ours got and nobody has seen */
         struct Request *request;   /* outgoing: it is the message of this */
         struct Reservation *reservation; /* outgoing: made by p2pbus_reserve(), not committed */
         struct MessageText *text;  /* what the public getters return; made when first asked for */

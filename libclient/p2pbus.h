@@ -38,9 +38,10 @@
  *      -EACCES         policy; -EDQUOT: a share is used up; -EMSGSIZE: over the largest message
  *      -ECONNRESET     the receiver or its session ended before it answered: nobody knows whether
  *                      it was delivered, or, P2PBUS_REASON_NO_REPLY, it was a request, delivered
- *      -ECANCELED      cancelled by p2pbus_cancel() or p2pbus_close()
+ *      -ECANCELED      cancelled by p2pbus_cancel() or p2pbus_close(); by the asker, of its request
  *      -EAGAIN         nothing to do now, or no room; call again after p2pbus_process()
  *      -ECHILD         this process was forked from the one that opened the handle
+ *      -EOPNOTSUPP     a part of an answer, to an asker that takes none
  *      -EINVAL         malformed argument; -ENOMEM: out of memory
  *
  * p2pbus_get_reason() and p2pbus_get_explanation() say more about the calling thread's last
@@ -266,7 +267,8 @@ enum p2pbus_kind {
         P2PBUS_KIND_ONE_WAY = 1,
         P2PBUS_KIND_REQUEST = 2, /* the sender waits for a reply */
         P2PBUS_KIND_REPLY = 3,
-        P2PBUS_KIND_ERROR = 4    /* a reply that says why there is none: status, payload is text */
+        P2PBUS_KIND_ERROR = 4,   /* a reply that says why there is none: status, payload is text */
+        P2PBUS_KIND_PROGRESS = 5 /* about a request that goes on: p2pbus_reply_progress() */
 };
 
 /**
@@ -323,7 +325,7 @@ const void *p2pbus_message_get_payload(p2pbus_message *message);
 size_t p2pbus_message_get_size(p2pbus_message *message);
 /* enum p2pbus_kind */
 int p2pbus_message_get_kind(p2pbus_message *message);
-/* "one-way", "request", "reply", "error" */
+/* "one-way", "request", "reply", "error", "progress" */
 const char *p2pbus_kind_text(int kind);
 /* 32 hex digits; "" before it was sent. Valid while a reference is held, as all text here. */
 const char *p2pbus_message_get_id(p2pbus_message *message);
@@ -338,8 +340,15 @@ const char *p2pbus_message_get_from_pid(p2pbus_message *message);
 int p2pbus_message_is_remote(p2pbus_message *message);
 /* The number that an error reply carries, as given to p2pbus_reply_error(); else 0. */
 uint32_t p2pbus_message_get_status(p2pbus_message *message);
-/* Milliseconds after its arrival when its sender stops waiting; 0: never. */
+/* Milliseconds after its arrival when its sender stops waiting; 0: never. Of a request that takes
+ * parts they count anew from each part and each word of progress. */
 uint32_t p2pbus_message_get_lifetime(p2pbus_message *message);
+/* 1 if a received request may be answered in parts: p2pbus_reply_more(); else 0. */
+int p2pbus_message_takes_parts(p2pbus_message *message);
+/* 1 if nobody waits any more for the answer to a received request: it was cancelled, or its asker or
+ * their conversation ended; else 0. Ask after p2pbus_process() or p2pbus_wait(), which return when it
+ * changes. Any thread. */
+int p2pbus_message_is_cancelled(p2pbus_message *message);
 
 /* ---- Send ---- */
 
@@ -503,7 +512,7 @@ int p2pbus_cancel(p2pbus *bus, const char *id);
 /* ---- Request and reply ---- */
 
 /**
- * p2pbus_request() - ask and wait for the reply
+ * p2pbus_request() - ask and wait for the reply, which is one message
  * @timeout_usec: microseconds until the reply must be here; 0: P2PBUS_TIMEOUT_DEFAULT
  * @ret_reply:    receives the reply with a reference, its kind P2PBUS_KIND_REPLY; or, if the call
  *                returns -EREMOTEIO, of kind P2PBUS_KIND_ERROR, with status and text
@@ -536,6 +545,43 @@ int p2pbus_request_start(p2pbus *bus, const char *dest, p2pbus_message *message,
                          uint64_t timeout_usec, p2pbus_reply_callback callback, void *userdata,
                          char ret_id[P2PBUS_ID_SIZE]);
 
+/* What p2pbus_stream_callback is called for. */
+enum p2pbus_stream_event {
+        P2PBUS_STREAM_PART = 1,     /* a part of the answer, in order; more follows */
+        P2PBUS_STREAM_PROGRESS = 2, /* it goes on; the message says how far it is */
+        P2PBUS_STREAM_LAST = 3,     /* the last part: p2pbus_reply() */
+        P2PBUS_STREAM_FAILED = 4    /* there is no more: error and reason say why */
+};
+
+/**
+ * p2pbus_stream_callback - how an answer comes in parts
+ * @event:    enum p2pbus_stream_event; after LAST or FAILED it is not called again
+ * @error:    0, but of FAILED: -EREMOTEIO: an error reply; else as p2pbus_reply_callback's
+ * @reason:   P2PBUS_REASON_X of @error
+ * @message:  valid until the callback returns, unless it takes a reference; NULL with FAILED, unless
+ *            @error is -EREMOTEIO
+ */
+typedef void (*p2pbus_stream_callback)(p2pbus *bus, int event, int error, int reason,
+                                       p2pbus_message *message, void *userdata);
+
+/**
+ * p2pbus_request_stream() - ask, and be called with each part of the answer
+ * @timeout_usec: microseconds in which the first part, word of progress or reply must come, and then
+ *            again from each to the next; 0: P2PBUS_TIMEOUT_DEFAULT. What waits for the callback
+ *            counts as come. There is no limit to the whole: p2pbus_cancel() it when it takes too long
+ *
+ * As p2pbus_request_start(). All parts come in order, none is left out, and the last comes as LAST;
+ * a provider that knows of no parts sends that one alone. If the provider ends in between, it fails
+ * as any request. Whoever does not take parts keeps their sender waiting: beyond 256 KiB for which
+ * the callback has not returned, or of which it has kept a reference without p2pbus_done(), nothing
+ * more comes from that process. When it fails or is cancelled before its end the provider is told,
+ * and parts not yet seen are dropped with p2pbus_cancel().
+ * Return: as p2pbus_request_start().
+ */
+int p2pbus_request_stream(p2pbus *bus, const char *dest, p2pbus_message *message,
+                          uint64_t timeout_usec, p2pbus_stream_callback callback, void *userdata,
+                          char ret_id[P2PBUS_ID_SIZE]);
+
 /**
  * p2pbus_reply() - answer a request
  * @request: a received message of kind P2PBUS_KIND_REQUEST; answered at most once
@@ -552,6 +598,34 @@ int p2pbus_reply(p2pbus *bus, p2pbus_message *request, p2pbus_message *message);
 /* The same with an error: @status, any number, and @text for people, up to P2PBUS_ERROR_TEXT_MAX
  * bytes. */
 int p2pbus_reply_error(p2pbus *bus, p2pbus_message *request, uint32_t status, const char *text);
+
+/**
+ * p2pbus_reply_more() - send a part of the answer to a request
+ * @request: a received request that p2pbus_message_takes_parts()
+ * @message: as of p2pbus_reply(), which, or p2pbus_reply_error(), is to be called at the end
+ *
+ * Queues as long as less than 256 KiB of answers wait for this asker, and says also that the request
+ * was taken. Does not block: with -EAGAIN nothing was sent; p2pbus_wait() returns when there is room,
+ * and then the same message can be sent. With -ECANCELED nobody waits any more, as
+ * p2pbus_message_is_cancelled() tells: end the work, and drop the request.
+ *
+ * Return: 0; -EAGAIN; -ECANCELED; -EOPNOTSUPP: the asker takes one reply only; -EINVAL: no request,
+ * or answered already; -EMSGSIZE; -ENOTCONN: closed; -ECHILD; -ENOMEM.
+ *
+ * Bytes: PROTOCOL.md, "Records", MSG, flag MORE.
+ */
+int p2pbus_reply_more(p2pbus *bus, p2pbus_message *request, p2pbus_message *message);
+
+/**
+ * p2pbus_reply_progress() - say that the work on a request goes on
+ * @message: anything the asker understands; may be empty
+ *
+ * As p2pbus_reply_more(), also in between parts. To an asker that takes one reply only nothing is
+ * sent, which is no failure; its time-out is not put off.
+ *
+ * Return: as p2pbus_reply_more(), but -EOPNOTSUPP.
+ */
+int p2pbus_reply_progress(p2pbus *bus, p2pbus_message *request, p2pbus_message *message);
 
 /* ---- Receive ---- */
 

@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "libclient/answer-part.h"
 #include "libclient/own-name.h"
 #include "libclient/path-ring.h"
 #include "libclient/path.h"
@@ -179,7 +180,7 @@ int peer_get(p2pbus *bus, Address address, const PublicKey *key, Peer **ret) {
                 free(peer);
                 return r;
         }
-        peer->session_id = session_id(peer->session);
+        peer->session_id = peer->inbound_id = session_id(peer->session);
         report_take_sample(peer);
         peer->traffic.before = peer->traffic.last;
         table_add(bus, peer);
@@ -265,19 +266,21 @@ bool peer_settle(Peer *peer, Address address, const PublicKey *key) {
 
 int peer_send(Peer *peer, Message *message) {
         p2pbus *bus = peer->bus;
+        bool is_answer = !message_kind_begins(message->kind);
+        bool is_part = answer_part_is_one(message);
         int r;
 
         /* One message to each may always be under way: what came in does not stop what goes out. */
-        if (message->kind != MESSAGE_REPLY && message->kind != MESSAGE_ERROR &&
-            bus->memory > bus->buffer_bytes && peer->n_unsettled > 0) {
-                peer->was_full = true;
-                return SESSION_E_FULL;
-        }
-        r = session_send(peer->session, message, bus->now_usec);
-        if (r != 0) {
+        if ((!is_answer || is_part) && bus->memory > bus->buffer_bytes && peer->n_unsettled > 0)
+                r = SESSION_E_FULL;
+        else
+                r = session_send(peer->session, message, bus->now_usec);
+        if (r == SESSION_E_FULL && is_part)
+                peer->was_full_of_parts = true;
+        else if (r != 0)
                 peer->was_full = r == SESSION_E_FULL;
+        if (r != 0)
                 return r;
-        }
         peer_began(peer, message);
         if (peer->path == SESSION_PATH_OFF_HOST && message_kind_begins(message->kind) &&
             !network_may_send(bus, peer)) {
@@ -309,7 +312,7 @@ static void on_message(Peer *peer, Message *message) {
         message->from = peer->address;
         message->is_given = true;
         message->is_remote = peer->path == SESSION_PATH_OFF_HOST;
-        if (message->kind == MESSAGE_REPLY || message->kind == MESSAGE_ERROR)
+        if (!message_kind_begins(message->kind))
                 request_on_reply(peer, message);
         else
                 receive_put(peer, message);
@@ -411,16 +414,29 @@ static void look_at_memory(Peer *peer) {
 
         bus->memory += memory - peer->memory; /* wraps both ways, and comes out right */
         peer->memory = memory;
-        if (peer->was_full && session_is_writable(peer->session) &&
-            bus->memory <= bus->buffer_bytes) {
+        if (bus->memory > bus->buffer_bytes)
+                return;
+        if (peer->was_full && session_is_writable(peer->session)) {
                 peer->was_full = false;
                 bus_happened(bus);
         }
+        if (peer->was_full_of_parts && session_takes_parts(peer->session)) {
+                peer->was_full_of_parts = false;
+                bus_happened(bus);
+        }
+}
+
+void peer_look_at_session(Peer *peer) {
+        if (peer->inbound_id == session_id(peer->session))
+                return;
+        peer->inbound_id = session_id(peer->session);
+        receive_session_ended(peer);
 }
 
 void peer_pop(Peer *peer) {
         Message *m;
 
+        peer_look_at_session(peer);
         while ((m = session_pop(peer_inbound(peer))))
                 on_message(peer, m);
 }

@@ -36,6 +36,7 @@ struct Peer {
         Session *session;
         Session *mirror;     /* ourselves as a peer: the other end of session; else NULL */
         uint64_t session_id; /* as of the last look: another one means that it began anew */
+        uint64_t inbound_id; /* the same, of who took what came in it */
         Timer timer;
 
         SessionPath path; /* LOCAL or OFF_HOST; the session's is NONE while the bus is away */
@@ -67,6 +68,7 @@ struct Peer {
         Message *lent;   /* list: the application holds them, done or not */
         uint64_t handed_end, handed_path; /* p2pbus_hand_over() confirmed this many, this way */
         bool was_full;   /* somebody was told -EAGAIN: room is news */
+        bool was_full_of_parts; /* the same for parts of answers */
         uint64_t sealed_usec; /* when the last packet to it was sealed */
         SealedType sealed_as; /* and as what */
         bool is_gathering;    /* in that list, and not in the dirty one; is_dirty all the same */
@@ -114,6 +116,8 @@ bool peer_is_gathering(const Peer *peer);
  * Careful: frees the peer if its session is over. Return: whether it should be looked at again.
  */
 bool peer_pump(Peer *peer);
+/* Whether its session is another one by now: the requests that came before cannot go on. */
+void peer_look_at_session(Peer *peer);
 /* What came and is whole goes to the application's side, where nobody takes it back. */
 void peer_pop(Peer *peer);
 /* Passes on what the two sessions of a peer that is ourselves have to say (loopback.c). */

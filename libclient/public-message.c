@@ -99,6 +99,12 @@ _public_ int p2pbus_message_is_idempotent(p2pbus_message *message) {
         return (message_of(message)->flags & MESSAGE_IDEMPOTENT) != 0;
 }
 
+_public_ int p2pbus_message_takes_parts(p2pbus_message *message) {
+        const Message *m = message_of(message);
+
+        return m->kind == MESSAGE_REQUEST && (m->flags & MESSAGE_MORE);
+}
+
 _public_ int p2pbus_message_may_be_repeat(p2pbus_message *message) {
         return (message_of(message)->flags & MESSAGE_MAYBE_REPEAT) != 0;
 }
@@ -135,7 +141,8 @@ _public_ int p2pbus_message_get_kind(p2pbus_message *message) {
 }
 
 _public_ const char *p2pbus_kind_text(int kind) {
-        static const char *const texts[] = { "unknown", "one-way", "request", "reply", "error" };
+        static const char *const texts[] = { "unknown", "one-way", "request",
+                                             "reply",   "error",   "progress" };
 
         return kind >= 0 && kind < (int)ELEMENTSOF(texts) ? texts[kind] : texts[0];
 }

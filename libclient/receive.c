@@ -77,6 +77,17 @@ void receive_cancel(Peer *peer, const PacketId *id) {
         DL_FOREACH2(peer->lent, m, bus_next)
                 if (m->kind == MESSAGE_REQUEST && memcmp(&m->id, id, sizeof(*id)) == 0)
                         m->is_unwanted = true;
+        bus_happened(peer->bus); /* whoever works on it may ask */
+}
+
+void receive_session_ended(Peer *peer) {
+        Message *m;
+
+        DL_FOREACH2(peer->inbox, m, bus_next)
+                m->is_cut_off = true;
+        DL_FOREACH2(peer->lent, m, bus_next)
+                m->is_cut_off = true;
+        bus_happened(peer->bus);
 }
 
 void receive_done(p2pbus *bus, Message *m) {
@@ -116,11 +127,34 @@ static Message *take(p2pbus *bus, bool borrow) {
                 mark_ready(peer);
 
         m->is_waiting = false;
-        m->is_lent = true;
+        receive_lend(peer, m);
         m->bus = bus;
         bus_hold(bus);
-        DL_APPEND2(peer->lent, m, bus_prev, bus_next);
         return m;
+}
+
+void receive_lend(Peer *peer, Message *m) {
+        m->is_lent = true;
+        DL_APPEND2(peer->lent, m, bus_prev, bus_next);
+}
+
+/* The other way round; our own reference stays. */
+static void take_back(p2pbus *bus, Message *m) {
+        receive_done(bus, m);
+        own_name_discount(bus, m);
+        if (m->loan)
+                loan_return(bus, m);
+        if (!m->is_lent)
+                return;
+        m->is_lent = false;
+        DL_DELETE2(m->peer->lent, m, bus_prev, bus_next);
+        if (!m->peer->lent && session_is_closed(m->peer->session))
+                peer_mark(m->peer); /* it was waited for */
+}
+
+void receive_drop(p2pbus *bus, Message *m) {
+        take_back(bus, m);
+        message_unref(m);
 }
 
 int receive_next(p2pbus *bus, uint64_t timeout_usec, bool borrow, p2pbus_message **ret) {
@@ -185,16 +219,7 @@ _public_ p2pbus_message *p2pbus_message_unref(p2pbus_message *message) {
         }
         bus = m->from.pid != PID_NONE ? m->bus : NULL;
         if (bus && bus_enter_timeless(bus) == 0) {
-                receive_done(bus, m);
-                own_name_discount(bus, m);
-                if (m->loan)
-                        loan_return(bus, m);
-                if (m->is_lent) {
-                        DL_DELETE2(m->peer->lent, m, bus_prev, bus_next);
-                        if (!m->peer->lent && session_is_closed(m->peer->session))
-                                peer_mark(m->peer); /* it was waited for */
-                }
-                message_unref(m);
+                receive_drop(bus, m);
                 (void)bus_leave(bus, 0);
                 bus_release(bus);
                 return NULL;

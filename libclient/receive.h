@@ -19,6 +19,12 @@ int receive_next(p2pbus *bus, uint64_t timeout_usec, bool borrow, p2pbus_message
 void receive_withdraw(Peer *peer);
 /* The peer no longer wants an answer to its request. */
 void receive_cancel(Peer *peer, const PacketId *id);
+/* The session with @peer is over: what was begun in it cannot go on. */
+void receive_session_ended(Peer *peer);
+/* @message is among what the application holds of @peer, or will be soon. */
+void receive_lend(Peer *peer, Message *message);
+/* It does not hold it any more, or never will; drops the reference. */
+void receive_drop(p2pbus *bus, Message *message);
 /* The application is done with @message. */
 void receive_done(p2pbus *bus, Message *message);
 /* Nothing was asked for that is there: tell the peers what was taken. */

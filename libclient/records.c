@@ -152,8 +152,10 @@ static bool consume_one(p2pbus *bus, const PeerSource *source, Record *record, b
                 admin_on_pong(bus, source, record->ping);
                 return true;
         case RECORD_CANCEL:
-                if (*peer)
+                if (*peer) {
+                        peer_pop(*peer); /* the request may have come just before it */
                         receive_cancel(*peer, &record->id);
+                }
                 return true;
         default:
                 break;

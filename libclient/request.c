@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "libclient/answer-part.h"
 #include "libclient/loop.h"
 #include "libclient/own-name.h"
 #include "libclient/peer.h"
@@ -38,16 +39,53 @@ static void unlink_request(Request *request) {
         }
 }
 
-static void request_end(Request *request, int reason, Message *reply) {
+void request_list(Request *request) {
         p2pbus *bus = request->bus;
 
+        /* The one whose callback runs now is put back by whoever runs it. */
+        if (request->is_listed || bus->called == request)
+                return;
+        request->is_listed = true;
+        DL_APPEND(bus->calls, request);
+}
+
+static void unlist(Request *request) {
+        request->is_listed = false;
+        DL_DELETE(request->bus->calls, request);
+}
+
+static void request_end(Request *request, int reason, Message *reply) {
         unlink_request(request);
         request->is_over = true;
         request->reason = reason;
         request->reply = reply;
-        if (request->callback)
-                DL_APPEND(bus->calls, request);
-        bus_happened(bus);
+        if (reason == P2PBUS_REASON_CANCELLED)
+                answer_part_drop_all(request);
+        if (request->callback || request->on_part)
+                request_list(request);
+        bus_happened(request->bus);
+}
+
+static void send_cancel(Peer *peer, const PacketId *id) {
+        const Record record = {
+                .type = RECORD_CANCEL,
+                .session = session_id(peer->session),
+                .id = *id,
+        };
+        uint8_t bytes[RECORD_HEADER_SIZE + PACKET_ID_SIZE];
+
+        record_encode(&record, bytes);
+        peer_send_records(peer, bytes, record_size(&record));
+}
+
+/* Whoever may be at work on it need not go on. */
+static void tell_cancelled(const Request *request) {
+        const Message *m = request->message;
+
+        if (!m && request->peer)
+                send_cancel(request->peer, &request->id);
+        else if (m && m->peer && m->n_records > 0 && m->n_records_sent == m->n_records)
+                send_cancel(m->peer, &request->id);
 }
 
 static void on_request_timer(Timer *timer, uint64_t now) {
@@ -55,6 +93,8 @@ static void on_request_timer(Timer *timer, uint64_t now) {
 
         (void)now;
         service_miss_request(request);
+        if (request->on_part)
+                tell_cancelled(request); /* it may go on for long */
         request_end(request, P2PBUS_REASON_TIMEOUT, NULL);
 }
 
@@ -71,20 +111,39 @@ void request_sent(p2pbus *bus, Message *m) {
 void request_on_reply(Peer *peer, Message *reply) {
         p2pbus *bus = peer->bus;
         Request *request = request_find(bus, &reply->reply_to);
+        bool is_part = answer_part_is_one(reply);
         const Peer *asked = NULL;
 
         if (request)
                 asked = request->message ? request->message->peer : request->peer;
+        if (is_part && request && asked == peer && request->on_part) {
+                service_on_reply(request, reply);
+                answer_part_put(request, reply);
+                return;
+        }
         session_taken(peer_inbound(peer), reply, bus->now_usec);
         peer_mark(peer);
         reply->peer = NULL;
         if (!request || asked != peer) {
-                message_unref(reply); /* too late, or from somebody who was not asked */
+                /* Too late, or from somebody who was not asked; whoever goes on has not heard that. */
+                if (is_part)
+                        send_cancel(peer, &reply->reply_to);
+                message_unref(reply);
+                return;
+        }
+        if (is_part) {
+                /* It was not asked for. Progress is of no harm, but half an answer is none. */
+                if (reply->kind != MESSAGE_PROGRESS) {
+                        send_cancel(peer, &request->id);
+                        request_end(request, P2PBUS_REASON_VIOLATION, NULL);
+                }
+                message_unref(reply);
                 return;
         }
         bus->counters.received++;
         service_on_reply(request, reply);
-        service_end_request(request, reply);
+        /* How long all parts took says nothing of how long a request does. */
+        service_end_request(request, request->on_part ? NULL : reply);
         request_end(request, reply->kind == MESSAGE_ERROR ? P2PBUS_REASON_ERROR_REPLY : 0, reply);
 }
 
@@ -98,30 +157,38 @@ void request_peer_ended(Peer *peer) {
                         request_end(request, P2PBUS_REASON_NO_REPLY, NULL);
 }
 
-static void send_cancel(Peer *peer, const PacketId *id) {
-        const Record record = {
-                .type = RECORD_CANCEL,
-                .session = session_id(peer->session),
-                .id = *id,
-        };
-        uint8_t bytes[RECORD_HEADER_SIZE + PACKET_ID_SIZE];
+static bool is_same(const Request *request, const PacketId *id) {
+        return memcmp(&request->id, id, sizeof(*id)) == 0;
+}
 
-        record_encode(&record, bytes);
-        peer_send_records(peer, bytes, record_size(&record));
+/* Of an answer that came whole, in parts that the program has not seen: it hears no more of them. */
+static bool cancel_unseen(p2pbus *bus, const PacketId *id) {
+        Request *request = bus->called;
+
+        if (!request || !is_same(request, id))
+                DL_FOREACH(bus->calls, request)
+                        if (request->on_part && is_same(request, id))
+                                break;
+        if (!request || request->reason == P2PBUS_REASON_CANCELLED)
+                return false;
+        answer_part_drop_all(request);
+        request->reply = message_unref(request->reply);
+        request->reason = P2PBUS_REASON_CANCELLED;
+        return true;
 }
 
 bool request_cancel(p2pbus *bus, const PacketId *id) {
         Request *request = request_find(bus, id);
 
         if (!request)
-                return false;
-        if (!request->message && request->peer)
-                send_cancel(request->peer, id);
+                return cancel_unseen(bus, id);
+        tell_cancelled(request);
         request_end(request, P2PBUS_REASON_CANCELLED, NULL);
         return true;
 }
 
-static void request_free(Request *request) {
+void request_free(Request *request) {
+        answer_part_drop_all(request);
         message_unref(request->reply);
         free(request);
 }
@@ -130,11 +197,18 @@ void request_call_first(p2pbus *bus) {
         Request *request = bus->calls;
         p2pbus_message *reply;
 
-        DL_DELETE(bus->calls, request);
+        unlist(request);
+        if (request->parts) {
+                answer_part_call(request);
+                return;
+        }
         reply = request->reply ? receive_hand_out(TAKE_PTR(request->reply)) : NULL;
         pthread_mutex_unlock(&bus->lock);
-        request->callback(bus, reason_errno(request->reason), request->reason, reply,
-                          request->userdata);
+        if (request->on_part)
+                answer_part_call_last(request, reply);
+        else
+                request->callback(bus, reason_errno(request->reason), request->reason, reply,
+                                  request->userdata);
         p2pbus_message_unref(reply);
         pthread_mutex_lock(&bus->lock);
         request_free(request);
@@ -146,9 +220,11 @@ void request_forget_all(p2pbus *bus) {
         HASH_ITER(hh, bus->requests, request, next)
                 request_end(request, P2PBUS_REASON_CANCELLED, NULL);
         while ((request = bus->calls)) {
-                DL_DELETE(bus->calls, request);
+                unlist(request);
                 request_free(request);
         }
+        if (bus->called)
+                bus->called->is_forgotten = true;
 }
 
 void request_free_all(p2pbus *bus) {
@@ -167,7 +243,7 @@ void request_call(Request *request, p2pbus_reply_callback callback, void *userda
         request->callback = callback;
         request->userdata = userdata;
         request->is_over = true;
-        DL_APPEND(request->bus->calls, request);
+        request_list(request);
         bus_happened(request->bus);
 }
 
@@ -204,13 +280,15 @@ int request_start_at(Provider *provider, Message *m, p2pbus_reply_callback callb
         return 0;
 }
 
-/* Return: as send_message(); on failure @request is as before. */
-static int request_start(Request *request, const char *dest, Message *m, uint64_t timeout_usec) {
+int request_start(Request *request, const char *dest, Message *m, uint64_t timeout_usec) {
         p2pbus *bus = request->bus;
         int r;
 
         if (m && !m->is_given) {
                 m->kind = MESSAGE_REQUEST;
+                m->flags &= (uint8_t)~MESSAGE_MORE;
+                if (request->on_part)
+                        m->flags |= MESSAGE_MORE;
                 m->request = request;
         }
         r = send_message(bus, dest, m, timeout_usec);
@@ -296,10 +374,7 @@ _public_ int p2pbus_request(p2pbus *bus, const char *dest, p2pbus_message *messa
 
 /* Replies of ours */
 
-static int reply_send(p2pbus *bus, Message *request, Message *reply) {
-        uint64_t lifetime = (uint64_t)request->lifetime_msec * USEC_PER_MSEC;
-        int r;
-
+int reply_check(p2pbus *bus, const Message *request, const Message *reply) {
         if (request->kind != MESSAGE_REQUEST || request->bus != bus)
                 return reason_fail_errno(-EINVAL, "not a request that this handle received");
         if (request->is_answered)
@@ -310,7 +385,26 @@ static int reply_send(p2pbus *bus, Message *request, Message *reply) {
                 return reason_fail_text(P2PBUS_REASON_TOO_BIG,
                                         "reply of %zu bytes, this bus takes %llu", reply->n_data,
                                         (unsigned long long)bus->welcome.message_max);
-        if (!request->peer || request->is_unwanted) { /* nobody waits for it any more */
+        return 0;
+}
+
+bool reply_is_unwanted(const Message *request) {
+        if (!request->peer || request->is_unwanted)
+                return true;
+        if (!request->is_begun)
+                return false;
+        peer_look_at_session(request->peer);
+        return request->is_cut_off; /* some of the parts may not have come */
+}
+
+static int reply_send(p2pbus *bus, Message *request, Message *reply) {
+        uint64_t lifetime = (uint64_t)request->lifetime_msec * USEC_PER_MSEC;
+        int r;
+
+        r = reply_check(bus, request, reply);
+        if (r < 0)
+                return r;
+        if (reply_is_unwanted(request)) {
                 request->is_answered = true;
                 own_name_discount(bus, request);
                 receive_done(bus, request);
@@ -321,7 +415,10 @@ static int reply_send(p2pbus *bus, Message *request, Message *reply) {
                 return reason_fail_errno(-ENOMEM, "out of memory");
         reply->reply_to = request->id;
         reply->id = bus_new_id(bus);
-        reply->deadline_usec = bus_deadline(bus, lifetime, P2PBUS_TIMEOUT_DEFAULT);
+        /* What stands behind parts that are read slowly waits as long as they do. */
+        reply->deadline_usec = USEC_NEVER;
+        if (!request->is_begun)
+                reply->deadline_usec = bus_deadline(bus, lifetime, P2PBUS_TIMEOUT_DEFAULT);
         r = send_to_peer(bus, request->peer, reply);
         if (r == 0) {
                 request->is_answered = true;
@@ -331,8 +428,8 @@ static int reply_send(p2pbus *bus, Message *request, Message *reply) {
         return r;
 }
 
-static int check_reply(p2pbus_message *request, p2pbus_message *message) {
-        Message *m = (Message *)message;
+int reply_check_given(const p2pbus_message *request, const p2pbus_message *message) {
+        const Message *m = (const Message *)message;
 
         if (!request || !m || m->is_given || m->reservation)
                 return reason_fail_errno(-EINVAL, "no reply, or one that was sent before");
@@ -355,10 +452,11 @@ _public_ int p2pbus_reply(p2pbus *bus, p2pbus_message *request, p2pbus_message *
         Message *m = (Message *)message;
         int r;
 
-        r = check_reply(request, message);
+        r = reply_check_given(request, message);
         if (r < 0)
                 return r;
         m->kind = MESSAGE_REPLY;
+        m->flags &= (uint8_t)~MESSAGE_MORE;
         return enter_and_reply(bus, (Message *)request, m);
 }
 

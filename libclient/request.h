@@ -6,7 +6,8 @@
  * Requests of ours that wait for their reply
  *
  * A request ends once: with a reply, because its message could not be delivered, because its time
- * is over, because its receiver ended, or because it was cancelled.
+ * is over, because its receiver ended, or because it was cancelled. What comes before that reply is
+ * answer-part.h's.
  */
 
 #include "libclient/bus.h"
@@ -21,8 +22,13 @@ struct Request {
         uint64_t asked_usec; /* when it went to @provider, */
         unsigned n_front;    /* and how many were there before it */
         Timer timer;
-        p2pbus_reply_callback callback; /* NULL: a thread waits, and owns this */
+        p2pbus_reply_callback callback; /* this and the next NULL: a thread waits, and owns this */
+        p2pbus_stream_callback on_part; /* parts of an answer are welcome */
         void *userdata;
+        uint64_t silence_usec;      /* how long the next part may take */
+        Message *parts, *last_part; /* list: came, and were not given to the program; lent */
+        bool is_listed;             /* in bus->calls */
+        bool is_forgotten;          /* the handle ended while its callback ran, which frees it */
         bool is_over;
         int reason;     /* why there is no reply, or ERROR_REPLY; 0: there is one */
         Message *reply; /* with a reference */
@@ -48,8 +54,19 @@ int request_start_at(Provider *provider, Message *message, p2pbus_reply_callback
                      void *userdata, PacketId *ret_id);
 /* Return: whether there was one. */
 bool request_cancel(p2pbus *bus, const PacketId *id);
+/* Sends @message with it. Return: as send_message(); on failure @request is as before. */
+int request_start(Request *request, const char *dest, Message *message, uint64_t timeout_usec);
+/* Its callback is to run. */
+void request_list(Request *request);
+void request_free(Request *request);
 /* Runs the first of bus->calls; unlocks meanwhile. */
 void request_call_first(p2pbus *bus);
 /* The handle ends: nobody is called any more. */
 void request_forget_all(p2pbus *bus);
 void request_free_all(p2pbus *bus);
+
+/* Replies of ours: whether they can be sent. Return: 0, or the error to return, noted. */
+int reply_check_given(const p2pbus_message *request, const p2pbus_message *message);
+int reply_check(p2pbus *bus, const Message *request, const Message *reply);
+/* Nobody waits for an answer to this request any more, or nobody could read the rest of it. */
+bool reply_is_unwanted(const Message *request);

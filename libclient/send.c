@@ -251,7 +251,7 @@ void send_finished(p2pbus *bus, Message *m) {
                 request_sent(bus, m);
         } else if (m->waiter) {
                 m->waiter = NULL; /* whoever waits has a reference and sees the result */
-        } else if (m->kind == MESSAGE_REPLY || m->kind == MESSAGE_ERROR) {
+        } else if (!message_kind_begins(m->kind)) {
                 /* An asker that is gone is no failure of whoever answered. */
         } else if (bus->flags & P2PBUS_RESULTS) {
                 DL_APPEND2(bus->results, m, bus_prev, bus_next);

@@ -16,6 +16,7 @@
 
 #include <utlist.h>
 
+#include "libclient/answer-part.h"
 #include "libclient/attachment.h"
 #include "libclient/fan-out.h"
 #include "libclient/introduction.h"
@@ -730,6 +731,7 @@ void service_miss_request(Request *request) {
 }
 
 void service_on_reply(Request *request, const Message *reply) {
+        uint64_t now = request->bus->now_usec;
         const uint8_t *load;
         size_t n;
 
@@ -737,10 +739,17 @@ void service_on_reply(Request *request, const Message *reply) {
                 return;
         load = record_extension(reply->extensions, reply->n_extensions, MESSAGE_EXT_LOAD, &n);
         if (load && n == PROVIDER_LOAD_SIZE)
-                balance_load(&request->provider->entry, load_le16(load), request->bus->now_usec);
+                balance_load(&request->provider->entry, load_le16(load), now);
+        if (!answer_part_is_one(reply))
+                return;
+        balance_heard(&request->provider->entry, now);
+        request->asked_usec = now;
         /* Whoever heard a part of the answer would hear that part twice. */
-        if (reply->flags & MESSAGE_MORE)
+        if (reply->kind != MESSAGE_PROGRESS) {
                 request->kept = message_unref(request->kept);
+                if (request->message)
+                        request->message->is_bound = true;
+        }
 }
 
 bool service_ask_another(Request *request) {

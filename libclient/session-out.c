@@ -97,7 +97,12 @@ static void fill_record(const SessionOut *out, const Message *m, uint64_t k, uin
 }
 
 static bool is_reply(const Message *m) {
-        return m->kind == MESSAGE_REPLY || m->kind == MESSAGE_ERROR;
+        return !message_kind_begins(m->kind);
+}
+
+/* Something more comes after it: whoever makes it can wait. */
+static bool is_part(const Message *m) {
+        return m->kind == MESSAGE_PROGRESS || (is_reply(m) && (m->flags & MESSAGE_MORE));
 }
 
 /* From list to list */
@@ -175,6 +180,8 @@ int session_out_send(SessionOut *out, Message *m, uint64_t now_usec) {
             m->n_extensions > out->body_max - RECORD_MESSAGE_HEAD_SIZE)
                 return SESSION_E_TOO_BIG;
         if (out->waiting >= SESSION_QUEUE_MAX && !is_reply(m))
+                return SESSION_E_FULL;
+        if (is_part(m) && !session_out_takes_parts(out))
                 return SESSION_E_FULL;
 
         message_ref(m);

@@ -131,6 +131,11 @@ int session_out_ack(SessionOut *out, const Record *record, bool strict, uint64_t
                     bool *ret_progress);
 int session_out_skipped(SessionOut *out, const Record *record);
 
+/* There is room for a reply that is not the last to its request, or for progress. */
+static inline bool session_out_takes_parts(const SessionOut *out) {
+        return out->waiting < SESSION_QUEUE_MAX && out->replies < SESSION_REPLIES_MAX;
+}
+
 /* Gives up what is past its deadline. */
 void session_out_expire(SessionOut *out, uint64_t now_usec);
 

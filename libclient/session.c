@@ -559,6 +559,10 @@ bool session_is_writable(const Session *session) {
         return session->out.waiting < SESSION_QUEUE_MAX;
 }
 
+bool session_takes_parts(const Session *session) {
+        return session_out_takes_parts(&session->out);
+}
+
 static bool is_settled(const Session *s) {
         return !s->out.queued && !s->out.finished && !session_out_is_unsettled(&s->out) &&
                session_in_is_idle(&s->in);

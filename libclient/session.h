@@ -98,7 +98,8 @@ DEFINE_CLEANUP(Session, session_free)
 /*
  * Takes a reference to @message, whose id, kind, payload, deadline are set. Messages that were
  * never begun and whose deadline passes are finished as CODE_EXPIRED without touching the wire.
- * Replies (MESSAGE_REPLY, MESSAGE_ERROR) are never refused as FULL.
+ * Replies (MESSAGE_REPLY, MESSAGE_ERROR) are never refused as FULL, but for those that others follow
+ * (MESSAGE_MORE) and MESSAGE_PROGRESS: these wait for session_takes_parts().
  *
  * Return: 0, SESSION_E_FULL, SESSION_E_TOO_BIG, or -ESHUTDOWN after session_close(); no reference
  * is taken unless 0.
@@ -223,6 +224,8 @@ void session_tick(Session *session, uint64_t now_usec);
 uint64_t session_due(const Session *session);
 
 bool session_is_writable(const Session *session);
+/* The same for parts of answers: fewer than SESSION_REPLIES_MAX bytes of them wait, too. */
+bool session_takes_parts(const Session *session);
 /* Both directions taken, nothing waiting, idle for SESSION_IDLE_USEC: close and forget it. */
 bool session_is_forgettable(const Session *session, uint64_t now_usec);
 /* The peer closed, nothing is left to pop, to report or to send, and nothing of it can come late:

@@ -54,7 +54,8 @@ typedef enum MessageKind {
         MESSAGE_ONE_WAY = 1,
         MESSAGE_REQUEST = 2,
         MESSAGE_REPLY = 3,
-        MESSAGE_ERROR = 4, /* a reply that says why there is none; the payload is text */
+        MESSAGE_ERROR = 4,    /* a reply that says why there is none; the payload is text */
+        MESSAGE_PROGRESS = 5, /* how far a request has come that goes on */
         _MESSAGE_KIND_MAX,
 } MessageKind;
 
@@ -64,7 +65,7 @@ static inline bool message_kind_begins(unsigned kind) {
 }
 
 enum {
-        MESSAGE_MORE = 1 << 0, /* further replies follow */
+        MESSAGE_MORE = 1 << 0, /* a reply: further ones follow; a request: they may */
         MESSAGE_END = 1 << 1,  /* the last of several replies */
         MESSAGE_IDEMPOTENT = 1 << 2,
         MESSAGE_MAYBE_REPEAT = 1 << 3,

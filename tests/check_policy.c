@@ -699,6 +699,7 @@ START_TEST(answers_are_told_from_questions) {
         ck_assert(!policy_is_answer(bytes, n - 1));
         ck_assert(policy_is_answer(bytes, n + add_message(bytes + n, MESSAGE_REPLY)));
         ck_assert(policy_is_answer(bytes, n + add_message(bytes + n, MESSAGE_ERROR)));
+        ck_assert(policy_is_answer(bytes, n + add_message(bytes + n, MESSAGE_PROGRESS)));
         ck_assert(!policy_is_answer(bytes, n + add_message(bytes + n, MESSAGE_ONE_WAY)));
         ck_assert(!policy_is_answer(bytes, n + add_message(bytes + n, MESSAGE_REQUEST)));
         memset(bytes, 0xff, sizeof(bytes));

@@ -45,9 +45,11 @@ static void stop(void) {
         daemon_stop(&d);
 }
 
+static int ear = -1; /* of a partner that turn() waits for as well */
+
 /* Waits until one of the handles has something to do, and lets all do it. */
 static void turn(void) {
-        struct pollfd fds[1 + PROVIDERS];
+        struct pollfd fds[1 + PROVIDERS + 1];
         uint64_t usec, least = PATIENCE;
 
         for (unsigned i = 0; i <= PROVIDERS; i++) {
@@ -57,6 +59,7 @@ static void turn(void) {
                 ok(p2pbus_get_timeout(bus, &usec));
                 least = MIN(least, usec);
         }
+        fds[1 + PROVIDERS] = (struct pollfd){ .fd = ear, .events = POLLIN };
         (void)poll(fds, ELEMENTSOF(fds), (int)((least + 999) / 1000));
         for (unsigned i = 0; i <= PROVIDERS; i++)
                 ok(p2pbus_process(i == 0 ? a : p[i - 1]));
@@ -322,14 +325,20 @@ static void partner_sink(p2pbus *bus, Partner *self) {
         (void)partner_hear(self); /* it is killed here */
 }
 
+static void turn_until_heard(Partner *partner) {
+        ear = partner->in;
+        for (uint64_t said; !partner_hear_now(partner, &said);)
+                turn();
+        ear = -1;
+}
+
 static void die_with_a_request(unsigned how, Outcome *o) {
         Partner partner;
 
         partner_start(&partner, &(PartnerOptions){ .daemon = &d, .run = partner_sink });
         (void)partner_hear(&partner);
         ask(o, how);
-        for (uint64_t said; !partner_hear_now(&partner, &said);)
-                turn();
+        turn_until_heard(&partner);
         provide(p[0], 100, 100, 0);
         partner_kill(&partner);
 }
@@ -357,6 +366,90 @@ START_TEST(an_idempotent_request_goes_to_another) {
         reply_from(0, m);
         await(&o);
         ck_assert_int_eq(o.error, 0);
+        stop();
+}
+END_TEST
+
+/* Answers in parts. */
+typedef struct Stream {
+        unsigned n_parts, n_ends;
+        int event, error;
+} Stream;
+
+static void on_part(p2pbus *bus, int event, int error, int reason, p2pbus_message *part,
+                    void *userdata) {
+        Stream *s = userdata;
+
+        (void)bus, (void)reason, (void)part;
+        s->event = event;
+        s->error = error;
+        s->n_parts += event == P2PBUS_STREAM_PART;
+        s->n_ends += event == P2PBUS_STREAM_LAST || event == P2PBUS_STREAM_FAILED;
+}
+
+static void ask_for_parts(Stream *s) {
+        p2pbus_message *m = message("?");
+
+        *s = (Stream){ 0 };
+        ok(p2pbus_message_set_idempotent(m, 1));
+        ok(p2pbus_request_stream(a, NAME, m, PATIENCE, on_part, s, NULL));
+        p2pbus_message_unref(m);
+}
+
+static void partner_half(p2pbus *bus, Partner *self) {
+        p2pbus_message *m, *part = message("half");
+        uint64_t n_parts = partner_hear(self);
+
+        ok(p2pbus_own_name(bus, NAME, PATIENCE));
+        partner_tell(self, 0);
+        ok(p2pbus_receive(bus, PATIENCE, &m));
+        if (n_parts > 0)
+                ok(p2pbus_reply_more(bus, m, part));
+        ok(p2pbus_flush(bus, PATIENCE));
+        partner_tell(self, 1);
+        (void)partner_hear(self); /* it is killed here */
+}
+
+static void die_amid_parts(unsigned n_parts, Stream *s) {
+        Partner partner;
+
+        partner_start(&partner, &(PartnerOptions){ .daemon = &d, .run = partner_half });
+        partner_tell(&partner, n_parts);
+        (void)partner_hear(&partner);
+        ask_for_parts(s);
+        turn_until_heard(&partner);
+        ck_assert_uint_eq(s->n_parts, n_parts);
+        provide(p[0], 100, 100, 0);
+        partner_kill(&partner);
+}
+
+START_TEST(a_stream_that_has_not_begun_goes_to_another) {
+        p2pbus_message *m;
+        Stream s;
+
+        start();
+        die_amid_parts(0, &s);
+        ck_assert_uint_eq(receive(&m), 0);
+        ck_assert_int_eq(p2pbus_message_takes_parts(m), 1);
+        reply_from(0, m);
+        while (s.n_ends == 0)
+                turn();
+        ck_assert_int_eq(s.event, P2PBUS_STREAM_LAST);
+        stop();
+}
+END_TEST
+
+START_TEST(a_stream_that_was_begun_goes_to_nobody_else) {
+        Stream s;
+
+        start();
+        die_amid_parts(1, &s);
+        while (s.n_ends == 0)
+                turn();
+        ck_assert_int_eq(s.event, P2PBUS_STREAM_FAILED);
+        ck_assert_int_eq(s.error, -ECONNRESET);
+        ck_assert_uint_eq(s.n_parts, 1);
+        ck_assert_uint_eq(call(0), 0); /* the other one got this alone */
         stop();
 }
 END_TEST
@@ -561,6 +654,8 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, a_request_that_was_received_is_finished_after_the_name_was_released);
         tcase_add_test(tcase, a_provider_that_dies_is_told_of);
         tcase_add_test(tcase, an_idempotent_request_goes_to_another);
+        tcase_add_test(tcase, a_stream_that_has_not_begun_goes_to_another);
+        tcase_add_test(tcase, a_stream_that_was_begun_goes_to_nobody_else);
         tcase_add_test(tcase, all_is_as_before_after_the_daemon_was_killed);
         suite_add_tcase(suite, tcase);
 

@@ -33,6 +33,11 @@ unit_tests += %D%/check_balance
 %C%_check_balance_CFLAGS = $(unit_cflags)
 %C%_check_balance_LDADD = $(unit_libs) libp2pbus-client.la
 
+unit_tests += %D%/check_streams
+%C%_check_streams_CFLAGS = $(unit_cflags)
+%C%_check_streams_LDADD = $(unit_libs) libp2pbus.la libp2pbus-harness.la
+EXTRA_%C%_check_streams_DEPENDENCIES = p2pbusd
+
 shell_tests += %D%/check-abi.sh
 
 unit_tests += %D%/check_known_peers
