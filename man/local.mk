@@ -2,12 +2,14 @@
 
 man3_pages = \
 	%D%/libp2pbus.3 \
+	%D%/p2pbus_call.3 \
 	%D%/p2pbus_get_fd.3 \
 	%D%/p2pbus_get_reason.3 \
 	%D%/p2pbus_key_generate.3 \
 	%D%/p2pbus_message_new.3 \
 	%D%/p2pbus_open.3 \
 	%D%/p2pbus_provide.3 \
+	%D%/p2pbus_provider_new.3 \
 	%D%/p2pbus_publish.3 \
 	%D%/p2pbus_query.3 \
 	%D%/p2pbus_receive.3 \

@@ -20,4 +20,4 @@ lint_dirs = -Ilibclient -DSYSCONFDIR="/etc" -DLOCALSTATEDIR="/var" \
 
 .PHONY: lint
 lint: config.h
-	lint_cppflags='$(DEFS) -I$(abs_top_builddir) -I. $(all_cppflags) $(lint_dirs)' $(top_srcdir)/%D%/lint
+	lint_cppflags='$(DEFS) -I$(abs_top_builddir) -I. -Ilibclient $(all_cppflags) $(lint_dirs)' $(top_srcdir)/%D%/lint

@@ -144,16 +144,16 @@ done
 
 # The library
 
-sed -nE 's/^ +(p2pbus_[a-z0-9_]+);$/\1/p' libclient/libp2pbus.sym | sort >"$work/symbols"
+sed -nE 's/^ +(p2pbus_[a-z0-9_]+);$/\1/p' libclient/libp2pbus.sym libcall/libp2pbus-call.sym | sort >"$work/symbols"
 grep -hE '^\.Nm p2pbus_' man/*.3 | awk '{ print $2 }' | sort -u >"$work/page"
 same 'every symbol of the library has a page of section 3, and the reverse' \
         "$work/symbols" "$work/page"
 
-grep -oE 'P2PBUS_[A-Z0-9_]+' libclient/p2pbus.h libclient/p2pbus-sd-event.h -h | sort -u >"$work/header"
+grep -oE 'P2PBUS_[A-Z0-9_]+' libclient/p2pbus.h libclient/p2pbus-sd-event.h libcall/p2pbus-call.h -h | sort -u >"$work/header"
 grep -hvE '^\.(Ev|Dt|It Ev)' man/*.3 | grep -oE 'P2PBUS_[A-Z0-9_]+' | sort -u >"$work/page"
 within 'every constant in section 3 stands in a public header' "$work/page" "$work/header"
 
-grep -ohE -- '-E[A-Z0-9]{3,}' libclient/p2pbus.h libclient/p2pbus-sd-event.h | sort -u >"$work/header"
+grep -ohE -- '-E[A-Z0-9]{3,}' libclient/p2pbus.h libclient/p2pbus-sd-event.h libcall/p2pbus-call.h | sort -u >"$work/header"
 grep -hoE '(Er |\W)-E[A-Z0-9]{3,}' man/*.3 | grep -oE -- '-E[A-Z0-9]+' | sort -u >"$work/page"
 within 'every error in section 3 stands in a public header' "$work/page" "$work/header"
 
@@ -166,7 +166,7 @@ awk '/^\/\*/ { comment = "" } { comment = comment "\n" $0 }
                         print name, substr(comment, RSTART, RLENGTH)
                         comment = substr(comment, RSTART + RLENGTH)
                 }
-        }' libclient/p2pbus.h | sort -u >"$work/header"
+        }' libclient/p2pbus.h libcall/p2pbus-call.h | sort -u >"$work/header"
 for page in man/*.3; do
         awk '$1 == ".Nm" { name = $2 } $1 == ".Nm" && name ~ /^p2pbus_/ { names[++n] = name }
                 { while (match($0, /-E[A-Z0-9][A-Z0-9]+/)) {
@@ -174,7 +174,7 @@ for page in man/*.3; do
                         $0 = substr($0, RSTART + RLENGTH) } }
                 END { for (i = 1; i <= n; i++) for (k = 1; k <= m; k++) print names[i], errors[k] }' "$page"
 done | sort -u >"$work/page"
-within 'every error that p2pbus.h names for a function stands in its page' "$work/header" "$work/page"
+within 'every error that a public header names for a function stands in its page' "$work/header" "$work/page"
 
 # Reasons below 100 are the codes of the protocol.
 sed -nE 's/^ +P2PBUS_REASON_([A-Z_]+) = ([1-9][0-9]?),.*/\1 \2/p' libclient/p2pbus.h | sort >"$work/header"

@@ -21,8 +21,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 cd "$top"
-headers=$(find libcore libsecure libclient libws daemon bridge relay procbridge tools tests bench -name '*.h' | sort)
-public=$(find libclient -name 'p2pbus*.h' | sort)
+headers=$(find libcore libsecure libclient libcall libws daemon bridge relay procbridge tools tests bench -name '*.h' | sort)
+public=$(find libclient libcall -name 'p2pbus*.h' | sort)
 
 # compiles NAME FILE COMMAND...: one line of TAP, and what the compiler said
 compiles() {
@@ -60,6 +60,8 @@ for h in $public; do
         # sd-event's own header is not C89.
         case $h in
         */p2pbus-sd-event.h) std='-std=gnu11' ;;
+        # Nor is jansson's, which is C99.
+        */p2pbus-call.h) std='-std=c99 -pedantic' ;;
         *) std='-std=c89 -pedantic' ;;
         esac
         # shellcheck disable=SC2086

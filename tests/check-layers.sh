@@ -10,7 +10,7 @@ export LC_ALL
 
 cd "${top_srcdir:-.}"
 n=0
-folders='libcore libsecure libclient libws daemon bridge relay procbridge tools tests bench'
+folders='libcore libsecure libclient libcall libws daemon bridge relay procbridge tools tests bench'
 
 # Every include of the tree as "FILE:LINE:WHAT", WHAT with its quotes or brackets.
 # shellcheck disable=SC2086 # a list of words
@@ -41,21 +41,23 @@ only_in() {
                 grep -E ":[0-9]+:$1" | grep -vE "^($2)" || true)"
 }
 
-echo 1..28
+echo 1..30
 may_include libcore 'libcore'
 may_include libsecure 'libcore|libsecure'
 may_include libclient 'libcore|libsecure|libclient'
+may_include libcall 'libcall'
 may_include libws 'libcore|libws'
 may_include daemon 'libcore|libsecure|daemon'
 may_include bridge 'libcore|libsecure|libclient|libws|bridge'
 may_include relay 'libcore|libsecure|libws|relay'
 may_include procbridge 'libcore|libclient|procbridge'
-may_include tools 'libclient|tools'
+may_include tools 'libclient|libcall|tools'
 may_include tests "$(echo "$folders" | tr ' ' '|')"
 may_include bench "$(echo "$folders" | tr ' ' '|')"
 
 result 'tools know nothing but the public headers' "$(printf '%s\n' "$includes" |
-        grep -E '^tools/.*:"libclient/' | grep -vE ':"libclient/p2pbus(-sd-event)?\.h"' || true)"
+        grep -E '^tools/.*:"lib(client|call)/' |
+        grep -vE ':"(libclient/p2pbus(-sd-event)?|libcall/p2pbus-call)\.h"' || true)"
 result 'procbridge knows nothing of the library but the public headers' "$(printf '%s\n' "$includes" |
         grep -E '^procbridge/.*:"libclient/' | grep -vE ':"libclient/p2pbus(-sd-event)?\.h"' || true)"
 # Daemon, bridge and relay carry sealed messages and have no code that could open one.
@@ -66,7 +68,9 @@ only_in '<sodium' 'libsecure/|tests/|bench/'
 only_in '<(libwebsockets|lws)' 'libws/|tests/|bench/'
 only_in '<uv' 'libws/|tests/|bench/'
 only_in '<systemd/' 'libclient/p2pbus-sd-event\.h|libws/|daemon/|bridge/|relay/|procbridge/|tests/|bench/'
-only_in '<jansson' 'tools/json\.c|tests/|bench/'
+only_in '<jansson' 'libcall/|tools/json\.c|tests/|bench/'
+# As installed: libcall stands on the public header, as everybody else's code does.
+only_in '<p2pbus' 'libclient/p2pbus-sd-event\.h|libcall/p2pbus-call\.h|tests/'
 only_in '<ini\.h' 'libcore/conf\.c'
 only_in '<sqlite3' 'daemon/store\.c'
 only_in '<nats' 'relay/directory-nats\.c|bench/'

@@ -131,6 +131,7 @@ include tests/relay.mk
 include tests/ring.mk
 include tests/daemon.mk
 include tests/secure.mk
+include tests/call.mk
 include tests/client.mk
 include tests/session.mk
 include tests/system.mk
