@@ -61,6 +61,7 @@ static const Verb verbs[] = {
         { "peers",   ctl_peers,   "",              0, 0, "who talks with whom, which way, and who waits" },
         { "audit",   ctl_audit,   "",              0, 0, "whether each message that was sent is accounted for" },
         { "forget",  ctl_forget,  "DEST",          1, 1, "let DEST have another key than it was first met with" },
+        { "top",     ctl_top,     "",              0, 0, "how the providers of names fare, again and again" },
         { "watch",   ctl_watch,   "[DEST]",        0, 1, "who is there, and then who comes and goes" },
         { "metrics", ctl_metrics, "",              0, 0, "what the daemon counts, as OpenMetrics text" },
         { "policy",  ctl_policy,  "explain",       1, 1, "who may do what, and which file says so" },
@@ -76,12 +77,12 @@ static const char help_head[] =
 static const char help_tail[] =
         "\n"
         "  -c, --count N       ping: so many round trips (default: 4); watch: end after so many\n"
-        "                      lines (default: no end)\n"
+        "                      lines; top: after so many tables (default: no end)\n"
         "  -i, --interval SECONDS\n"
-        "                      ping: from one to the next (default: 1)\n"
+        "                      ping, top: from one to the next (default: 1)\n"
         "  -t, --timeout SECONDS\n"
-        "                      wait so long for an answer (default: 10); watch: end after so "
-        "long\n"
+        "                      wait so long for an answer (default: 10), call: for each part of\n"
+        "                      it; watch: end after so long\n"
         "      --uid USER      policy: of this user, by name or number; asks for Admin=yes\n"
         "      --for-key FULL  policy: of a process with this key\n"
         "      --unit UNIT     policy: of a process of this unit\n"
@@ -244,10 +245,11 @@ static int check_arguments(const Ctl *ctl, const Verb *verb, bool interval_given
         if (ctl->n_operands < verb->n_least)
                 return fail(STATUS_USAGE, "%s: an operand is missing; the usage is p2pbusctl %s %s",
                             verb->name, verb->name, verb->operands);
-        if ((ctl->count_given && verb->run != ctl_ping && verb->run != ctl_watch) ||
-            (interval_given && verb->run != ctl_ping))
-                return fail(STATUS_USAGE, "-c and -i: only ping has them, and watch has -c; leave "
-                                          "them out");
+        if ((ctl->count_given && verb->run != ctl_ping && verb->run != ctl_watch &&
+             verb->run != ctl_top) ||
+            (interval_given && verb->run != ctl_ping && verb->run != ctl_top))
+                return fail(STATUS_USAGE, "-c and -i: only ping and top have them, and watch has "
+                                          "-c; leave them out");
         if (ctl->policy.is_given && verb->run != ctl_policy)
                 return fail(STATUS_USAGE,
                             "%s: has no options but -t and those that all verbs have; "

@@ -51,6 +51,7 @@ int ctl_forget(Ctl *ctl);
 int ctl_policy(Ctl *ctl);
 int ctl_reload(Ctl *ctl);
 int ctl_services(Ctl *ctl);
+int ctl_top(Ctl *ctl);
 int ctl_watch(Ctl *ctl);
 int ctl_metrics(Ctl *ctl);
 int ctl_show_config(Ctl *ctl);

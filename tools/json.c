@@ -47,6 +47,27 @@ bool json_value_is_object(const JsonValue *value) {
         return json_typeof(value->json) == JSON_OBJECT;
 }
 
+bool json_value_is_null(const JsonValue *value) {
+        return json_typeof(value->json) == JSON_NULL;
+}
+
+bool json_value_number(const JsonValue *value, uint64_t *ret) {
+        if (!json_is_integer(value->json) || json_integer_value(value->json) < 0)
+                return false;
+        *ret = (uint64_t)json_integer_value(value->json);
+        return true;
+}
+
+size_t json_value_size(const JsonValue *value) {
+        return json_array_size(value->json);
+}
+
+JsonValue *json_at(const JsonValue *value, size_t i) {
+        json_t *element = json_array_get(value->json, i);
+
+        return element ? new_value(json_incref(element)) : NULL;
+}
+
 JsonValue *json_null_value(void) {
         return new_value(json_null());
 }

@@ -24,6 +24,12 @@ JsonValue *json_parse(const void *text, size_t n, char why[static JSON_WHY_SIZE]
 /* The member @name of an object, to be freed apart; NULL: there is none, or @value is no object. */
 JsonValue *json_get(const JsonValue *value, const char *name);
 bool json_value_is_object(const JsonValue *value);
+bool json_value_is_null(const JsonValue *value);
+/* Return: whether it is a whole number, and not negative. */
+bool json_value_number(const JsonValue *value, uint64_t *ret);
+/* Of a list: how many elements, and one of them, to be freed apart. Anything else has none. */
+size_t json_value_size(const JsonValue *value);
+JsonValue *json_at(const JsonValue *value, size_t i);
 JsonValue *json_null_value(void);
 /* Accepts NULL, returns NULL. */
 JsonValue *json_free(JsonValue *value);

@@ -35,6 +35,8 @@ libp2pbus_tools_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 libp2pbus_tools_la_LIBADD = $(JANSSON_LIBS)
 
 tool_libs = libp2pbus-tools.la libp2pbus.la
+# libcall/p2pbus-call.h includes <p2pbus.h> and <jansson.h>, as installed.
+call_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/libclient $(JANSSON_CFLAGS)
 
 bin_PROGRAMS += p2pbus-send
 p2pbus_send_SOURCES = %D%/send.c
@@ -42,7 +44,8 @@ p2pbus_send_LDADD = $(tool_libs)
 
 bin_PROGRAMS += p2pbus-recv
 p2pbus_recv_SOURCES = %D%/recv.c
-p2pbus_recv_LDADD = $(tool_libs)
+p2pbus_recv_CPPFLAGS = $(call_cppflags)
+p2pbus_recv_LDADD = $(tool_libs) libp2pbus-call.la
 
 bin_PROGRAMS += p2pbus-monitor
 p2pbus_monitor_SOURCES = %D%/monitor.c
@@ -66,10 +69,12 @@ p2pbusctl_SOURCES = \
 	%D%/ctl-services.c \
 	%D%/ctl-show-config.c \
 	%D%/ctl-status.c \
+	%D%/ctl-top.c \
 	%D%/ctl.c \
 	%D%/ctl.h \
 	$(NULL)
-p2pbusctl_LDADD = $(tool_libs)
+p2pbusctl_CPPFLAGS = $(call_cppflags)
+p2pbusctl_LDADD = $(tool_libs) libp2pbus-call.la
 
 dist_bashcompletion_DATA = \
 	%D%/completion/p2pbus-monitor \

@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "libcall/p2pbus-call.h"
 #include "libclient/p2pbus.h"
 #include "tools/argument.h"
 #include "tools/common.h"
@@ -63,6 +64,7 @@ static const char help[] =
 /* A command that works on a message. */
 typedef struct Work {
         p2pbus_message *message;
+        p2pbus_call_handle *call; /* a request, as it is counted; or NULL */
         Job *job;
 } Work;
 
@@ -93,10 +95,12 @@ typedef struct Receiver {
         Work *works;               /* n_jobs, those without a job are free */
         size_t n_working;
         struct pollfd *fds;
+        p2pbus_provider *provider; /* with --exec: says how the commands fare; made when needed */
 } Receiver;
 
 static void receiver_done(Receiver *receiver) {
         connection_done(&receiver->connection); /* first: nothing is confirmed by unref */
+        p2pbus_provider_free(receiver->provider);
         p2pbus_message_unref(receiver->unwritten);
         for (size_t i = 0; receiver->works && i < receiver->n_jobs; i++) {
                 receiver->works[i].job = job_free(receiver->works[i].job);
@@ -223,6 +227,10 @@ static void finish_work(Receiver *receiver, Work *work) {
         else if (p2pbus_message_get_kind(work->message) == P2PBUS_KIND_REQUEST)
                 reply_output(receiver, work);
 
+        if (work->call)
+                p2pbus_call_end(TAKE_PTR(work->call), number                ? number
+                                                      : work->job->overflow ? P2PBUS_CALL_TOO_BIG
+                                                                            : 0);
         confirm(receiver, TAKE_PTR(work->message));
         work->job = job_free(work->job);
         receiver->n_working--;
@@ -245,12 +253,28 @@ static int drive_works(Receiver *receiver) {
         return 0;
 }
 
+/* p2pbus.Ping, p2pbus.Info and p2pbus.Stats are not the command's to answer. */
+static bool answer_own(Receiver *receiver, p2pbus_message *message) {
+        if (p2pbus_message_get_kind(message) != P2PBUS_KIND_REQUEST)
+                return false;
+        if (!receiver->provider &&
+            p2pbus_provider_new(&receiver->provider, receiver->connection.bus, NULL, 0, NULL) < 0)
+                return false; /* no memory: then it is as without it */
+        if (p2pbus_provider_handle_own(receiver->provider, message) <= 0)
+                return false;
+        p2pbus_message_unref(message);
+        return true;
+}
+
 static int start_work(Receiver *receiver, p2pbus_message *message) {
         Work *work = receiver->works;
         int r;
 
         while (work->job)
                 work++;
+        work->call = NULL;
+        if (receiver->provider)
+                (void)p2pbus_provider_begin(receiver->provider, message, NULL, &work->call);
         work->message = message;
         r = start_job(receiver, work);
         if (r < 0) {
@@ -260,6 +284,8 @@ static int start_work(Receiver *receiver, p2pbus_message *message) {
                 (void)snprintf(text, sizeof(text), "%.120s could not be started: %s",
                                receiver->command[0], strerror(-r));
                 reply_error(receiver, message, 127, text);
+                if (work->call)
+                        p2pbus_call_end(TAKE_PTR(work->call), 127);
                 confirm(receiver, TAKE_PTR(work->message));
                 return 0;
         }
@@ -324,7 +350,10 @@ static int take_messages(Receiver *receiver) {
                 receiver->n_started++;
                 tell_lost(message);
                 if (receiver->command) {
-                        r = start_work(receiver, message);
+                        if (answer_own(receiver, message))
+                                receiver->n_started--;
+                        else
+                                r = start_work(receiver, message);
                         continue;
                 }
                 r = print_message(receiver, message);

@@ -91,6 +91,8 @@ static char *format_json(const Table *table, size_t *ret_n) {
                                 json_add_text(object, member, NULL);
                         else if (table->columns[c].type == COLUMN_NUMBER)
                                 json_add_number(object, member, strtoull(cell, NULL, 10));
+                        else if (table->columns[c].type == COLUMN_REAL)
+                                json_add_real(object, member, strtod(cell, NULL));
                         else
                                 json_add_text(object, member, cell);
                 }
@@ -113,7 +115,7 @@ static void print_cell(FILE *out, const Table *table, size_t column, const char 
 
         if (!c->heading)
                 return;
-        if (c->type == COLUMN_NUMBER)
+        if (c->type == COLUMN_NUMBER || c->type == COLUMN_REAL)
                 (void)fprintf(out, "%*.*s%s", (int)width, n, cell, last ? "" : "  ");
         else
                 (void)fprintf(out, "%-*.*s%s", last ? 0 : (int)width, n, cell, last ? "" : "  ");

@@ -17,6 +17,7 @@ typedef enum ColumnType {
         COLUMN_TEXT,
         COLUMN_FULL,   /* a full form; on terminals its PID alone */
         COLUMN_NUMBER, /* right-aligned; a number in JSON */
+        COLUMN_REAL,   /* the same with a fraction */
         COLUMN_WORDS,  /* a comma list, "-" if empty; a list in JSON */
 } ColumnType;
 

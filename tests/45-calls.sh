@@ -1,0 +1,63 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Goal of this test: p2pbusctl call shows answers in parts as they come, names errors, and cancels; and
+# p2pbusctl top shows how providers fare.
+# shellcheck disable=SC1091,SC2016,SC2119,SC2154 # names set by lib.sh, scripts for other shells
+. "${top_srcdir:?}/tests/lib.sh"
+
+tab=$(printf '\t')
+start_bus
+
+# The provider of p2pbus_provider_new(3): "count" answers in parts.
+sed -n '/^\.Bd -literal$/,/^\.Ed$/p' "$top_srcdir/man/p2pbus_provider_new.3" |
+        sed -e '/^\.[BE]d/d' -e 's/\\e/\\/g' >"$work/counter.c"
+# shellcheck disable=SC2086 # flags are words
+run ${CC:-cc} ${test_cflags-} ${test_cppflags-} -Wall -Wextra -Werror -I"$top_srcdir/libclient" \
+        -I"$top_srcdir/libcall" -o "$work/counter" "$work/counter.c" -L"$top_builddir/.libs" \
+        -lp2pbus-call -lp2pbus -ljansson -Wl,-rpath,"$top_builddir/.libs"
+is 'the example of p2pbus_provider_new(3) compiles' 0 "$status"
+start counter "$work/counter" test.counter
+wait_there test.counter
+
+run p2pbusctl call test.counter count 3
+is 'a line a part' "0 1 2 3 " "$status $(tr '\n' ' ' <"$work/out")"
+check '  and progress on stderr' said 'progress: "begun"'
+run p2pbusctl --json call test.counter count 3
+is '  with --json one list' '0 [1, 2, 3]' "$status $(cat "$work/out")"
+run p2pbusctl call test.counter other
+is 'an error is named' 1 "$status"
+check '  by number and name' said 'test.counter: error reply 1001 unknown-method: '
+run p2pbusctl call test.counter count '"x"'
+check '  as the method says' said 'error reply 1002 bad-payload: '
+run p2pbusctl call test.counter p2pbus.Ping '[1]'
+is 'a provider is there' '0 [1]' "$status $(cat "$work/out")"
+
+start caller p2pbusctl call test.counter count 1000000000
+wait_line "$work/caller.out" '^1000$'
+kill -INT "$pid_caller"
+end caller
+is 'SIGINT ends a call' 130 "$status"
+run p2pbusctl call test.counter count 1
+is '  and frees its provider' '0 1' "$status $(cat "$work/out")"
+
+start_recv plain --name test.plain
+run p2pbusctl top -c 1
+is 'top shows providers' 0 "$status"
+check '  with what they say' grep -qE "^test.counter$tab.*${tab}[0-9.]+${tab}[0-9.]+${tab}0${tab}[0-9]+${tab}[0-9]+$" "$work/out"
+check '  and those that say nothing' grep -qE "^test.plain$tab.*$tab-$tab-$tab-$tab-$tab-$" "$work/out"
+start_recv shell --name test.shell --exec sh -c 'read -r n; test "$n" = 1 && echo ok'
+run p2pbus-send -r test.shell 1
+is 'a command that answers' '0 ok' "$status $(cat "$work/out")"
+run p2pbus-send -r test.shell 2
+is '  or does not' 1 "$status"
+run p2pbusctl call test.shell p2pbus.Ping 5
+is '  is not asked whether it is there' '0 5' "$status $(cat "$work/out")"
+run p2pbusctl call test.shell p2pbus.Stats
+check '    nor how it fares' grep -q '"calls": 2, "errors": 1, ' "$work/out"
+run p2pbusctl --json top -i 0.1
+is '  with --json one value' '0 1' "$status $(lines "$work/out")"
+check '    with numbers' grep -q '"calls_per_second": [0-9.]*, "errors_per_second": [0-9.]*, "outstanding": 0' "$work/out"
+run p2pbusctl top -c 2 -i 0.1
+is '  again and again' '0 2' "$status $(grep -c '^test.counter' "$work/out")"
+finish
