@@ -244,12 +244,15 @@ static void begin_drain(p2pbus *bus) {
         }
 }
 
-/* The daemon has heard of it, and so will all who ask; and nothing that came is left. */
+/*
+ * The daemon has heard of it, and so will all who ask; and nothing that came is left. A daemon that is
+ * away names nobody, and one that comes hears of the name and of this at once.
+ */
 static bool is_drained(p2pbus *bus) {
         OwnName *own, *next;
 
         HASH_ITER (hh, bus->own_names, own, next)
-                if (own->ask.prev && !own->ask.is_answered)
+                if (bus->is_up && own->ask.prev && !own->ask.is_answered)
                         return false;
         return bus->n_open == 0 && !bus->ready;
 }

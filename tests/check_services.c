@@ -297,6 +297,17 @@ START_TEST(who_drains_finishes_what_it_has_and_gets_no_more) {
 }
 END_TEST
 
+START_TEST(draining_waits_for_no_daemon_that_is_gone) {
+        start();
+        provide(p[0], 100, 100, 0);
+        ck_assert_int_eq(kill(d.os_pid, SIGKILL), 0);
+        ck_assert_int_eq(waitpid(d.os_pid, NULL, 0), d.os_pid);
+        ok(p2pbus_drain(p[0], PATIENCE));
+        daemon_restart(&d, "--user");
+        stop();
+}
+END_TEST
+
 START_TEST(a_request_that_was_received_is_finished_after_the_name_was_released) {
         p2pbus_message *m;
         Outcome o;
@@ -651,6 +662,7 @@ Suite *check_suite(void) {
 
         tcase = tcase_create("ends");
         tcase_add_test(tcase, who_drains_finishes_what_it_has_and_gets_no_more);
+        tcase_add_test(tcase, draining_waits_for_no_daemon_that_is_gone);
         tcase_add_test(tcase, a_request_that_was_received_is_finished_after_the_name_was_released);
         tcase_add_test(tcase, a_provider_that_dies_is_told_of);
         tcase_add_test(tcase, an_idempotent_request_goes_to_another);
