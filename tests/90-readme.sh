@@ -23,15 +23,28 @@ ok() {
 	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi
 }
 
-# The shell example: the indented block under its heading, with a folder of our own for /tmp.
-sed -n '/^## Five lines of shell/,/^## Across/s/^    //p' "$top_srcdir/README.md" |
-	sed "s,/tmp/,$work/,g" >"$work/example.sh"
-[ "$(wc -l <"$work/example.sh")" -eq 5 ] && r=0 || r=1
+# The shell examples: the indented blocks under two headings, with a folder of our own for /tmp, in one
+# shell.
+sed -n '/^## Five lines of shell/,/^## By name/s/^    //p' "$top_srcdir/README.md" >"$work/five"
+sed -n '/^## By name/,/^## Across/s/^    //p' "$top_srcdir/README.md" >"$work/more"
+[ "$(wc -l <"$work/five")" -eq 5 ] && r=0 || r=1
 ok "$r" "the shell example has five lines"
-said=$(PATH=$top_builddir:$PATH timeout 30 bash "$work/example.sh" 2>"$work/stderr") || true
-[ "$said" = 'HELLO, BUS' ] && r=0 || r=1
+{
+	cat "$work/five"
+	echo 'echo "   five"'
+	cat "$work/more"
+	echo 'kill %3 %2 %1'
+} | sed "s,/tmp/,$work/,g" >"$work/example.sh"
+said=$(PATH=$top_builddir:$PATH timeout 60 bash "$work/example.sh" 2>"$work/stderr") || true
+[ "$(echo "$said" | sed -n '1s/   five$//p')" = 'HELLO, BUS' ] && r=0 || r=1
 [ "$r" = 0 ] || sed 's/^/# /' "$work/stderr"
 ok "$r" "the shell example prints HELLO, BUS"
+[ "$(echo "$said" | sed -n 2p)" = 'HELLO, SERVICE4 degrees' ] && r=0 || r=1
+ok "$r" "a service and a topic are found by name"
+[ "$(echo "$said" | sed -n 3p)" = null ] && r=0 || r=1
+ok "$r" "a provider answers p2pbus.Ping"
+[ "$(echo "$said" | sed -n '4s/\t.*//p')" = demo.upper ] && r=0 || r=1
+ok "$r" "and is listed"
 
 # The C example, compiled as any program would be, and asked.
 # shellcheck disable=SC2016 # backquotes are meant

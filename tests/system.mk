@@ -2,6 +2,7 @@
 
 shell_tests += %D%/40-units.sh
 shell_tests += %D%/90-readme.sh
+shell_tests += %D%/91-manual.sh
 
 # Under a sanitizer the programs need what the units' sandboxes forbid.
 if !SANITIZERS

@@ -1,0 +1,119 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Goal of this test: the examples of the manual do what is said of them, as they stand but for files
+# and addresses that are the reader's.
+
+# shellcheck disable=SC1091,SC2016,SC2088,SC2119,SC2154 # names set by lib.sh, what other shells expand
+. "${top_srcdir:-.}/tests/lib.sh"
+start_bus
+mkdir "$work/home"
+export HOME="$work/home"
+
+# example PAGE BEGINNING [EDIT]: the one line of the page's examples that begins so, changed by sed
+example() {
+        sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/s/^\.Dl //p' "$top_srcdir/man/$1" | grep -F -e "$2" |
+                sed -e 's/\\(dq/"/g' -e 's/\\(rs/\\/g' ${3+-e "$3"} >"$work/example"
+        [ "$(lines "$work/example")" = 1 ] || echo "false # $1 has $(lines "$work/example") times: $2"
+        sed 's/^/exec /' "$work/example"
+}
+
+# receiver NAME BEGINNING [EDIT]: one of p2pbus-recv(1), in the background
+receiver() {
+        receiver_name=$1
+        shift
+        start "$receiver_name" bash -c "$(example p2pbus-recv.1 "$@")"
+        wait_line "$work/$receiver_name.err" '^listening as '
+}
+
+# shown PAGE BEGINNING [EDIT]: one in the foreground
+shown() {
+        run timeout 30 bash -c "$(example "$@" | sed 's/^exec //')"
+}
+
+receiver clock 'p2pbus-recv --name demo.clock'
+receiver second 'p2pbus-recv --name demo.clock'
+shown p2pbus-send.1 'p2pbus-send demo.clock'
+is 'a text is sent to a service' 0 "$status"
+shown p2pbus-send.1 'p2pbus-send -r -t 2 demo.clock' 's/-t 2/-t 20/'
+check 'the service answers' grep -q "$(date +%Y)" "$work/out"
+shown p2pbus-send.1 'p2pbus-send -r --all'
+is 'all who provide it answer' '0 2' "$status $(grep -c '"from": "[0-9a-f]*".*"payload": ' "$work/out")"
+shown p2pbusctl.1 'until p2pbusctl -q resolve'
+is 'it is waited for' 0 "$status"
+start monitor bash -c "$(example p2pbus-monitor.1 'p2pbus-monitor -n 1 --name')"
+wait_line "$work/monitor.err" 'monitoring /'
+run p2pbus-send -r -t 20 demo.clock '?'
+end monitor
+is 'it is watched' '0 1' "$status $(lines "$work/monitor.out")"
+stop clock
+stop second
+
+shown p2pbus-send.1 'p2pbus-send --topic weather.paris'
+is 'a temperature is published' 0 "$status"
+receiver weather 'p2pbus-recv --topic'
+wait_line "$work/weather.out" '^21.5$'
+is 'who subscribes later has it' 21.5 "$(cat "$work/weather.out")"
+stop weather
+
+# Keys, and what the shell's home is for.
+shown p2pbusctl.1 'p2pbusctl keygen ~/my.key'
+is 'a key is made' 0 "$status"
+shown p2pbus-recv.1 'p2pbusctl keygen ~/mailbox.key'
+box=$(p2pbusctl id "$HOME/mailbox.key")
+receiver box 'p2pbus-recv -k ~/mailbox.key'
+check 'a receiver has that address each time' grep -q "^listening as $box" "$work/box.err"
+shown p2pbusctl.1 'p2pbusctl ping -c 3' "s/e85004f63798e2c0/$box/"
+is 'it is well' 0 "$status"
+shown p2pbusctl.1 'p2pbusctl peers | sort'
+is 'who does not read is listed' '0 ' "$status $(cat "$work/err")"
+shown p2pbusctl.1 'p2pbusctl peers | awk'
+is 'and who waits' '0 ' "$status $(cat "$work/err")"
+stop box
+
+head -c 100000 /dev/urandom >"$work/picture"
+start picture bash -c "$(example p2pbus-recv.1 'p2pbus-recv -n 1 --format raw' "s,>.*,>$work/received,")"
+wait_line "$work/picture.err" '^listening as '
+at=$(sed -n 's/^listening as \([0-9a-f]*\).*/\1/p' "$work/picture.err")
+shown p2pbus-send.1 'p2pbus-send --type image/png' "s/e85004f63798e2c0/$at/; s,<.*,<$work/picture,"
+end picture
+check 'a file is one message' cmp "$work/picture" "$work/received"
+
+# Streams
+printf 'first\nsecond\n' >"$work/log"
+start_recv ops --name ops.log
+start log bash -c "$(example p2pbus-send.1 'tail -f' "s,/var/log/syslog,$work/log," | sed 's/^exec //')"
+wait_line "$work/ops.out" '^second$'
+echo third >>"$work/log"
+wait_line "$work/ops.out" '^third$'
+is 'each line of a log is sent as it is written' 'first second third ' "$(tr '\n' ' ' <"$work/ops.out")"
+pkill -P "$pid_log"
+stop ops
+
+mkdir "$work/backup"
+head -c 3000000 /dev/urandom >"$work/backup/file"
+start_recv store --name backup.store --format raw -t 20
+shown p2pbus-send.1 'tar -c /home' "s,/home,-C $work backup,"
+is 'a backup is sent in pieces' 0 "$status"
+stop store
+tar -xOf "$work/store.out" backup/file >"$work/restored"
+check 'and restored' cmp "$work/backup/file" "$work/restored"
+
+start_recv sums --name demo.sums --exec sh -c 'cat >/dev/null; echo "{\"payload\": 6}"'
+shown p2pbusctl.1 'p2pbusctl call demo.sums'
+is 'a sum is asked for' '0 6' "$status $(cat "$work/out")"
+stop sums
+
+# The file that is copied is smaller than the manual's.
+sed -n '/^Move a file/,/^\.Sh/p' "$top_srcdir/man/p2pbus-send.1" |
+        sed -n '/^\.Bd/,/^\.Ed/{/^\./!p}' | sed 's/-n 1024/-n 3/' >"$work/copy"
+head -c 3000000 /dev/urandom >"$work/home/file"
+sed 2q "$work/copy" >"$work/copy.recv"
+sed 1,2d "$work/copy" >"$work/copy.send"
+start copy sh -c "cd '$HOME' && . '$work/copy.recv'"
+wait_line "$work/copy.err" '^listening as '
+run timeout 30 sh -c "cd '$HOME' && . '$work/copy.send'"
+is 'a file is copied' '0 ' "$status $(cat "$work/err")"
+end copy
+is 'and its receiver has seen the end' 0 "$status"
+
+finish
