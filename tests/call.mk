@@ -16,4 +16,4 @@ fuzz_tests += %D%/fuzz/fuzz_envelope
 %C%_fuzz_fuzz_envelope_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 %C%_fuzz_fuzz_envelope_LDADD = $(fuzz_libs) libp2pbus-calls.la libp2pbus.la $(JANSSON_LIBS)
 
-shell_tests += %D%/45-calls.sh
+shell_tests += %D%/45-calls.sh %D%/49-calls-off-host.sh

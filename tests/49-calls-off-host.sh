@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Goal of this test: calls between two hosts are as calls on one: parts in order, progress, errors with
+# names, cancelling; a relay that dies in between costs nothing.
+# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2016,SC2154
+. "$top_srcdir/tests/lib.sh"
+. "$top_srcdir/tests/hosts.sh"
+need_net
+
+# The provider of p2pbus_provider_new(3), for other hosts as well.
+sed -n '/^\.Bd -literal$/,/^\.Ed$/p' "$top_srcdir/man/p2pbus_provider_new.3" |
+        sed -e '/^\.[BE]d/d' -e 's/\\e/\\/g' -e 's/p2pbus_open(&bus, NULL)/p2pbus_open(\&bus, \&off_host)/' \
+                -e 's/^int main.*/static const p2pbus_options off_host = { .struct_size = sizeof(p2pbus_options), .flags = P2PBUS_OFF_HOST };\n&/' \
+                >"$work/counter.c"
+# shellcheck disable=SC2086 # flags are words
+run ${CC:-cc} ${test_cflags-} ${test_cppflags-} -Wall -Wextra -Werror -I"$top_srcdir/libclient" \
+        -I"$top_srcdir/libcall" -o "$work/counter" "$work/counter.c" -L"$top_builddir/.libs" \
+        -lp2pbus-call -lp2pbus -ljansson -Wl,-rpath,"$top_builddir/.libs"
+is 'the provider compiles' 0 "$status"
+
+make_net 5 1
+start_relay relay --listen "$address_r:0"
+start_host a "$url_relay"
+start_host b "$url_relay"
+
+# provide NAME: on b; $full is its address
+provide() {
+        at b
+        start "$1" in_ns "$here" "$work/counter" "test.$1"
+        wait_there "test.$1"
+        full=$(p2pbusctl resolve "test.$1" | sed "s,[[:space:]].*,,")
+        at a
+}
+
+at a
+provide counter
+run on a p2pbusctl call "$full" count 3
+is 'a line a part' "0 1 2 3 " "$status $(tr '\n' ' ' <"$work/out")"
+check '  and progress on stderr' said 'progress: "begun"'
+run on a p2pbusctl call "$full" other
+is 'an error is named' 1 "$status"
+check '  by number and name' said 'error reply 1001 unknown-method: '
+run on a p2pbusctl call "$full" p2pbus.Ping '[1]'
+is 'a provider is there' '0 [1]' "$status $(cat "$work/out")"
+run on a p2pbusctl call "$full" p2pbus.Info
+check '  and says what it can' grep -q '"count"' "$work/out"
+
+start caller in_ns "$ns_a" p2pbusctl call "$full" count 1000000000
+wait_line "$work/caller.out" '^1000$'
+kill -INT "$pid_caller"
+end caller
+is 'SIGINT ends a call' 130 "$status"
+run on a p2pbusctl call "$full" count 1
+is '  and frees its provider' '0 1' "$status $(cat "$work/out")"
+
+start caller in_ns "$ns_a" p2pbusctl call "$full" count 20000
+wait_line "$work/caller.out" '^1000$'
+kill -KILL "$pid_relay"
+end relay
+again relay 2
+end caller
+is 'a relay that was killed costs no part' 0 "$status"
+seq 20000 >"$work/expected"
+check '  and no order' cmp "$work/expected" "$work/caller.out"
+
+start caller in_ns "$ns_a" p2pbusctl call "$full" count 1000000000
+wait_line "$work/caller.out" '^1000$'
+kill -KILL "$pid_counter"
+end counter
+end caller
+is 'a call of a provider that dies ends in time' 4 "$status"
+check '  and says so' grep -q 'no answer in time' "$work/caller.err"
+
+at b
+start_recv upper --exec tr a-z A-Z
+at a
+run on a p2pbus-send -r "$full_upper" 'hello'
+is 'a command of a shell answers, too' '0 HELLO' "$status $(cat "$work/out")"
+run on a p2pbusctl call "$full_upper" p2pbus.Stats
+check '  and says how it fares' grep -q '"calls": 1, "errors": 0, ' "$work/out"
+finish
