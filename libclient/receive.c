@@ -58,6 +58,7 @@ void receive_withdraw(Peer *peer) {
         DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
         if (!peer->inbox)
                 unmark_ready(peer);
+        own_name_discount(peer->bus, m);
         if (m->loan)
                 loan_return(peer->bus, m);
         message_unref(m);

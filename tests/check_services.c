@@ -308,6 +308,32 @@ START_TEST(draining_waits_for_no_daemon_that_is_gone) {
 }
 END_TEST
 
+START_TEST(who_drains_does_not_wait_for_what_was_cancelled) {
+        char id[P2PBUS_ID_SIZE];
+        p2pbus_message *m;
+        Outcome o = { 0 };
+
+        start();
+        provide(p[0], 100, 100, 0);
+        m = message("?");
+        ok(p2pbus_request_start(a, NAME, m, PATIENCE, on_reply, &o, id));
+        p2pbus_message_unref(m);
+        /* It is there, and nobody has taken it yet. */
+        for (p2pbus_counters counters = { 0 }; counters.received == 0;) {
+                turn();
+                counters.struct_size = sizeof(counters);
+                ok(p2pbus_get_counters(p[0], &counters));
+        }
+        ok(p2pbus_cancel(a, id));
+        await(&o);
+        while (p2pbus_flush(a, 0) == -ETIMEDOUT)
+                turn();
+        ck_assert_int_eq(p2pbus_receive(p[0], 0, &m), -EAGAIN);
+        ok(p2pbus_drain(p[0], 5 * SECOND));
+        stop();
+}
+END_TEST
+
 START_TEST(a_request_that_was_received_is_finished_after_the_name_was_released) {
         p2pbus_message *m;
         Outcome o;
@@ -663,6 +689,7 @@ Suite *check_suite(void) {
         tcase = tcase_create("ends");
         tcase_add_test(tcase, who_drains_finishes_what_it_has_and_gets_no_more);
         tcase_add_test(tcase, draining_waits_for_no_daemon_that_is_gone);
+        tcase_add_test(tcase, who_drains_does_not_wait_for_what_was_cancelled);
         tcase_add_test(tcase, a_request_that_was_received_is_finished_after_the_name_was_released);
         tcase_add_test(tcase, a_provider_that_dies_is_told_of);
         tcase_add_test(tcase, an_idempotent_request_goes_to_another);
