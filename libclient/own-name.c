@@ -18,7 +18,9 @@ struct OwnName {
         ProviderClaim claim; /* of @body */
         uint8_t body[PROVIDER_CLAIM_MAX];
         size_t n_body;
-        bool is_drained; /* nothing more is taken by it */
+        bool is_claimed;     /* the daemon has granted it once */
+        unsigned n_claiming; /* threads that wait for its answer: what comes by it may be quicker */
+        bool is_drained;     /* nothing more is taken by it */
         Ask ask;         /* claims it again */
         OwnName *next;
         char text[P2PBUS_NAME_MAX + 1];
@@ -36,6 +38,12 @@ static void own_free(p2pbus *bus, OwnName *own) {
         daemon_drop(bus, &own->ask);
         HASH_DELETE(hh, bus->own_names, own);
         free(own);
+}
+
+/* What was never granted, and is not asked for any more, is forgotten. */
+static void own_put(p2pbus *bus, OwnName *own) {
+        if (!own->is_claimed && own->n_claiming == 0)
+                own_free(bus, own);
 }
 
 static void set_claim(OwnName *own, const ProviderClaim *claim) {
@@ -73,12 +81,14 @@ void own_name_claim_again(p2pbus *bus) {
         OwnName *own, *next;
 
         HASH_ITER (hh, bus->own_names, own, next)
-                claim_again(bus, own, false);
+                if (own->is_claimed)
+                        claim_again(bus, own, false);
 }
 
 /* Claiming and releasing */
 
-static int remember(p2pbus *bus, const ProviderClaim *claim) {
+/* Return: 0; noted: -ENOMEM. */
+static int get(p2pbus *bus, const ProviderClaim *claim, OwnName **ret) {
         OwnName *own = find(bus, claim->name, claim->n_name);
 
         if (!own) {
@@ -88,10 +98,15 @@ static int remember(p2pbus *bus, const ProviderClaim *claim) {
                 memcpy(own->text, claim->name, claim->n_name);
                 HASH_ADD_KEYPTR(hh, bus->own_names, own->text, claim->n_name, own);
         }
+        *ret = own;
+        return 0;
+}
+
+static void remember(p2pbus *bus, OwnName *own, const ProviderClaim *claim) {
         daemon_drop(bus, &own->ask); /* an older claim that is still asked for */
+        own->is_claimed = true;
         own->is_drained = false;
         set_claim(own, claim);
-        return 0;
 }
 
 static int check_name(const char *name) {
@@ -109,15 +124,22 @@ static int provide(p2pbus *bus, const ProviderClaim *claim, uint64_t timeout_use
                              .body = body,
                              .n_body = provider_claim_encode(claim, body) },
         };
+        OwnName *own = NULL;
         int r;
 
         r = bus_enter_blocking(bus);
         if (r < 0)
                 return r;
+        r = get(bus, claim, &own);
+        if (r < 0)
+                return bus_leave(bus, r);
+        own->n_claiming++;
         r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
         daemon_drop(bus, &ask);
+        own->n_claiming--;
         if (r == 0)
-                r = remember(bus, claim);
+                remember(bus, own, claim);
+        own_put(bus, own);
         return bus_leave(bus, r);
 }
 
@@ -172,8 +194,11 @@ _public_ int p2pbus_release_name(p2pbus *bus, const char *name, uint64_t timeout
         r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
         daemon_drop(bus, &ask);
         own = find(bus, name, strlen(name));
-        if (r == 0 && own)
-                own_free(bus, own);
+        if (r == 0 && own) {
+                daemon_drop(bus, &own->ask);
+                own->is_claimed = false;
+                own_put(bus, own);
+        }
         return bus_leave(bus, r);
 }
 
@@ -192,7 +217,7 @@ bool own_name_refuses(p2pbus *bus, const Record *record) {
         if (!text)
                 return false;
         own = find(bus, (const char *)text, n);
-        return !own || own->is_drained;
+        return !own || (own->is_drained && own->n_claiming == 0);
 }
 
 void own_name_count(p2pbus *bus, Message *request) {
@@ -234,7 +259,7 @@ static void begin_drain(p2pbus *bus) {
         uint8_t body[PROVIDER_CLAIM_MAX];
 
         HASH_ITER (hh, bus->own_names, own, next) {
-                if (own->claim.rank.flags & PROVIDER_DRAIN)
+                if (!own->is_claimed || (own->claim.rank.flags & PROVIDER_DRAIN))
                         continue;
                 memcpy(body, own->body, own->n_body);
                 (void)provider_claim_decode(body, own->n_body, &claim);

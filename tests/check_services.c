@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -260,6 +261,71 @@ START_TEST(nobody_is_said_at_once) {
         ck_assert_int_eq(o.error, -ENXIO);
         provide(p[0], 100, 100, 0);
         (void)call(0);
+        stop();
+}
+END_TEST
+
+static void partner_claims(p2pbus *bus, Partner *self) {
+        p2pbus_message *m;
+
+        partner_tell(self, partner_hear(self));
+        ok(p2pbus_own_name(bus, NAME, PATIENCE));
+        ok(p2pbus_receive(bus, PATIENCE, &m));
+        p2pbus_message_unref(m);
+        ok(p2pbus_flush(bus, PATIENCE));
+}
+
+/* Until it sleeps in the system call with this number. */
+static void until_sleeps_in(pid_t os_pid, long number) {
+        char path[64], line[64];
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/syscall", (int)os_pid);
+        do {
+                FILE *file = fopen(path, "r");
+
+                ck_assert_ptr_nonnull(file);
+                if (!fgets(line, sizeof(line), file))
+                        line[0] = '\0';
+                fclose(file);
+        } while (strtol(line, NULL, 10) != number || line[0] == 'r');
+}
+
+static unsigned n_services(void) {
+        unsigned n = 0;
+        char *text;
+
+        ok(p2pbus_query(a, P2PBUS_QUERY_SERVICES, PATIENCE, &text));
+        for (const char *c = text; *c; c++)
+                n += *c == '\n';
+        free(text);
+        return n;
+}
+
+/* It reads what came by the name in one with the word that it has the name. */
+START_TEST(what_comes_with_the_word_that_one_has_the_name_is_taken) {
+        Partner partner;
+        p2pbus_message *m;
+
+        start();
+        partner_start(&partner, &(PartnerOptions){ .daemon = &d, .run = partner_claims });
+        ok(kill(d.os_pid, SIGSTOP));
+        partner_tell(&partner, 0);
+        (void)partner_hear(&partner);
+        until_sleeps_in(partner.os_pid, SYS_ppoll);
+        ok(kill(partner.os_pid, SIGSTOP));
+        ok(kill(d.os_pid, SIGCONT));
+        while (n_services() == 0)
+                ;
+        m = message("!");
+        ok(p2pbus_send(a, NAME, m, PATIENCE, NULL));
+        (void)n_services(); /* the daemon has answered who provides it, */
+        (void)n_services(); /* and passed on what was sent then */
+        ok(kill(partner.os_pid, SIGCONT));
+        while (p2pbus_flush(a, 0) == -ETIMEDOUT)
+                turn();
+        ck_assert_int_eq(p2pbus_message_get_result(m), 0);
+        p2pbus_message_unref(m);
+        partner_stop(&partner);
         stop();
 }
 END_TEST
@@ -683,6 +749,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, failover_keeps_to_the_first);
         tcase_add_test(tcase, one_way_messages_keep_to_one_and_in_order);
         tcase_add_test(tcase, nobody_is_said_at_once);
+        tcase_add_test(tcase, what_comes_with_the_word_that_one_has_the_name_is_taken);
         tcase_add_test(tcase, what_is_said_of_a_service_has_its_limits);
         suite_add_tcase(suite, tcase);
 
