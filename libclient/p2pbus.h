@@ -299,7 +299,7 @@ int p2pbus_message_set_type(p2pbus_message *message, const char *type);
 int p2pbus_message_set_idempotent(p2pbus_message *message, int idempotent);
 /* 1: its sender said so. */
 int p2pbus_message_is_idempotent(p2pbus_message *message);
-/* Of a received message: 1 if an earlier process with this one's key may have had it, too. */
+/* Of a received message: 1 if an earlier process with this key, or another provider, may have it, too. */
 int p2pbus_message_may_be_repeat(p2pbus_message *message);
 
 /* Which of several providers a message goes to, if it is sent to a name. */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "libcore/util.h"
 #include "tests/main.h"
@@ -32,6 +33,7 @@ typedef struct Call {
 static Daemon d;
 static Call calls[CALLS];
 static unsigned n_ended;
+static uint8_t *n_given; /* times that a provider had it, shared with all of them */
 
 /* Answers until it is killed, with the number that it was asked. */
 static void partner_work(p2pbus *bus, Partner *self) {
@@ -42,6 +44,7 @@ static void partner_work(p2pbus *bus, Partner *self) {
         for (;;) {
                 if (p2pbus_receive(bus, PATIENCE, &m) != 0)
                         continue;
+                __atomic_add_fetch(&n_given[talk_number(m)], 1, __ATOMIC_RELAXED);
                 ok(p2pbus_message_new(&reply, p2pbus_message_get_payload(m),
                                       p2pbus_message_get_size(m)));
                 ok(p2pbus_reply(bus, m, reply));
@@ -112,6 +115,9 @@ static void run(p2pbus *bus, uint64_t seed) {
                               "call %u, %sidempotent, ended as %d: %s", i,
                               call->is_idempotent ? "" : "not ", call->error,
                               p2pbus_reason_text(call->reason));
+                ck_assert_msg(n_given[i] <= (call->is_idempotent ? 5 : 1),
+                              "call %u, %sidempotent, was given to providers %u times", i,
+                              call->is_idempotent ? "" : "not ", n_given[i]);
                 n_answered += call->error == 0;
                 n_lost += call->error != 0;
         }
@@ -128,6 +134,8 @@ static void kill_providers(int ring) {
         p2pbus *bus;
 
         printf("# SEED=%" PRIu64 "\n", seed);
+        n_given = mmap(NULL, CALLS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        ck_assert_ptr_ne(n_given, MAP_FAILED);
         daemon_start(&d, "--user", ring ? NULL : "[Bus]\nRings=no\n");
         bus = talk_open(&d, 0);
         run(bus, seed);

@@ -246,6 +246,36 @@ START_TEST(one_way_messages_keep_to_one_and_in_order) {
 }
 END_TEST
 
+START_TEST(what_a_provider_leaves_comes_once) {
+        unsigned n = 0, n_taken = 0;
+        uint8_t times[4096] = { 0 };
+        p2pbus_message *m;
+
+        start();
+        provide(p[0], 100, 100, 0);
+        while (talk_try_send(a, NAME, n, 1024) != -EAGAIN)
+                n++;
+        provide(p[1], 100, 100, 0);
+        ok(p2pbus_release_name(p[0], NAME, PATIENCE));
+        for (unsigned until = n + 50; n < until;) {
+                if (talk_try_send(a, NAME, n, 1024) != -EAGAIN)
+                        n++;
+                turn();
+        }
+        ck_assert_uint_le(n, ELEMENTSOF(times));
+        for (; n_taken < n; n_taken++) {
+                uint64_t number;
+
+                (void)receive(&m);
+                number = talk_number(m);
+                ck_assert_uint_lt(number, n);
+                ck_assert_uint_eq(++times[number], 1);
+                p2pbus_message_unref(m);
+        }
+        stop();
+}
+END_TEST
+
 START_TEST(nobody_is_said_at_once) {
         Outcome o;
 
@@ -748,6 +778,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, priority_comes_first_and_changes_are_heard);
         tcase_add_test(tcase, failover_keeps_to_the_first);
         tcase_add_test(tcase, one_way_messages_keep_to_one_and_in_order);
+        tcase_add_test(tcase, what_a_provider_leaves_comes_once);
         tcase_add_test(tcase, nobody_is_said_at_once);
         tcase_add_test(tcase, what_comes_with_the_word_that_one_has_the_name_is_taken);
         tcase_add_test(tcase, what_is_said_of_a_service_has_its_limits);
