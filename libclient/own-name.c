@@ -21,7 +21,7 @@ struct OwnName {
         bool is_claimed;     /* the daemon has granted it once */
         unsigned n_claiming; /* threads that wait for its answer: what comes by it may be quicker */
         bool is_drained;     /* nothing more is taken by it */
-        Ask ask;         /* claims it again */
+        Ask ask;             /* claims it again */
         OwnName *next;
         char text[P2PBUS_NAME_MAX + 1];
         UT_hash_handle hh;

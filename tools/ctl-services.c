@@ -14,44 +14,65 @@ static void split(char *line, char *fields[static FIELDS]) {
                 fields[i] = line ? strsep(&line, "\t") : NULL;
 }
 
-/* The program's name: the fourth field of the line of @full in the list of processes. To be freed. */
-static char *program_of(const char *list, const char *full) {
-        size_t n = strlen(full);
+/* A process of the list: its full form, and behind two more fields its program's name. */
+typedef struct Process {
+        const char *full, *program;
+} Process;
 
-        for (const char *line = list; line && *line;) {
-                const char *end = strchr(line, '\n');
+typedef struct Processes {
+        Process *sorted; /* by their full form */
+        size_t n;
+} Processes;
 
-                if (strncmp(line, full, n) == 0 && line[n] == '\t') {
-                        const char *field = line;
-
-                        for (unsigned i = 0; field && i < 3; i++) {
-                                field = strchr(field, '\t');
-                                field = field ? field + 1 : NULL;
-                        }
-                        return field ? strndup(field, strcspn(field, "\t\n")) : NULL;
-                }
-                line = end ? end + 1 : NULL;
-        }
-        return NULL; /* on another host, or gone by now */
+static int compare(const void *a, const void *b) {
+        return strcmp(((const Process *)a)->full, ((const Process *)b)->full);
 }
 
-static int add_rows(Table *table, char *services, const char *list) {
+/* Cuts @list into its fields, in place; what is found points into it. Return: 0, -ENOMEM. */
+static int sort_processes(char *list, Processes *ret) {
+        size_t n_lines = 0;
+
+        for (const char *c = list; *c; c++)
+                n_lines += *c == '\n';
+        ret->sorted = calloc(n_lines + 1, sizeof(*ret->sorted));
+        if (!ret->sorted)
+                return -ENOMEM;
+        while (list && *list && ret->n < n_lines) {
+                char *line = strsep(&list, "\n"), *fields[4];
+
+                for (unsigned i = 0; i < ELEMENTSOF(fields); i++)
+                        fields[i] = line ? strsep(&line, "\t") : NULL;
+                if (fields[3])
+                        ret->sorted[ret->n++] = (Process){ fields[0], fields[3] };
+        }
+        qsort(ret->sorted, ret->n, sizeof(*ret->sorted), compare);
+        return 0;
+}
+
+/* NULL: on another host, or gone by now. */
+static const char *program_of(const Processes *processes, const char *full) {
+        const Process wanted = { .full = full }, *found;
+
+        found = bsearch(&wanted, processes->sorted, processes->n, sizeof(wanted), compare);
+        return found ? found->program : NULL;
+}
+
+static int add_rows(Table *table, char *services, const Processes *processes) {
         int r = 0;
 
         while (r == 0 && services && *services) {
                 char *line = strsep(&services, "\n"), *fields[FIELDS];
-                _cleanup_(freep) char *program = NULL;
 
                 split(line, fields);
                 if (!fields[STATE])
                         continue;
-                program = program_of(list, fields[PROVIDER]);
-                r = table_add(
-                        table,
-                        (const char *const[]){
-                                fields[NAME], fields[PROVIDER], fields[PRIORITY], fields[WEIGHT],
-                                strcmp(fields[STATE], "-") == 0 ? "ready" : fields[STATE], program,
-                                fields[UID], fields[METADATA] ? fields[METADATA] : "" });
+                r = table_add(table,
+                              (const char *const[]){
+                                      fields[NAME], fields[PROVIDER], fields[PRIORITY],
+                                      fields[WEIGHT],
+                                      strcmp(fields[STATE], "-") == 0 ? "ready" : fields[STATE],
+                                      program_of(processes, fields[PROVIDER]), fields[UID],
+                                      fields[METADATA] ? fields[METADATA] : "" });
         }
         return r;
 }
@@ -70,6 +91,7 @@ int ctl_services(Ctl *ctl) {
         };
         /* clang-format on */
         _cleanup_(freep) char *services = NULL, *list = NULL;
+        Processes processes = { 0 };
         Table table;
         int status;
 
@@ -82,10 +104,11 @@ int ctl_services(Ctl *ctl) {
                 return status;
 
         table_init(&table, columns, ELEMENTSOF(columns));
-        if (add_rows(&table, services, list) < 0)
+        if (sort_processes(list, &processes) < 0 || add_rows(&table, services, &processes) < 0)
                 status = output_print(NULL, 0);
         else
                 status = ctl_print_table(ctl, &table);
         table_done(&table);
+        free(processes.sorted);
         return status;
 }
