@@ -58,6 +58,47 @@ check '    nor how it fares' grep -q '"calls": 2, "errors": 1, ' "$work/out"
 run p2pbusctl --json top -i 0.1
 is '  with --json one value' '0 1' "$status $(lines "$work/out")"
 check '    with numbers' grep -q '"calls_per_second": [0-9.]*, "errors_per_second": [0-9.]*, "outstanding": 0' "$work/out"
+
+# What others say of themselves may be anything.
+cat >"$work/liar.c" <<'END'
+#include <string.h>
+#include <p2pbus.h>
+int main(int argc, char **argv) {
+        p2pbus_message *request, *reply;
+        p2pbus *bus;
+        if (argc != 3 || p2pbus_open(&bus, NULL) < 0 || p2pbus_own_name(bus, argv[1], 0) < 0)
+                return 1;
+        while (p2pbus_receive(bus, P2PBUS_FOREVER, &request) == 0) {
+                if (p2pbus_message_new(&reply, argv[2], strlen(argv[2])) < 0)
+                        return 1;
+                (void)p2pbus_reply(bus, request, reply);
+                p2pbus_message_unref(reply);
+                p2pbus_message_unref(request);
+        }
+        return 1;
+}
+END
+# shellcheck disable=SC2086 # flags are words
+run ${CC:-cc} ${test_cflags-} ${test_cppflags-} -Wall -Wextra -Werror -I"$top_srcdir/libclient" \
+        -o "$work/liar" "$work/liar.c" -L"$top_builddir/.libs" -lp2pbus -Wl,-rpath,"$top_builddir/.libs"
+is 'a provider that says what it likes compiles' 0 "$status"
+huge=9223372036854775807
+lie() {
+        start liar "$work/liar" test.liar "{\"payload\": {\"uptime_usec\": $1, \"calls\": $2, \"errors\": 0,
+                \"outstanding\": 0, \"bounds_usec\": $3, \"latency\": $4}}"
+        wait_there test.liar
+        run p2pbusctl top -c 1
+        top_status=$status
+        stop liar
+}
+lie 1 1 '[]' '[5]'
+check 'top takes one bucket without a bound' grep -qE "^test.liar$tab.*$tab-$tab-$" "$work/out"
+is '  as if nothing were' 0 "$top_status"
+lie 0 "$huge" '[1]' "[$huge, $huge]"
+check '  and numbers beyond all sums' grep -qE "^test.liar$tab.*${tab}0.00$tab.*${tab}1${tab}1$" "$work/out"
+lie -1 '"x"' 5 '{}'
+check '  and none' grep -qE "^test.liar$tab.*$tab-$tab-$tab-$tab-$tab-$" "$work/out"
+
 run p2pbusctl top -c 2 -i 0.1
 is '  again and again' '0 2' "$status $(grep -c '^test.counter' "$work/out")"
 finish

@@ -84,8 +84,8 @@ static void read_stats(p2pbus_message *reply, Sample *ret) {
                 size_t n_bounds = get_numbers(stats, "bounds_usec", sample.bounds, BUCKETS_MAX - 1);
 
                 sample.n_buckets = get_numbers(stats, "latency", sample.latency, BUCKETS_MAX);
-                if (n_bounds + 1 != sample.n_buckets)
-                        sample.n_buckets = 0;
+                if (n_bounds == 0 || n_bounds + 1 != sample.n_buckets)
+                        sample.n_buckets = 0; /* no buckets, or not with a bound between them */
                 sample.is_there = true;
                 *ret = sample;
         }
