@@ -58,8 +58,10 @@ static void set_timer(Service *s) {
         uint64_t due = MIN(s->ask_at_usec, s->place_at_usec);
         Message *m;
 
-        DL_FOREACH (s->waiting, m)
-                due = MIN(due, m->deadline_usec);
+        /* When it is due already the rest is looked at then, and not once for each that comes back. */
+        if (due > now_of(s))
+                DL_FOREACH (s->waiting, m)
+                        due = MIN(due, m->deadline_usec);
         due = MIN(due, s->used_usec + IDLE_USEC);
         if (s->timer.at == 0 || s->timer.due_usec != due)
                 (void)timer_set(&s->bus->timers, &s->timer, due);
