@@ -96,6 +96,19 @@ is 'a reply that does not come in time is status 4' 4 "$status"
 stop slow
 is 'recv ends its command and then itself' 143 "$status"
 
+start_recv busy --exec sh -c 'read -r n; case $n in 2) echo 2 ;; *) echo "begun $n" >&2; exec sleep 600 ;; esac'
+run p2pbus-send -r -t 0.3 "$dest_busy" 1
+is 'who does not wait any more' 4 "$status"
+run p2pbus-send -r "$dest_busy" 2
+is '  is not worked for any more' '0 2' "$status $(cat "$work/out")"
+start caller p2pbusctl call "$dest_busy" long
+wait_line "$work/busy.err" '^begun {"method": "long"}'
+kill -INT "$pid_caller"
+end caller
+run p2pbus-send -r "$dest_busy" 2
+is '  nor who cancels' '0 2' "$status $(cat "$work/out")"
+stop busy
+
 start_recv mute -n 1
 run p2pbus-send -r "$dest_mute" 'are you there?'
 is 'a receiver that takes the message and ends is status 1' 1 "$status"

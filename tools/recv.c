@@ -66,6 +66,7 @@ typedef struct Work {
         p2pbus_message *message;
         p2pbus_call_handle *call; /* a request, as it is counted; or NULL */
         Job *job;
+        bool is_unwanted; /* nobody waits for its answer, and the command was told to end */
 } Work;
 
 typedef struct Receiver {
@@ -215,7 +216,9 @@ static void finish_work(Receiver *receiver, Work *work) {
 
         job_status_text(work->job->status, how, &number);
         (void)snprintf(text, sizeof(text), "%.120s %s", receiver->command[0], how);
-        if (work->job->overflow) {
+        if (work->is_unwanted)
+                ; /* how it ended is nobody's business */
+        else if (work->job->overflow) {
                 (void)snprintf(
                         text, sizeof(text),
                         "%.120s wrote a reply of more than %zu bytes, which this bus does not "
@@ -236,6 +239,18 @@ static void finish_work(Receiver *receiver, Work *work) {
         receiver->n_working--;
 }
 
+/* A job is for those who still wait. Told once: a command may take its time, or not listen at all. */
+static void end_if_unwanted(Receiver *receiver, Work *work) {
+        if (work->is_unwanted || p2pbus_message_get_kind(work->message) != P2PBUS_KIND_REQUEST ||
+            !p2pbus_message_is_cancelled(work->message))
+                return;
+        work->is_unwanted = true;
+        tell(LEVEL_INFO, "message %s of %s: nobody waits for its answer any more; ending %s",
+             p2pbus_message_get_id(work->message), p2pbus_message_get_from_pid(work->message),
+             receiver->command[0]);
+        job_terminate(work->job);
+}
+
 /* Serves the pipes of all commands. Return: 0 or -errno. */
 static int drive_works(Receiver *receiver) {
         for (size_t i = 0; i < receiver->n_jobs && receiver->n_working > 0; i++) {
@@ -244,6 +259,7 @@ static int drive_works(Receiver *receiver) {
 
                 if (!work->job)
                         continue;
+                end_if_unwanted(receiver, work);
                 r = job_drive(work->job);
                 if (r < 0)
                         return r;
@@ -273,6 +289,7 @@ static int start_work(Receiver *receiver, p2pbus_message *message) {
         while (work->job)
                 work++;
         work->call = NULL;
+        work->is_unwanted = false;
         if (receiver->provider)
                 (void)p2pbus_provider_begin(receiver->provider, message, NULL, &work->call);
         work->message = message;
