@@ -8,6 +8,7 @@
 
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
+#include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/service.h"
 #include "libcore/buf.h"
@@ -269,6 +270,15 @@ static void begin_drain(p2pbus *bus) {
         }
 }
 
+/* What has begun to come will be there when the rest is: it was not refused. */
+static bool is_receiving(const p2pbus *bus) {
+        for (Peer *first = bus->peers; first; first = first->hh.next)
+                for (Peer *peer = first; peer; peer = peer->same_pid)
+                        if (session_is_receiving(peer_inbound(peer)))
+                                return true;
+        return false;
+}
+
 /*
  * The daemon has heard of it, and so will all who ask; and nothing that came is left. A daemon that is
  * away names nobody, and one that comes hears of the name and of this at once.
@@ -279,7 +289,7 @@ static bool is_drained(p2pbus *bus) {
         HASH_ITER (hh, bus->own_names, own, next)
                 if (bus->is_up && own->ask.prev && !own->ask.is_answered)
                         return false;
-        return bus->n_open == 0 && !bus->ready;
+        return bus->n_open == 0 && !bus->ready && !is_receiving(bus);
 }
 
 _public_ int p2pbus_drain(p2pbus *bus, uint64_t timeout_usec) {

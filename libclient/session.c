@@ -563,6 +563,12 @@ bool session_takes_parts(const Session *session) {
         return session_out_takes_parts(&session->out);
 }
 
+bool session_is_receiving(const Session *session) {
+        const Message *m = session->in.assembly;
+
+        return m && message_kind_begins(m->kind);
+}
+
 static bool is_settled(const Session *s) {
         return !s->out.queued && !s->out.finished && !session_out_is_unsettled(&s->out) &&
                session_in_is_idle(&s->in);

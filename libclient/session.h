@@ -226,6 +226,8 @@ uint64_t session_due(const Session *session);
 bool session_is_writable(const Session *session);
 /* The same for parts of answers: fewer than SESSION_REPLIES_MAX bytes of them wait, too. */
 bool session_takes_parts(const Session *session);
+/* Some of a message came, and no answer: the rest is on its way. */
+bool session_is_receiving(const Session *session);
 /* Both directions taken, nothing waiting, idle for SESSION_IDLE_USEC: close and forget it. */
 bool session_is_forgettable(const Session *session, uint64_t now_usec);
 /* The peer closed, nothing is left to pop, to report or to send, and nothing of it can come late:

@@ -404,6 +404,37 @@ START_TEST(draining_waits_for_no_daemon_that_is_gone) {
 }
 END_TEST
 
+START_TEST(who_drains_takes_what_has_begun_to_come) {
+        static const char much[4 << 20];
+        p2pbus_message *m;
+        Outcome o = { 0 };
+
+        start();
+        provide(p[0], 100, 100, 0);
+        (void)call(0);
+        ok(p2pbus_message_new(&m, much, sizeof(much)));
+        ok(p2pbus_request_start(a, NAME, m, PATIENCE, on_reply, &o, NULL));
+        p2pbus_message_unref(m);
+        turn(); /* some of it is there, more than the window lets through is not */
+        turn();
+        ck_assert_int_eq(p2pbus_receive(p[0], 0, &m), -EAGAIN);
+        while (p2pbus_drain(p[0], 0) != 0) {
+                if (p2pbus_receive(p[0], 0, &m) == 0)
+                        reply_from(0, m);
+                turn();
+        }
+        provide(p[1], 100, 100, 0); /* for what the first has refused */
+        while (o.n == 0) {
+                ck_assert_int_eq(p2pbus_receive(p[0], 0, &m), -EAGAIN);
+                if (p2pbus_receive(p[1], 0, &m) == 0)
+                        reply_from(1, m);
+                turn();
+        }
+        ck_assert_int_eq(o.error, 0);
+        stop();
+}
+END_TEST
+
 START_TEST(who_drains_does_not_wait_for_what_was_cancelled) {
         char id[P2PBUS_ID_SIZE];
         p2pbus_message *m;
@@ -787,6 +818,7 @@ Suite *check_suite(void) {
         tcase = tcase_create("ends");
         tcase_add_test(tcase, who_drains_finishes_what_it_has_and_gets_no_more);
         tcase_add_test(tcase, draining_waits_for_no_daemon_that_is_gone);
+        tcase_add_test(tcase, who_drains_takes_what_has_begun_to_come);
         tcase_add_test(tcase, who_drains_does_not_wait_for_what_was_cancelled);
         tcase_add_test(tcase, a_request_that_was_received_is_finished_after_the_name_was_released);
         tcase_add_test(tcase, a_provider_that_dies_is_told_of);
