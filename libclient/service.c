@@ -673,7 +673,7 @@ static void make_new(Message *m, bool is_repeat) {
         }
         m->peer = NULL;
         m->result = RESULT_PENDING;
-        m->skip_due = m->was_resent = false;
+        m->skip_due = m->was_resent = m->was_refused = false;
         m->n_records = m->n_records_sent = 0;
 }
 

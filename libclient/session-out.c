@@ -253,7 +253,7 @@ void session_out_renew(SessionOut *out, int result, bool again) {
 
                 DL_DELETE(out->skipping, m);
                 /* What was lost in a ring may have been read there, whatever ends the rest. */
-                finish(out, m, m->is_unretained ? m->fate : result);
+                finish(out, m, m->is_unretained || m->was_refused ? m->fate : result);
         }
         out->refused_seq = UINT64_MAX;
         out->next_seq = out->position = 0;
@@ -630,6 +630,7 @@ int session_out_skipped(SessionOut *out, const Record *r) {
                 if (m->first_seq != r->seq)
                         continue;
                 session_out_abandon(out, m, r->skipped.reason);
+                m->was_refused = true;
                 break;
         }
         return 0;

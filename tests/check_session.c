@@ -898,6 +898,24 @@ START_TEST(one_is_refused_while_another_is_not_taken) {
 }
 END_TEST
 
+/* Whoever has refused it and ends before our SKIP comes has not delivered it. */
+START_TEST(what_was_refused_is_so_when_the_peer_ends) {
+        Record r[4];
+        unsigned n;
+
+        sends(a, 100, MESSAGE_REQUEST);
+        ck_assert_uint_eq(said(a, r, 4), 1);
+        ck_assert_int_eq(session_refuse(b, &r[0], CODE_NO_PROVIDER, now), 0);
+        session_close(b, now);
+        n = said(b, r, 4);
+        ck_assert_uint_eq(n, 3);
+        ck_assert_uint_eq(r[2].type, RECORD_CLOSE);
+        for (unsigned i = 0; i < n; i++)
+                (void)session_consume(a, &r[i], now);
+        finished(a, CODE_NO_PROVIDER);
+}
+END_TEST
+
 START_TEST(a_refusal_said_again_is_no_answer) {
         Record r[4], again = { 0 };
         Message *got;
@@ -1533,6 +1551,7 @@ Suite *check_suite(void) {
         tcase_add_test(local, what_stands_behind_a_refused_message_is_delivered);
         tcase_add_test(local, a_refusal_that_comes_twice_answers_no_skip);
         tcase_add_test(local, one_is_refused_while_another_is_not_taken);
+        tcase_add_test(local, what_was_refused_is_so_when_the_peer_ends);
         tcase_add_test(local, a_refusal_said_again_is_no_answer);
         tcase_add_test(local, requests_wait_while_many_replies_do);
         tcase_add_test(local, locally_nothing_is_said_twice);
