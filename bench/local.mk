@@ -22,6 +22,7 @@ bench_measure_SOURCES = \
 	%D%/system-dbus.c \
 	%D%/system-limit.c \
 	%D%/system-lws.c \
+	%D%/system-mqtt.c \
 	%D%/system-nats.c \
 	%D%/system-p2pbus.c \
 	%D%/system-redis.c \
@@ -29,6 +30,7 @@ bench_measure_SOURCES = \
 	%D%/system-router.c \
 	%D%/system.c \
 	%D%/system.h \
+	%D%/topic.c \
 	%D%/websocket.c \
 	%D%/websocket.h \
 	$(NULL)
@@ -70,17 +72,18 @@ EXTRA_DIST += \
 	%D%/run-instructions \
 	%D%/run-relay \
 	%D%/run-rings \
+	%D%/run-topics \
 	%D%/table.awk \
 	$(NULL)
 
 # bench-NAME runs bench/run-NAME. What `make bench` runs, one after the other, is this list; a
 # further comparison is a word here and below, and a script.
-bench_all = bench-daemon bench-rings bench-relay bench-balance
+bench_all = bench-daemon bench-rings bench-relay bench-balance bench-topics
 
-.PHONY: bench bench-balance bench-daemon bench-experiments bench-instructions bench-relay bench-rings
+.PHONY: bench bench-balance bench-daemon bench-experiments bench-instructions bench-relay bench-rings bench-topics
 bench: all $(bench_programs)
 	$(AM_V_at)for t in $(bench_all); do $(MAKE) $(AM_MAKEFLAGS) $$t || exit; done
-bench-balance bench-daemon bench-instructions bench-relay bench-rings: all $(bench_programs)
+bench-balance bench-daemon bench-instructions bench-relay bench-rings bench-topics: all $(bench_programs)
 	$(AM_V_at)t='$@'; top_builddir='$(abs_top_builddir)' ROUNDS='$(ROUNDS)' \
 	  $(srcdir)/%D%/run-$${t#bench-}
 

@@ -8,12 +8,14 @@
  *      measure stream    SYSTEM PATH [options]   by a timetable: what came when; more lines
  *      measure idle      SYSTEM PATH [options]   attach many, then do nothing: rate and memory
  *      measure burst     SYSTEM PATH [options]   many processes send to random others at once
+ *      measure publish   SYSTEM PATH [options]   one to many, as many messages as go through
+ *      measure fanout    SYSTEM PATH [options]   one message at a time: until the last one has it
  *      measure allow     N                       Allow= lines for a relay that is measured
  *      measure has       SYSTEM                  whether it was built with this one
  *
  *      --size N          bytes of a message (64)
- *      --count N         messages (oneway, burst); round trips, without a warm-up
- *      --clients N       endpoints (idle, burst)
+ *      --count N         messages (oneway, burst, publish, fanout); round trips, without a warm-up
+ *      --clients N       endpoints (idle, burst), subscribers (publish, fanout)
  *      --seconds S       how long to measure (roundtrip without --count: 0.4), to send (stream)
  *      --rate N          messages in a second (stream); 0: as many as go through
  *      --one-cpu         everything on CPU 0; the broker must have been started there
@@ -24,7 +26,8 @@
  *      --idle N          among N further endpoints that are attached and silent (roundtrip)
  *      --group TEXT      what this is compared with; goes into the line as it is
  *
- * Two processes speak to each other; in idle and burst the endpoints are spread over four.
+ * Two processes speak to each other; in idle and burst the endpoints, in publish and fanout the
+ * subscribers are spread over four.
  */
 
 #include <errno.h>
@@ -45,7 +48,8 @@ typedef struct Bench {
 static const Bench benches[] = {
         { "roundtrip", measure_roundtrip }, { "oneway", measure_oneway },
         { "stream", measure_stream },       { "idle", measure_idle },
-        { "burst", measure_burst },
+        { "burst", measure_burst },         { "publish", measure_publish },
+        { "fanout", measure_fanout },
 };
 
 static const Bench *bench_find(const char *name) {

@@ -44,6 +44,9 @@ void measure_stream(const Plan *plan);
 /* many.c: many endpoints in a few processes. */
 void measure_idle(const Plan *plan);
 void measure_burst(const Plan *plan);
+/* topic.c: one publisher and many subscribers. */
+void measure_publish(const Plan *plan);
+void measure_fanout(const Plan *plan);
 
 /* Runs on CPU @cpu alone from now on; unless @stay, only begins there. */
 void place(int cpu, bool stay);

@@ -200,6 +200,15 @@ static int nats_send(Endpoint *e, const char *address, const void *data, size_t 
         return r < 0 ? err_trace(r) : put(e, "\r\n", 2);
 }
 
+static int nats_subscribe(Endpoint *e, const char *topic) {
+        char line[SYSTEM_ADDRESS_SIZE + 32];
+        int n, r;
+
+        n = snprintf(line, sizeof(line), "SUB %s 2\r\nPING\r\n", topic);
+        r = put(e, line, (size_t)n);
+        return r < 0 ? err_trace(r) : read_one(e, NULL, 0, NULL, true);
+}
+
 static int nats_receive(Endpoint *e, void *data, size_t n_max, size_t *ret_n) {
         return read_one(e, data, n_max, ret_n, true);
 }
@@ -221,6 +230,8 @@ const System system_nats = {
         .receive = nats_receive,
         .poll = nats_poll,
         .get_fd = nats_get_fd,
+        .subscribe = nats_subscribe,
+        .publish = nats_send,
         .flight_max = 8 * 1024 * 1024,
 };
 

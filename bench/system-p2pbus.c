@@ -122,6 +122,26 @@ static int bus_settle(Endpoint *e, uint64_t timeout_usec) {
         return p2pbus_flush(e->bus, timeout_usec);
 }
 
+static int bus_subscribe(Endpoint *e, const char *topic) {
+        return err_trace(p2pbus_subscribe(e->bus, topic, 0, 5 * USEC_PER_SEC));
+}
+
+static int bus_publish(Endpoint *e, const char *topic, const void *data, size_t n_data) {
+        p2pbus_message *m;
+        int r;
+
+        r = p2pbus_message_new(&m, data, n_data);
+        if (r < 0)
+                return err_trace(r);
+        while ((r = p2pbus_publish(e->bus, topic, m, 0, 0)) == -EAGAIN) {
+                r = p2pbus_wait(e->bus, P2PBUS_FOREVER);
+                if (r < 0)
+                        break;
+        }
+        p2pbus_message_unref(m);
+        return err_trace(r);
+}
+
 /* ---- Through a ring ---- */
 
 /* A ring needs a conversation: a word in each direction. */
@@ -212,6 +232,8 @@ const System system_p2pbus = {
         .get_fd = bus_get_fd,
         .wait = bus_wait,
         .settle = bus_settle,
+        .subscribe = bus_subscribe,
+        .publish = bus_publish,
         .flight_max = 0, /* credit is its own */
 };
 

@@ -30,6 +30,7 @@ const System *system_find(const char *name) {
                 &system_dbus,
                 &system_nats,
                 &system_redis,
+                &system_mqtt,
                 &system_relay,
                 &system_lws,
                 &system_nats_ws,

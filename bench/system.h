@@ -52,6 +52,10 @@ typedef struct System {
         int (*wait)(Endpoint *endpoint, uint64_t timeout_usec);
         int (*settle)(Endpoint *endpoint, uint64_t timeout_usec);
 
+        /* Topics: subscribe() returns when all that is published from then on will come. May be NULL. */
+        int (*subscribe)(Endpoint *endpoint, const char *topic);
+        int (*publish)(Endpoint *endpoint, const char *topic, const void *data, size_t n_data);
+
         /* Decides by the CPUs it may run on: placed on one like all others, but not held there. */
         bool roams;
         /* Has no back pressure of its own: the bench keeps this many bytes in flight at most. */
@@ -70,6 +74,7 @@ extern const System system_iceoryx_zero;
 extern const System system_router;
 extern const System system_dbus;
 extern const System system_nats;
+extern const System system_mqtt; /* mosquitto */
 extern const System system_redis;
 /* Bare rings in shared memory. */
 extern const System system_limit_spin;

@@ -24,13 +24,15 @@ function add(metric,    value, key) {
 	row = field("bench") " " field("size") " B"
 	if (field("clients") != "")
 		row = field("bench") " of " field("clients")
+	if (field("subscribers") != "")
+		row = field("bench") " " field("size") " B to " field("subscribers")
 	if (field("one_cpu") == "true")
 		row = row ", one CPU"
 	if (field("idle") + 0 > 0)
 		row = row ", among " field("idle") " idle"
 	if (field("far") == "true")
 		row = row ", off-host"
-	n_metrics = split("p50_us p99_us p999_us msgs_per_s mb_per_s attaches_per_s attach_s " \
+	n_metrics = split("p50_us p99_us p999_us msgs_per_s deliveries_per_s mb_per_s attaches_per_s attach_s " \
 		"kib_per_client burst_s lost cpu_us client_cpu_us sender_cpu_us receiver_cpu_us broker_cpu_us", metrics, " ")
 	for (i = 1; i <= n_metrics; i++)
 		add(metrics[i])
