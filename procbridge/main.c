@@ -301,7 +301,14 @@ static int listen_all(Manager *m, int n_passed) {
         int r, status = PROGRAM_GO_ON;
 
         for (int i = 0; i < n_passed; i++) {
-                r = listener_new(m, SD_LISTEN_FDS_START + i, NULL);
+                int fd = SD_LISTEN_FDS_START + i;
+
+                r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1);
+                if (r == 0)
+                        return fail(EXIT_FAILURE, "the socket of systemd: it takes no connections; "
+                                                  "see its socket unit");
+                if (r > 0)
+                        r = listener_new(m, fd, NULL);
                 if (r < 0)
                         return fail(EXIT_FAILURE, "the socket of systemd: %s; see its socket unit",
                                     strerror(-r));

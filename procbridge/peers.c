@@ -9,6 +9,16 @@
 #include "libcore/err.h"
 #include "libcore/util.h"
 
+/* IPv4 that comes through a socket of IPv6 is IPv4 still: to what prefix it belongs says nothing. */
+static void make_key_of_ipv6(const struct in6_addr *address, struct PeerKey *ret) {
+        if (IN6_IS_ADDR_V4MAPPED(address)) {
+                ret->family = AF_INET;
+                memcpy(ret->bytes, address->s6_addr + 12, 4);
+        } else {
+                memcpy(ret->bytes, address, 8);
+        }
+}
+
 static int make_key(int fd, const struct sockaddr *address, struct PeerKey *ret) {
         struct ucred ucred;
         socklen_t n = sizeof(ucred);
@@ -21,8 +31,8 @@ static int make_key(int fd, const struct sockaddr *address, struct PeerKey *ret)
                        4);
                 return 0;
         case AF_INET6:
-                memcpy(ret->bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
-                       8);
+                make_key_of_ipv6(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
+                                 ret);
                 return 0;
         default:
                 if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &n) < 0)

@@ -5,42 +5,12 @@
 
 # shellcheck disable=SC1091,SC2016,SC2119,SC2154 # names set by lib.sh, scripts for other shells
 . "${top_srcdir:-.}/tests/lib.sh"
-raw=$top_builddir/tests/pb-raw
-vectors=$top_srcdir/tests/vectors/procbridge
+. "$top_srcdir/tests/procbridge.sh"
 
-# start_gateway NAME OPTION...: until all that it has is there
-start_gateway() {
-        gateway=$1
-        shift
-        start "$gateway" p2pbus-procbridge -v "$@"
-        wait_line "$work/$gateway.err" "^\\(listening on\\|providing\\)"
-}
-port_of() {
-        sed -n 's/^listening on 127.0.0.1://p' "$work/$1.err"
-}
-hex() {
-        sed 's/#.*//' "$vectors/$1.hex" | tr -d ' \n'
-}
-# packet STATUS TEXT [VERSION]: in hex
-packet() {
-        n_body=$(printf '%s' "$2" | wc -c)
-        printf '7062%s%02x0000%02x%02x0000' "${3:-0101}" "$1" $((n_body % 256)) $((n_body / 256))
-        printf '%s' "$2" | od -An -v -tx1 | tr -d ' \n'
-}
-good() { packet 1 "$1" "${2:-}"; }
-bad() { packet 2 "{\"message\": \"$1\"}"; }
-# asked CLAIM EXPECTED HEX [half]: the answer to these bytes
-asked() {
-        is "$1" "$2" "$(printf '%s' "$3" | timeout "$deadline" "$raw" ask "$place" ${4:+"$4"})"
-}
 # last_request: what the server behind the bus was asked
 last_request() {
         tail -n 1 "$work/server.out"
 }
-answer_with() {
-        printf '%s\n' "$1" >"$work/answer"
-}
-
 start_bus
 answer_with 00
 start server "$raw" answer "$work/server.sock" "$work/answer"

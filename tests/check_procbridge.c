@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <arpa/inet.h>
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "procbridge/body.h"
 #include "procbridge/endpoint.h"
 #include "procbridge/packet.h"
+#include "procbridge/peers.h"
 #include "procbridge/settings.h"
 #include "tests/main.h"
 #include "tests/wire.h"
@@ -435,10 +438,53 @@ START_TEST(time_is_read) {
 }
 END_TEST
 
+/* Who is counted as one: the second is from the same peer as the first, or not. */
+static const struct {
+        const char *first, *second;
+        bool same;
+} neighbours[] = {
+        { "192.0.2.1", "192.0.2.1", true },
+        { "192.0.2.1", "192.0.2.2", false },
+        { "2001:db8::1", "2001:db8::2", true },
+        { "2001:db8::1", "2001:db8:0:1::1", false },
+        { "::ffff:192.0.2.1", "::ffff:192.0.2.2", false },
+        { "::ffff:192.0.2.1", "192.0.2.1", true },
+};
+
+static int enter(Peers *peers, const char *address, Peer **ret) {
+        union {
+                struct sockaddr any;
+                struct sockaddr_in in;
+                struct sockaddr_in6 in6;
+        } from = { 0 };
+
+        if (inet_pton(AF_INET, address, &from.in.sin_addr) == 1) {
+                from.any.sa_family = AF_INET;
+        } else {
+                ck_assert_int_eq(inet_pton(AF_INET6, address, &from.in6.sin6_addr), 1);
+                from.any.sa_family = AF_INET6;
+        }
+        return peers_enter(peers, -EBADF, &from.any, 1, ret);
+}
+
+START_TEST(neighbour_is_counted_as) {
+        Peer *first, *second = NULL;
+        Peers peers = { 0 };
+
+        ck_assert_int_eq(enter(&peers, neighbours[_i].first, &first), 0);
+        ck_assert_int_eq(enter(&peers, neighbours[_i].second, &second),
+                         neighbours[_i].same ? -EDQUOT : 0);
+        peers_leave(&peers, first);
+        if (second)
+                peers_leave(&peers, second);
+        ck_assert_ptr_null(peers.table);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("procbridge");
         TCase *packet = tcase_create("packet"), *body = tcase_create("body"),
-              *settings = tcase_create("settings");
+              *settings = tcase_create("settings"), *peers = tcase_create("peers");
 
         tcase_add_checked_fixture(packet, fresh_budget, NULL);
         tcase_add_loop_test(packet, vector_is_read_and_written_again, 0, ELEMENTSOF(vectors));
@@ -460,5 +506,8 @@ Suite *check_suite(void) {
         tcase_add_loop_test(settings, endpoint_is_read, 0, ELEMENTSOF(endpoints));
         tcase_add_loop_test(settings, time_is_read, 0, ELEMENTSOF(times));
         suite_add_tcase(suite, settings);
+
+        tcase_add_loop_test(peers, neighbour_is_counted_as, 0, ELEMENTSOF(neighbours));
+        suite_add_tcase(suite, peers);
         return suite;
 }

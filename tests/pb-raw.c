@@ -7,9 +7,12 @@
  *                                      prints all that comes back, in hex
  *      pb-raw answer PATH FILE         listens at PATH; of each client reads one packet, prints it in hex,
  *                                      and sends what FILE has in hex at that time; "hold" in it: nothing,
- *                                      and does not close
+ *                                      and does not close; "wait": neither, until the client has closed,
+ *                                      and prints "gone" then
+ *      pb-raw pass PATH COMMAND...     listens at PATH and becomes the command, which gets the socket as
+ *                                      from systemd
  *
- * WHERE is a path, or a port of 127.0.0.1. '#' begins a comment that goes to the end of its line.
+ * WHERE is a path, a port of 127.0.0.1, or [::1]:PORT. '#' begins a comment that goes to the end of its line.
  */
 
 #include <errno.h>
@@ -27,7 +30,7 @@
 
 static uint8_t bytes[BYTES_MAX];
 
-static void die(const char *what) {
+__attribute__((noreturn)) static void die(const char *what) {
         fprintf(stderr, "pb-raw: %s: %s\n", what, strerror(errno));
         exit(EXIT_FAILURE);
 }
@@ -71,6 +74,7 @@ static void send_all(int fd, size_t n) {
 static int ask(const char *where, int half) {
         struct sockaddr_un un = { .sun_family = AF_UNIX };
         struct sockaddr_in in = { .sin_family = AF_INET };
+        struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
         int fd, r;
         ssize_t n;
 
@@ -78,6 +82,10 @@ static int ask(const char *where, int half) {
                 (void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", where);
                 fd = socket(AF_UNIX, SOCK_STREAM, 0);
                 r = connect(fd, (struct sockaddr *)&un, sizeof(un));
+        } else if (strncmp(where, "[::1]:", 6) == 0) {
+                in6.sin6_port = htons((uint16_t)strtoul(where + 6, NULL, 10));
+                fd = socket(AF_INET6, SOCK_STREAM, 0);
+                r = connect(fd, (struct sockaddr *)&in6, sizeof(in6));
         } else {
                 in.sin_port = htons((uint16_t)strtoul(where, NULL, 10));
                 in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -104,16 +112,31 @@ static int receive(int fd, uint8_t *to, size_t n) {
         return 0;
 }
 
-__attribute__((noreturn)) static void answer(const char *path, const char *file) {
+static int listen_at(const char *path, int backlog) {
         struct sockaddr_un un = { .sun_family = AF_UNIX };
-        int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
         (void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
-        if (bind(listener, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(listener, 0) < 0)
+        if (bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(fd, backlog) < 0)
                 die(path);
+        return fd;
+}
+
+static void wait_gone(int fd) {
+        char byte;
+
+        while (recv(fd, &byte, 1, 0) > 0)
+                ;
+        printf("gone\n");
+        (void)fflush(stdout);
+}
+
+__attribute__((noreturn)) static void answer(const char *path, const char *file) {
+        int listener = listen_at(path, 0);
+
         fprintf(stderr, "listening\n");
         for (;;) {
-                int fd = accept(listener, NULL, NULL);
+                int fd = accept(listener, NULL, NULL), first;
                 size_t n;
                 FILE *f;
 
@@ -129,16 +152,32 @@ __attribute__((noreturn)) static void answer(const char *path, const char *file)
                         f = fopen(file, "re");
                         if (!f)
                                 die(file);
-                        if (fgetc(f) == 'h') {
+                        first = fgetc(f);
+                        if (first == 'h') {
                                 (void)fclose(f);
                                 continue; /* it hangs, as others do */
                         }
-                        rewind(f);
-                        send_all(fd, read_hex(f));
+                        (void)ungetc(first, f); /* no rewind(): it may be a pipe */
+                        if (first == 'w')
+                                wait_gone(fd);
+                        else
+                                send_all(fd, read_hex(f));
                         (void)fclose(f);
                 }
                 (void)close(fd);
         }
+}
+
+__attribute__((noreturn)) static void pass(const char *path, char **command) {
+        char pid[20];
+
+        if (dup2(listen_at(path, 16), 3) < 0)
+                die(path);
+        (void)snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+        if (setenv("LISTEN_FDS", "1", 1) < 0 || setenv("LISTEN_PID", pid, 1) < 0)
+                die("environment");
+        (void)execvp(command[0], command);
+        die(command[0]);
 }
 
 int main(int argc, char **argv) {
@@ -147,6 +186,8 @@ int main(int argc, char **argv) {
                 return ask(argv[2], argc > 3);
         if (argc == 4 && strcmp(argv[1], "answer") == 0)
                 answer(argv[2], argv[3]);
-        fprintf(stderr, "pb-raw: ask WHERE [half] | answer PATH FILE\n");
+        if (argc >= 4 && strcmp(argv[1], "pass") == 0)
+                pass(argv[2], argv + 3);
+        fprintf(stderr, "pb-raw: ask WHERE [half] | answer PATH FILE | pass PATH COMMAND...\n");
         return 2;
 }
