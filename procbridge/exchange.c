@@ -25,6 +25,7 @@ struct Exchange {
         Service *service;
         Exchange *prev, *next;
         p2pbus_message *request;
+        p2pbus_call_handle *call; /* as it is counted; NULL: it is not */
         ExchangeState state;
         int fd;
         sd_event_source *io, *timer, *again;
@@ -33,12 +34,20 @@ struct Exchange {
         PbReader reader;
 };
 
+/* Says how it ended: @status of the reply, 0 for a good one. */
+static void exchange_count(Exchange *exchange, uint32_t status) {
+        if (exchange->call)
+                p2pbus_call_end(TAKE_PTR(exchange->call), status);
+}
+
 void exchange_free(Exchange *exchange) {
+        exchange_count(exchange, P2PBUS_CALL_CANCELLED);
         exchange->io = sd_event_source_disable_unref(exchange->io);
         exchange->timer = sd_event_source_disable_unref(exchange->timer);
         exchange->again = sd_event_source_disable_unref(exchange->again);
         exchange->fd = fd_close(exchange->fd);
         DL_DELETE(exchange->service->exchanges, exchange);
+        exchange->service->n_exchanges--;
         p2pbus_message_unref(exchange->request);
         outgoing_done(&exchange->question);
         pb_reader_done(&exchange->reader);
@@ -50,7 +59,15 @@ static void exchange_end(Exchange *exchange) {
         Service *service = exchange->service;
 
         exchange_free(exchange);
-        service_exchange_ended(service);
+        service_receive(service);
+}
+
+bool exchange_is_cancelled(const Exchange *exchange) {
+        return p2pbus_message_is_cancelled(exchange->request) != 0;
+}
+
+Exchange *exchange_next(const Exchange *exchange) {
+        return exchange->next;
 }
 
 _printf_(4, 5) static void refuse(Service *service, p2pbus_message *request, ServiceStatus status,
@@ -74,6 +91,7 @@ static void exchange_fail(Exchange *exchange, ServiceStatus status, const char *
 
         refuse(exchange->service, exchange->request, status, "server %s: %s",
                server_of(exchange, server), why);
+        exchange_count(exchange, status);
         exchange_end(exchange);
 }
 
@@ -101,8 +119,10 @@ static void answer_good(Exchange *exchange, JsonText payload) {
                 exchange_fail(exchange,
                               r == -EMSGSIZE ? SERVICE_STATUS_TOO_BIG : SERVICE_STATUS_BUSY,
                               p2pbus_error_text(r));
-        else
+        else {
+                exchange_count(exchange, 0);
                 exchange_end(exchange);
+        }
 }
 
 static void answer_bad(Exchange *exchange, const char *message) {
@@ -117,6 +137,7 @@ static void answer_bad(Exchange *exchange, const char *message) {
         text[n] = '\0';
         (void)p2pbus_reply_error(exchange->service->bus, exchange->request,
                                  SERVICE_STATUS_BAD_RESPONSE, text);
+        exchange_count(exchange, SERVICE_STATUS_BAD_RESPONSE);
         exchange_end(exchange);
 }
 
@@ -335,6 +356,8 @@ void exchange_new(Service *service, p2pbus_message *request) {
         }
         exchange->service = service;
         exchange->request = p2pbus_message_ref(request);
+        (void)p2pbus_provider_begin(service->provider, request, NULL,
+                                    &exchange->call); /* without memory it is not counted */
         exchange->fd = -EBADF;
         exchange->question = question;
         pb_reader_init(&exchange->reader, m->settings->max_body, &m->budget);
@@ -346,7 +369,7 @@ void exchange_new(Service *service, p2pbus_message *request) {
 
                 refuse(service, request, SERVICE_STATUS_NO_SERVER, "server %s: %s",
                        server_of(exchange, server), strerror(-r));
-                exchange_free(exchange);
-                service->n_exchanges--; /* its caller goes on receiving */
+                exchange_count(exchange, SERVICE_STATUS_NO_SERVER);
+                exchange_free(exchange); /* its caller goes on receiving */
         }
 }

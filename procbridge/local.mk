@@ -32,18 +32,21 @@ libp2pbus_procbridge_la_SOURCES = \
 	%D%/transfer.c \
 	%D%/transfer.h \
 	$(NULL)
-# p2pbus-sd-event.h includes <p2pbus.h>, as installed.
-libp2pbus_procbridge_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/libclient
+# p2pbus-sd-event.h includes <p2pbus.h>, as installed; libcall/p2pbus-call.h that and <jansson.h>.
+libp2pbus_procbridge_la_CPPFLAGS = $(call_cppflags)
 libp2pbus_procbridge_la_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 
 bin_PROGRAMS += p2pbus-procbridge
 p2pbus_procbridge_SOURCES = %D%/main.c
+p2pbus_procbridge_CPPFLAGS = $(call_cppflags)
 p2pbus_procbridge_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 p2pbus_procbridge_LDADD = \
 	libp2pbus-procbridge.la \
 	libp2pbus-conf.la \
 	libp2pbus-core.la \
+	libp2pbus-call.la \
 	libp2pbus.la \
+	$(JANSSON_LIBS) \
 	$(SYSTEMD_LIBS)
 
 dist_bashcompletion_DATA += tools/completion/p2pbus-procbridge

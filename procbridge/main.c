@@ -56,6 +56,12 @@ static void help(void) {
                "                          be service NAME, for the ProcBridge server there; may "
                "be\n"
                "                          repeated\n"
+               "      --priority N        of these names: who has the lowest number is asked "
+               "(100)\n"
+               "      --weight N          of these names: a share among those of one priority "
+               "(100)\n"
+               "      --metadata TEXT     of these names: what others may want to know of this\n"
+               "                          provider\n"
                "  -S, --socket PATH       the bus's socket (default: $P2PBUS_SOCKET, your user bus "
                "if\n"
                "                          it is there, /run/p2pbus/bus)\n"
@@ -91,6 +97,9 @@ enum {
         OPT_LISTEN = _PROGRAM_OPT_FIRST_OWN,
         OPT_SERVICE,
         OPT_PROVIDE,
+        OPT_PRIORITY,
+        OPT_WEIGHT,
+        OPT_METADATA,
         OPT_LOCAL,
         OPT_MODE,
         OPT_STRICT,
@@ -109,6 +118,9 @@ static const struct option options[] = {
         { "listen",          required_argument, NULL, OPT_LISTEN },
         { "service",         required_argument, NULL, OPT_SERVICE },
         { "provide",         required_argument, NULL, OPT_PROVIDE },
+        { "priority",        required_argument, NULL, OPT_PRIORITY },
+        { "weight",          required_argument, NULL, OPT_WEIGHT },
+        { "metadata",        required_argument, NULL, OPT_METADATA },
         { "socket",          required_argument, NULL, 'S' },
         { "key",             required_argument, NULL, 'k' },
         { "local",           no_argument,       NULL, OPT_LOCAL },
@@ -141,6 +153,12 @@ static const char *take_value(int c, const char *value) {
                                         : settings_set_service(&settings, value);
         case OPT_PROVIDE:
                 return settings_add_provide(&settings, value);
+        case OPT_PRIORITY:
+                return settings_set_priority(&settings, value);
+        case OPT_WEIGHT:
+                return settings_set_weight(&settings, value);
+        case OPT_METADATA:
+                return settings_set_metadata(&settings, value);
         case 'S':
                 settings.socket = value;
                 return NULL;
@@ -241,6 +259,9 @@ static int fail_bus(const char *what, int r) {
                 return fail(STATUS_NO_BUS,
                             "%s: %s; start p2pbusd, or name its socket with --socket", what,
                             p2pbus_get_explanation());
+        case -EINVAL:
+                return fail(USAGE, "%s: %s; --metadata is UTF-8 without control characters", what,
+                            p2pbus_get_explanation());
         case -ENAMETOOLONG:
                 return fail(USAGE, "%s: %s; use a shorter path", what, p2pbus_get_explanation());
         default:
@@ -330,6 +351,10 @@ static int set_up(Manager *m, const Log *log) {
         if (settings.service && !listens)
                 return fail(USAGE, "--service %s: for clients, and there are none; give --listen",
                             settings.service);
+        if (settings.rank_given && settings.n_provide == 0)
+                return fail(USAGE,
+                            "--priority, --weight and --metadata: they are said of names; give "
+                            "--provide");
         r = manager_init(m, &settings, log);
         if (r < 0)
                 return fail(EXIT_FAILURE, "event loop: %s; try again", strerror(-r));

@@ -15,13 +15,15 @@
 #define FDS_RESERVE 64
 #define STATUS_USEC USEC_PER_SEC
 
-static bool manager_is_idle(const Manager *m) {
-        if (m->n_clients > 0)
-                return false;
-        for (const Service *service = m->services; service; service = service->next)
-                if (!service_is_idle(service))
-                        return false;
-        return true;
+/* Return: whether all that had asked were answered. */
+static bool manager_drain(Manager *m) {
+        bool is_drained = m->n_clients == 0;
+
+        for (Service *service = m->services; service; service = service->next) {
+                service_drain(service);
+                is_drained = is_drained && service_is_drained(service);
+        }
+        return is_drained;
 }
 
 static void manager_show_status(Manager *m) {
@@ -43,7 +45,7 @@ static int on_post(sd_event_source *source, void *userdata) {
         (void)source;
         if (m->has_calls)
                 calls_go_on(&m->calls);
-        if (m->stopping && manager_is_idle(m))
+        if (m->stopping && manager_drain(m))
                 return sd_event_exit(m->event, 0);
         manager_show_status(m);
         return 0;
@@ -70,8 +72,6 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, v
         (void)sd_notify(false, "STOPPING=1\nSTATUS=Answering those who have asked");
         while (m->listeners)
                 listener_free(m->listeners);
-        for (Service *service = m->services; service; service = service->next)
-                service_stop(service);
         for (Client *client = m->clients; client; client = next) {
                 next = client_next(client);
                 client_stop(client);
@@ -143,9 +143,9 @@ static void manager_tell(const Manager *m) {
                   "%" PRIu64 " connections, %" PRIu64 " turned away, %" PRIu64
                   " strangers, %" PRIu64 " gone, %" PRIu64 " late; %" PRIu64 " requests, %" PRIu64
                   " good, %" PRIu64 " bad; %" PRIu64 " to servers, %" PRIu64 " failed, %" PRIu64
-                  " ignored",
+                  " cancelled, %" PRIu64 " ignored",
                   c->accepted, c->turned_away, c->strangers, c->gone, c->late, c->requests, c->good,
-                  c->bad, c->exchanges, c->failed, c->ignored);
+                  c->bad, c->exchanges, c->failed, c->cancelled, c->ignored);
 }
 
 int manager_run(Manager *m) {

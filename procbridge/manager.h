@@ -5,12 +5,13 @@
 /*
  * Manager: the loop, and all that one gateway has
  *
- * At SIGTERM or SIGINT it stops listening and gives back its names; whoever asked before that is still
- * answered, for ten seconds at most. A second signal ends it at once.
+ * At SIGTERM or SIGINT it stops listening, and its services drain: others are asked for them, whoever asked
+ * before is still answered, for ten seconds at most. A second signal ends it at once.
  */
 
 #include <systemd/sd-event.h>
 
+#include "libcall/p2pbus-call.h"
 #include "libclient/p2pbus.h"
 #include "libcore/log.h"
 #include "libcore/util.h"
@@ -35,6 +36,7 @@ typedef struct Counters {
         uint64_t late;                  /* whose time was up */
         uint64_t requests, good, bad;   /* of clients, and how they were answered */
         uint64_t exchanges, failed;     /* requests to servers, and those that we had to answer */
+        uint64_t cancelled;             /* that nobody waited for any more */
         uint64_t ignored;               /* messages of the bus that ask nothing */
 } Counters;
 
@@ -45,6 +47,9 @@ struct Service {
         p2pbus *bus;
         struct p2pbus_event *event;
         const SettingsProvide *provide; /* NULL: it only calls */
+        p2pbus_provider *provider;      /* with @provide, once it has its name */
+        bool is_drained;
+        sd_event_source *look; /* after those that nobody waits for any more */
         Exchange *exchanges;
         uint64_t n_exchanges;
 };

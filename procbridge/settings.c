@@ -2,12 +2,12 @@
 
 #include "procbridge/settings.h"
 
-#include "libclient/p2pbus.h"
 #include "libcore/conf.h"
 
 #define TIME_MAX_SEC UINT64_C(86400)
 
 const Settings settings_default = {
+        .rank = { .struct_size = sizeof(p2pbus_service), .priority = 100, .weight = 100 },
         .mode = 0600,
         .timeout_usec = 30 * USEC_PER_SEC,
         .first_usec = 10 * USEC_PER_SEC,
@@ -69,6 +69,34 @@ const char *settings_set_service(Settings *settings, const char *value) {
         if (p2pbus_check_destination(value) != P2PBUS_DESTINATION_NAME)
                 return "no service name; write words with dots between them";
         settings->service = value;
+        return NULL;
+}
+
+static const char *read_rank(Settings *settings, const char *value, uint64_t least, uint16_t *ret) {
+        const ConfOption option = { .min = least, .max = UINT16_MAX };
+        const char *why = NULL;
+        uint64_t n;
+
+        settings->rank_given = true;
+        if (conf_parse_number(value, &option, &n, &why) != 0)
+                return why;
+        *ret = (uint16_t)n;
+        return NULL;
+}
+
+const char *settings_set_priority(Settings *settings, const char *value) {
+        return read_rank(settings, value, 0, &settings->rank.priority);
+}
+
+const char *settings_set_weight(Settings *settings, const char *value) {
+        return read_rank(settings, value, 1, &settings->rank.weight);
+}
+
+const char *settings_set_metadata(Settings *settings, const char *value) {
+        settings->rank_given = true;
+        if (strlen(value) > P2PBUS_METADATA_MAX)
+                return "more than 512 bytes; write less";
+        settings->rank.metadata = value;
         return NULL;
 }
 

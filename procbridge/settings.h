@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "libclient/p2pbus.h"
 #include "libcore/util.h"
 #include "procbridge/endpoint.h"
 
@@ -26,6 +27,8 @@ typedef struct Settings {
         unsigned n_listen;
         SettingsProvide provide[SETTINGS_PROVIDE_MAX];
         unsigned n_provide;
+        p2pbus_service rank; /* what is said of all of them */
+        bool rank_given;
         const char *service; /* of all clients' calls; NULL: methods are NAME/METHOD */
         const char *socket;
         const char *key;
@@ -50,6 +53,9 @@ const char *settings_add_listen(Settings *settings, const char *value);
 /* NAME=ENDPOINT */
 const char *settings_add_provide(Settings *settings, const char *value);
 const char *settings_set_service(Settings *settings, const char *value);
+const char *settings_set_priority(Settings *settings, const char *value);
+const char *settings_set_weight(Settings *settings, const char *value);
+const char *settings_set_metadata(Settings *settings, const char *value);
 /* Octal. */
 const char *settings_read_mode(const char *value, uint64_t *ret);
 /* Seconds, with up to a fraction. */

@@ -50,7 +50,7 @@ may_include libws 'libcore|libws'
 may_include daemon 'libcore|libsecure|daemon'
 may_include bridge 'libcore|libsecure|libclient|libws|bridge'
 may_include relay 'libcore|libsecure|libws|relay'
-may_include procbridge 'libcore|libclient|procbridge'
+may_include procbridge 'libcore|libclient|libcall|procbridge'
 may_include tools 'libclient|libcall|tools'
 may_include tests "$(echo "$folders" | tr ' ' '|')"
 may_include bench "$(echo "$folders" | tr ' ' '|')"
@@ -58,8 +58,9 @@ may_include bench "$(echo "$folders" | tr ' ' '|')"
 result 'tools know nothing but the public headers' "$(printf '%s\n' "$includes" |
         grep -E '^tools/.*:"lib(client|call)/' |
         grep -vE ':"(libclient/p2pbus(-sd-event)?|libcall/p2pbus-call)\.h"' || true)"
-result 'procbridge knows nothing of the library but the public headers' "$(printf '%s\n' "$includes" |
-        grep -E '^procbridge/.*:"libclient/' | grep -vE ':"libclient/p2pbus(-sd-event)?\.h"' || true)"
+result 'procbridge knows nothing of the libraries but the public headers' "$(printf '%s\n' "$includes" |
+        grep -E '^procbridge/.*:"lib(client|call)/' |
+        grep -vE ':"(libclient/p2pbus(-sd-event)?|libcall/p2pbus-call)\.h"' || true)"
 # Daemon, bridge and relay carry sealed messages and have no code that could open one.
 only_in '"libsecure/(seal|epochs?)\.h"' 'libsecure/|libclient/|tests/|bench/'
 only_in '"libsecure/sealer\.h"' 'libsecure/'
