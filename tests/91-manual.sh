@@ -5,6 +5,7 @@
 
 # shellcheck disable=SC1091,SC2016,SC2088,SC2119,SC2154 # names set by lib.sh, what other shells expand
 . "${top_srcdir:-.}/tests/lib.sh"
+. "$top_srcdir/tests/procbridge.sh"
 start_bus
 mkdir "$work/home"
 export HOME="$work/home"
@@ -102,6 +103,32 @@ start_recv sums --name demo.sums --exec sh -c 'cat >/dev/null; echo "{\"payload\
 shown p2pbusctl.1 'p2pbusctl call demo.sums'
 is 'a sum is asked for' '0 6' "$status $(cat "$work/out")"
 stop sums
+
+# ProcBridge: sockets stand for ports, which may be taken.
+gateway() {
+        gateway_name=$1
+        shift
+        start "$gateway_name" bash -c "$(example p2pbus-procbridge.1 "$@")"
+        wait_line "$work/$gateway_name.err" '^\(listening on\|providing\) '
+}
+answer_with "$(hex good-10)"
+start server "$raw" answer "$work/server.sock" "$work/answer"
+wait_line "$work/server.err" listening
+gateway provider 'p2pbus-procbridge --provide demo.calculator=127.0.0.1:8077' "s,127.*,$work/server.sock,"
+gateway stand_by 'p2pbus-procbridge --provide demo.calculator=127.0.0.1:8078' "s,127[^ ]*,$work/none.sock,"
+shown p2pbus-procbridge.1 'p2pbusctl call demo.calculator sum'
+is "an existing server's sum is asked for" '0 10' "$status $(cat "$work/out")"
+shown p2pbus-procbridge.1 'p2pbusctl call demo.calculator p2pbus.Stats'
+check 'its calls are counted' grep -q '"calls": *1,' "$work/out"
+gateway any 'p2pbus-procbridge --listen' "s,127.*,$work/any.sock,"
+gateway one 'p2pbus-procbridge --service' "s,127.*,$work/one.sock,"
+place=$work/any.sock
+asked 'existing clients name the service' "$(hex good-10)" "$(packet 0 '{"method":"demo.calculator/sum"}')"
+place=$work/one.sock
+asked 'or call one' "$(hex good-10)" "$(packet 0 '{"method":"sum"}')"
+for name in one any stand_by provider; do
+        stop "$name"
+done
 
 # The file that is copied is smaller than the manual's.
 sed -n '/^Move a file/,/^\.Sh/p' "$top_srcdir/man/p2pbus-send.1" |
