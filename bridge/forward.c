@@ -7,6 +7,7 @@
 #include "bridge/leases.h"
 #include "bridge/lookups.h"
 #include "bridge/routes.h"
+#include "bridge/wants.h"
 #include "libcore/err.h"
 
 _Static_assert(ROUTES_LINKS_MAX == CONTROL_LINKS_MAX, "the daemon is told of each link");
@@ -24,6 +25,7 @@ struct Forward {
         Leases *leases;
         Routes *routes;
         Lookups *lookups;
+        Wants *wants;
 
         bool daemon_synced;                   /* it has handed over all its leases */
         uint64_t purge_usec;                  /* when leases it did not confirm are dropped */
@@ -45,6 +47,8 @@ static uint64_t clock_usec(void) {
         return now_usec(CLOCK_BOOTTIME);
 }
 
+static const WantsHandlers wants_handlers;
+
 int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
         _cleanup_(forward_freep) Forward *f = NULL;
         int r;
@@ -65,6 +69,8 @@ int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
                 r = routes_new(&f->routes, ROUTES_ENTRIES_MAX);
         if (r == 0)
                 r = lookups_new(&f->lookups);
+        if (r == 0)
+                r = wants_new(&f->wants, &wants_handlers, f);
         if (r < 0)
                 return err_trace(r);
         *ret = TAKE_PTR(f);
@@ -75,6 +81,7 @@ Forward *forward_free(Forward *f) {
         if (!f)
                 return NULL;
 
+        wants_free(f->wants);
         lookups_free(f->lookups);
         routes_free(f->routes);
         leases_free(f->leases);
@@ -230,6 +237,35 @@ static void refuse_remote(Uplink *uplink, Address src, Address dst, const Packet
         uplink_say_lossy(uplink, &control, src, NULL);
 }
 
+/* Who wants what */
+
+static void on_wants_daemon(const Control *word, void *userdata) {
+        Forward *f = userdata;
+
+        if (f->daemon_synced) /* else it hears all when it is */
+                gateway_say(f->gateway, word, to_daemon, NULL);
+}
+
+static void on_wants_link(unsigned slot, const Control *word, void *userdata) {
+        Forward *f = userdata;
+
+        uplink_say(f->uplinks[slot], word, to_relay, NULL);
+}
+
+static void on_wants_links(const Control *word, void *userdata) {
+        Forward *f = userdata;
+
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
+                        on_wants_link(i, word, f);
+}
+
+static const WantsHandlers wants_handlers = {
+        .say_daemon = on_wants_daemon,
+        .say_links = on_wants_links,
+        .say_link = on_wants_link,
+};
+
 /* From the daemon */
 
 static void on_daemon_lease(Forward *f, const Control *control) {
@@ -255,6 +291,12 @@ static void on_daemon_lease(Forward *f, const Control *control) {
                         uplink_present(f->uplinks[i], lease->address, lease->bytes);
 }
 
+static void on_daemon_wanted(Forward *f, const Control *control) {
+        if (leases_find(f->leases, control->address, now_usec(CLOCK_REALTIME)) &&
+            wants_on_daemon(f->wants, control))
+                forward_wake(f);
+}
+
 static void link_synced(Forward *f, Uplink *uplink) {
         Control control = { .verb = CONTROL_SYNCED };
         uint32_t bit = 1U << uplink_slot(uplink);
@@ -271,6 +313,7 @@ static void on_daemon_synced(Forward *f) {
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                 if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
                         link_synced(f, f->uplinks[i]);
+        wants_tell_daemon(f->wants);
         say_synced(f);
 }
 
@@ -278,6 +321,7 @@ static void lease_end(Forward *f, Lease *lease) {
         Address address = lease->address;
 
         leases_drop(f->leases, lease);
+        wants_on_detached(f->wants, address);
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                 if (f->uplinks[i])
                         uplink_detach(f->uplinks[i], address);
@@ -364,6 +408,9 @@ static void on_daemon_control(const PacketHeader *header, const Control *control
         case CONTROL_RESOLVE:
                 on_daemon_resolve(f, header, control);
                 break;
+        case CONTROL_WANTED:
+                on_daemon_wanted(f, control);
+                break;
         case CONTROL_ERROR:
                 on_daemon_error(f, header, control);
                 break;
@@ -418,6 +465,7 @@ static void on_daemon_detached_from(void *userdata) {
         f->said_synced = false;
         f->purge_usec = USEC_NEVER;
         leases_unconfirm(f->leases);
+        wants_unconfirm(f->wants);
 }
 
 const GatewayHandlers forward_gateway_handlers = {
@@ -437,6 +485,7 @@ static void on_link_proven(Uplink *uplink, void *userdata) {
         DL_FOREACH (leases_first(f->leases), lease)
                 if (lease->not_after_usec > now)
                         uplink_present(uplink, lease->address, lease->bytes);
+        wants_present(f->wants, uplink_slot(uplink));
         link_synced(f, uplink);
 }
 
@@ -483,6 +532,7 @@ static void link_gone(Forward *f, unsigned slot) {
         f->links_synced &= ~(1U << slot);
         routes_forget_link(f->routes, slot);
         lookups_forget_link(f->lookups, slot);
+        wants_forget_link(f->wants, slot);
         DL_FOREACH (leases_first(f->leases), lease)
                 if (lease->leased & 1U << slot) {
                         lease->leased &= ~(1U << slot);
@@ -561,8 +611,10 @@ static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control)
         Lease *lease = leases_find(f->leases, control->address, now_usec(CLOCK_REALTIME));
         Parcel *parcel = uplink_take_back(uplink, &control->ref);
 
-        if (lease)
+        if (lease) {
                 uplink_present(uplink, lease->address, lease->bytes);
+                wants_present_one(f->wants, uplink_slot(uplink), lease->address);
+        }
         if (!parcel)
                 return;
         if (!lease || parcel->repeated) {
@@ -603,6 +655,14 @@ static void try_next(Forward *f, Uplink *uplink, const PacketHeader *header,
 /* Only about packets of processes that we carry; a relay has nothing to say to others. */
 static void on_link_error(Forward *f, Uplink *uplink, const PacketHeader *header,
                           const Control *control) {
+        uint32_t n_suppressed;
+
+        if (header->dst.pid == PID_BRIDGE &&
+            log_rate_pass(&f->refusals, now_usec(CLOCK_MONOTONIC), &n_suppressed))
+                log_write(f->log, LOG_LEVEL_WARNING,
+                          &(LogFields){ .link = uplink_url(uplink), .reason = "word" },
+                          "relay %s refuses a word of this bridge: %s (%u such lines left out)",
+                          uplink_url(uplink), control_code_text(control->code), n_suppressed);
         if (!leases_find(f->leases, header->dst, 0))
                 return;
 
@@ -632,6 +692,9 @@ static void on_link_control(Uplink *uplink, const PacketHeader *header, const Co
                 break;
         case CONTROL_UNLEASED:
                 on_link_unleased(f, uplink, control);
+                break;
+        case CONTROL_WANTED: /* what is none is no more than that: links carry what others say */
+                (void)wants_on_link(f->wants, uplink_slot(uplink), control);
                 break;
         case CONTROL_ERROR:
                 on_link_error(f, uplink, header, control);
@@ -718,6 +781,7 @@ static void purge(Forward *f) {
         DL_FOREACH_SAFE (leases_first(f->leases), lease, next)
                 if (!lease->confirmed)
                         lease_end(f, lease);
+        wants_purge(f->wants);
 }
 
 void forward_tick(Forward *f, uint64_t now) {

@@ -12,6 +12,9 @@
  * does, to the one with the shortest of all. A link that does not have it after all gives the packet to
  * the next, and its sender hears of it only when all links that are up said so.
  *
+ * Who wants which topics passes through, from the daemon to all links and from these to the daemon
+ * (bridge/wants.h).
+ *
  * If nothing was carried for a while (IdleDisconnect=), the links are closed; what is to be sent, or
  * who is new on this host, has them dialled again. Meanwhile the answer is SETTLING, for the sender
  * to wait.

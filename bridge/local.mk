@@ -39,6 +39,8 @@ libp2pbus_bridge_la_SOURCES = \
 	%D%/uplink-private.h \
 	%D%/uplink.c \
 	%D%/uplink.h \
+	%D%/wants.c \
+	%D%/wants.h \
 	$(NULL)
 libp2pbus_bridge_la_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DSYSCONFDIR='"$(sysconfdir)"' -DLOCALSTATEDIR='"$(localstatedir)"'

@@ -196,6 +196,7 @@ void gateway_remove(Peer *peer) {
         HASH_ITER (by_id, gateway->by_id, pending, next)
                 pending_answer(manager, pending, CODE_NO_ROUTE, NULL);
         cache_clear(gateway);
+        wants_doubt_all(manager);
         manager_notice(manager);
         log_write(&manager->log, LOG_LEVEL_INFO,
                   &(LogFields){ .peer = address_format(peer->entry.address, text) },

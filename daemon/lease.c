@@ -56,6 +56,14 @@ static void lease_request(Peer *peer) {
         peer_say(peer, &word);
 }
 
+bool lease_is_given(const Peer *peer) {
+        const Lease *lease = peer->lease;
+        const Peer *gateway = peer->manager->gateway.peer;
+
+        return lease && lease->is_held && gateway && key_equal(&lease->bridge, &gateway->key);
+}
+
+/* And with it what others need to know of the process. */
 static void lease_give(Peer *peer) {
         Control word = {
                 .verb = CONTROL_LEASE,
@@ -65,6 +73,7 @@ static void lease_give(Peer *peer) {
         };
 
         peer_say(peer->manager->gateway.peer, &word);
+        topics_say_wants(peer);
 }
 
 void lease_hand_over(Peer *peer) {

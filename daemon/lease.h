@@ -10,6 +10,7 @@
  * attached, so that a gateway that comes back gets it without asking.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libcore/control.h"
@@ -20,6 +21,8 @@ typedef struct Lease Lease;
 
 /* Gives the gateway @peer's lease, or asks @peer for one; nothing if it is not OFF_HOST. */
 void lease_hand_over(Peer *peer);
+/* Whether the gateway that is attached has it. */
+bool lease_is_given(const Peer *peer);
 /* Handles LEASE: checks, keeps and hands over. Return: CODE_OK, or what is wrong with it. */
 ControlCode lease_accept(Peer *peer, const uint8_t *bytes, size_t n_bytes);
 /* The gateway says on how many links @peer is known. */

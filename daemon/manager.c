@@ -153,6 +153,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         gateway_on_time(manager);
         lease_on_time(manager);
         rings_on_time(manager);
+        wants_on_time(manager);
         survey_on_time(manager);
         manager_end_turn(manager);
         if (manager->stop_usec > 0)
@@ -380,6 +381,7 @@ int manager_new(Manager **ret, const Log *log, const ManagerOptions *options, Co
         registry_init(&manager->registry, 8);
         quota_init(&manager->quota, &config->limits);
         gateway_init(manager);
+        wants_start(&manager->wants);
 
         manager->read_buffer = malloc(MANAGER_READ_SIZE);
         if (!manager->read_buffer)
@@ -420,6 +422,7 @@ Manager *manager_free(Manager *manager) {
         gateway_done(manager);
         registry_done(&manager->registry);
         topics_done(&manager->topics);
+        wants_end(&manager->wants);
         policy_free(manager->policy);
         quota_done(&manager->quota);
         manager->sigterm = sd_event_source_disable_unref(manager->sigterm);

@@ -29,6 +29,7 @@
 #include "daemon/settings.h"
 #include "daemon/survey.h"
 #include "daemon/topics.h"
+#include "daemon/wants.h"
 #include "libcore/control.h"
 #include "libcore/log.h"
 #include "libcore/stream.h"
@@ -61,6 +62,7 @@ typedef struct Counters {
         uint64_t topics_published;
         uint64_t topics_delivered;
         uint64_t topics_lost; /* for want of room */
+        uint64_t wants_refused; /* of other hosts, for want of room */
 } Counters;
 
 typedef struct ManagerOptions {
@@ -88,6 +90,7 @@ struct Manager {
         Rings rings;
         Surveys surveys;
         Topics topics;
+        Wants wants;
         Listener listener;
         Counters counters;
 

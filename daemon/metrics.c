@@ -75,6 +75,8 @@ static void write_gauges(FILE *out, const Manager *manager) {
         write_gauge(out, "ring_bytes", "Memory of these", manager->rings.bytes);
         write_gauge(out, "subscriptions", "Patterns that processes subscribed to",
                     manager->topics.n_subscriptions);
+        write_gauge(out, "wants", "Patterns that processes of other hosts subscribed to",
+                    manager->wants.set.n);
         write_gauge(out, "retained", "Messages kept for later subscribers",
                     manager->topics.n_retained);
         write_gauge(out, "gateway", "1 while a gateway to other hosts is attached",
@@ -118,5 +120,7 @@ void metrics_write(FILE *out, const Manager *manager) {
                       counters->topics_delivered);
         write_counter(out, "topics_lost", "Copies that subscribers had no room for",
                       counters->topics_lost);
+        write_counter(out, "wants_refused", "Patterns of other hosts that there was no room for",
+                      counters->wants_refused);
         fputs("# EOF\n", out);
 }

@@ -150,6 +150,7 @@ void peer_kill(Peer *peer) {
                 gateway_forget_waiters(peer);
                 lease_remove(peer);
                 topics_leave(peer);
+                wants_leave(peer);
                 names_release_all(peer);
                 name_watches_leave(peer);
                 monitor_remove(peer);
@@ -385,6 +386,7 @@ void peer_reevaluate(Peer *peer) {
                 say_network(peer);
         if (!peer->caps.off_host) {
                 lease_remove(peer);
+                wants_revoke(peer);
                 peer->off_host = false;
         }
         if (peer->monitor && peer->caps.monitor == 0)

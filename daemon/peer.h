@@ -90,6 +90,7 @@ struct Peer {
         OwnedName *owned_names;
         NameWatch *name_watches;
         TopicReader topics;
+        ToldTopics told; /* who reads elsewhere what it publishes */
         Waiter *waiters; /* questions to the gateway */
         Monitor *monitor;
         Waiting *waiting; /* who was refused here with QUEUE_FULL */

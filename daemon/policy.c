@@ -347,7 +347,8 @@ bool policy_is_answer(const uint8_t *payload, size_t n_payload) {
 
                 switch (record_decode(payload, n_payload, &at, &record)) {
                 case 0:
-                        if (record.type == RECORD_MSG && message_kind_begins(record.message.kind))
+                        if (record.type == RECORD_PUBLISHED ||
+                            (record.type == RECORD_MSG && message_kind_begins(record.message.kind)))
                                 return false;
                         break;
                 case RECORD_E_END:

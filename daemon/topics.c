@@ -22,21 +22,9 @@
 #define FRAME_HEAD_SIZE (PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE + CONTROL_KEY_SIZE)
 
 struct Subscription {
+        TopicLeaf leaf;
         Peer *peer;
-        TopicNode *node;
-        bool with_rest;                      /* the pattern goes on with ">" */
-        Subscription *prev, *next;           /* the node's */
-        Subscription *prev_peer, *next_peer; /* the process's */
-};
-
-/* The elements from the root down to here are the pattern, without a ">" at its end. */
-struct TopicNode {
-        UT_hash_handle hh; /* in the parent's children, by @element */
-        TopicNode *parent;
-        TopicNode *children;
-        Subscription *subscriptions;
-        size_t n_element;
-        char element[];
+        Subscription *prev_peer, *next_peer;
 };
 
 /* The last message of one user on one topic, as it was sent to those who were there. */
@@ -52,76 +40,6 @@ struct Retained {
         size_t n_key;
         char key[]; /* uid 4, topic */
 };
-
-/* --- the tree --- */
-
-static TopicNode *child_of(const TopicNode *node, const char *element, size_t n) {
-        TopicNode *child;
-
-        HASH_FIND(hh, node->children, element, n, child);
-        return child;
-}
-
-static TopicNode *node_new(TopicNode *parent, const char *element, size_t n) {
-        TopicNode *node = calloc(1, sizeof(*node) + n);
-
-        if (!node)
-                return NULL;
-        node->parent = parent;
-        node->n_element = n;
-        if (!parent)
-                return node;
-        memcpy(node->element, element, n);
-        HASH_ADD_KEYPTR(hh, parent->children, node->element, n, node);
-        if (!node->hh.tbl) {
-                free(node);
-                return NULL;
-        }
-        return node;
-}
-
-/* Frees @node, and all above it, as far as nobody needs them. */
-static void node_prune(Topics *topics, TopicNode *node) {
-        while (node && !node->children && !node->subscriptions) {
-                TopicNode *parent = node->parent;
-
-                if (parent)
-                        HASH_DELETE(hh, parent->children, node);
-                else
-                        topics->root = NULL;
-                free(node);
-                node = parent;
-        }
-}
-
-/* The node of @pattern, made if need be, and whether a ">" stands behind it. NULL: no memory. */
-static TopicNode *node_get(Topics *topics, const char *pattern, size_t n_pattern, bool *ret_rest) {
-        TopicNode *node = topics->root, *next;
-
-        if (!node)
-                node = topics->root = node_new(NULL, NULL, 0);
-        *ret_rest = false;
-        while (node && n_pattern > 0) {
-                size_t n = topic_element(pattern, n_pattern);
-
-                if (n == 1 && pattern[0] == '>') {
-                        *ret_rest = true;
-                        break;
-                }
-                next = child_of(node, pattern, n);
-                if (!next)
-                        next = node_new(node, pattern, n);
-                if (!next) {
-                        node_prune(topics, node);
-                        return NULL;
-                }
-                node = next;
-                n += n < n_pattern;
-                pattern += n;
-                n_pattern -= n;
-        }
-        return node;
-}
 
 /* --- to one reader --- */
 
@@ -194,49 +112,20 @@ typedef struct Publication {
         StreamShared *frame;
 } Publication;
 
-static void give(const Publication *p, const TopicNode *node, bool with_rest) {
-        Subscription *subscription, *next;
+static void on_reader(TopicLeaf *leaf, void *userdata) {
+        Peer *to = container_of(leaf, Subscription, leaf)->peer;
+        const Publication *p = userdata;
 
-        DL_FOREACH_SAFE (node->subscriptions, subscription, next) {
-                Peer *to = subscription->peer;
-
-                if (subscription->with_rest != with_rest || to->topics.round == p->topics->round)
-                        continue;
-                to->topics.round = p->topics->round;
-                deliver(to, &p->publisher, p->frame);
-        }
-}
-
-/* @topic: what of it is below @node. At most TOPIC_ELEMENTS_MAX deep. */
-static void walk(const Publication *p, const TopicNode *node, const char *topic, size_t n_topic) {
-        const TopicNode *child;
-        size_t n;
-
-        if (n_topic == 0) {
-                give(p, node, false);
+        if (to->topics.round == p->topics->round)
                 return;
-        }
-        give(p, node, true);
-        n = topic_element(topic, n_topic);
-        for (unsigned is_wild = 0; is_wild < 2; is_wild++) {
-                size_t n_behind = n + (n < n_topic);
-
-                child = is_wild ? child_of(node, "*", 1) : child_of(node, topic, n);
-                if (child)
-                        walk(p, child, topic + n_behind, n_topic - n_behind);
-        }
+        to->topics.round = p->topics->round;
+        deliver(to, &p->publisher, p->frame);
 }
 
 /* Who wants the daemon's own topics names their first element: "*" and ">" do not stand for it. */
-static void publish(const Publication *p, const char *topic, size_t n_topic) {
-        const TopicNode *node = p->topics->root;
-        size_t n = topic_element(topic, n_topic) + 1;
-
+static void publish(Publication *p, const char *topic, size_t n_topic) {
         p->topics->round++;
-        if (p->publisher.user)
-                walk(p, node, topic, n_topic);
-        else if ((node = child_of(node, topic, n - 1)))
-                walk(p, node, topic + n, n_topic - n);
+        topic_tree_walk(&p->topics->tree, topic, n_topic, !p->publisher.user, on_reader, p);
 }
 
 /* One whole message of no session, on a topic. Return: CODE_OK, @ret_topic and its size. */
@@ -461,7 +350,7 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
                 return code;
         if (FRAME_HEAD_SIZE + word->n_body > FRAME_SIZE_MAX)
                 return CODE_TOO_BIG;
-        if (n_topic >= strlen(TOPICS_OWN) && memcmp(topic, TOPICS_OWN, strlen(TOPICS_OWN)) == 0)
+        if (topic_is_own(topic, n_topic))
                 return CODE_DENIED;
         if (!may_publish(from, topic, n_topic))
                 return CODE_DENIED;
@@ -472,8 +361,10 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
         manager->counters.topics_published++;
         if (word->value & PUBLISH_RETAIN)
                 code = retain(from, topic, n_topic, record.message.n_data > 0 ? p.frame : NULL);
-        if (p.topics->root)
+        if (p.topics->tree.root)
                 publish(&p, topic, n_topic);
+        if (word->value & PUBLISH_READERS)
+                wants_say_readers(from, topic, n_topic, id);
         if (manager->monitors.n > 0)
                 show(from, word, id);
         stream_shared_unref(p.frame);
@@ -491,7 +382,7 @@ void topics_announce(Manager *manager, const char *topic, const char *format, ..
         va_list args;
         int n;
 
-        if (!manager->topics.root || manager->stop_usec > 0)
+        if (!manager->topics.tree.root || manager->stop_usec > 0)
                 return;
         va_start(args, format);
         n = vsnprintf(text, sizeof(text), format, args);
@@ -517,11 +408,14 @@ void topics_announce(Manager *manager, const char *topic, const char *format, ..
 }
 
 static Subscription *find(const Peer *peer, const TopicNode *node, bool with_rest) {
-        Subscription *subscription;
+        TopicLeaf *leaf;
 
-        DL_FOREACH (node->subscriptions, subscription)
-                if (subscription->peer == peer && subscription->with_rest == with_rest)
+        DL_FOREACH (node->leaves, leaf) {
+                Subscription *subscription = container_of(leaf, Subscription, leaf);
+
+                if (subscription->peer == peer && leaf->with_rest == with_rest)
                         return subscription;
+        }
         return NULL;
 }
 
@@ -529,11 +423,10 @@ static void subscription_free(Subscription *subscription) {
         Peer *peer = subscription->peer;
         Topics *topics = &peer->manager->topics;
 
-        DL_DELETE(subscription->node->subscriptions, subscription);
         DL_DELETE2(peer->topics.subscriptions, subscription, prev_peer, next_peer);
         user_give(peer->user, QUOTA_SUBSCRIPTIONS, 1);
         topics->n_subscriptions--;
-        node_prune(topics, subscription->node);
+        topic_tree_remove(&topics->tree, &subscription->leaf);
         free(subscription);
 }
 
@@ -550,9 +443,7 @@ static ControlCode begin(Peer *peer, TopicNode *node, bool with_rest) {
                 return CODE_OVERLOAD;
         }
         subscription->peer = peer;
-        subscription->node = node;
-        subscription->with_rest = with_rest;
-        DL_APPEND(node->subscriptions, subscription);
+        topic_tree_add(node, with_rest, &subscription->leaf);
         DL_APPEND2(peer->topics.subscriptions, subscription, prev_peer, next_peer);
         peer->manager->topics.n_subscriptions++;
         return CODE_OK;
@@ -571,52 +462,49 @@ ControlCode topics_subscribe(Peer *peer, uint32_t value, const char *pattern, si
                 return CODE_DENIED;
         if (value != SUBSCRIBE_END && !may_subscribe(peer, pattern, n_pattern))
                 return CODE_DENIED;
-        node = node_get(topics, pattern, n_pattern, &with_rest);
+        node = topic_tree_get(&topics->tree, pattern, n_pattern, &with_rest);
         if (!node)
                 return CODE_OVERLOAD;
         if (value == SUBSCRIBE_END) {
                 old = find(peer, node, with_rest);
-                if (old)
+                if (old) {
                         subscription_free(old);
-                else
-                        node_prune(topics, node);
+                        wants_say(peer, WANTED_END, pattern, n_pattern);
+                } else {
+                        topic_tree_prune(&topics->tree, node);
+                }
                 return old ? CODE_OK : CODE_NO_PROVIDER;
         }
         code = begin(peer, node, with_rest);
-        if (code != CODE_OK)
-                node_prune(topics, node);
-        else if (value == SUBSCRIBE_RETAINED)
+        if (code != CODE_OK) {
+                topic_tree_prune(&topics->tree, node);
+                return code;
+        }
+        wants_say(peer, WANTED_BEGIN, pattern, n_pattern);
+        if (value == SUBSCRIBE_RETAINED)
                 give_retained(peer, pattern, n_pattern);
-        return code;
+        return CODE_OK;
 }
 
-/* The pattern that @node and what is behind it stand for, backwards from the end of @out. */
-static const char *write_pattern(const TopicNode *node, bool with_rest,
-                                 char out[static TOPIC_SIZE_MAX + 2]) {
-        size_t at = TOPIC_SIZE_MAX + 1;
+void topics_say_wants(Peer *peer) {
+        const Subscription *subscription;
+        char pattern[TOPIC_SIZE_MAX + 1];
 
-        out[at] = '\0';
-        if (with_rest)
-                out[--at] = '>';
-        for (; node->parent; node = node->parent) {
-                if (out[at] != '\0')
-                        out[--at] = '.';
-                at -= node->n_element;
-                memcpy(out + at, node->element, node->n_element);
-        }
-        return out + at;
+        DL_FOREACH2(peer->topics.subscriptions, subscription, next_peer)
+        wants_say(peer, WANTED_BEGIN, pattern, topic_leaf_pattern(&subscription->leaf, pattern));
 }
 
 void topics_reevaluate_of(Peer *peer) {
         Subscription *subscription, *next;
-        char text[TOPIC_SIZE_MAX + 2];
+        char pattern[TOPIC_SIZE_MAX + 1];
 
         DL_FOREACH_SAFE2(peer->topics.subscriptions, subscription, next, next_peer) {
-                const char *pattern =
-                        write_pattern(subscription->node, subscription->with_rest, text);
+                size_t n_pattern = topic_leaf_pattern(&subscription->leaf, pattern);
 
-                if (!may_subscribe(peer, pattern, strlen(pattern)))
-                        subscription_free(subscription);
+                if (may_subscribe(peer, pattern, n_pattern))
+                        continue;
+                subscription_free(subscription);
+                wants_say(peer, WANTED_END, pattern, n_pattern);
         }
 }
 

@@ -5,10 +5,8 @@
 /*
  * Topics on this host: who subscribed to what, and what was retained
  *
- * Patterns are a tree, an element a step; what is published walks down all branches that fit it, so that
- * its cost is that of the patterns that have its beginning, not of all. A process whose patterns fit
- * more than once gets one copy. Nothing is promised: whoever does not read misses some, and is told how
- * many before the next.
+ * A process whose patterns (daemon/topic-tree.h) fit more than once gets one copy. Nothing is promised:
+ * whoever does not read misses some, and is told how many before the next.
  *
  * A frame of more than TOPICS_COPY_MAX bytes is kept once for all who get it; the copies of a smaller
  * one cost less than keeping count.
@@ -16,21 +14,20 @@
 
 #include <stdint.h>
 
+#include "daemon/topic-tree.h"
 #include "libcore/control.h"
-#include "libcore/topic.h"
 #include "libcore/util.h"
 
 #define TOPICS_COPY_MAX 1024
-#define TOPICS_OWN "p2pbus." /* only the daemon publishes on topics that begin so */
+#define TOPICS_OWN TOPIC_OWN
 
 typedef struct Manager Manager;
 typedef struct Peer Peer;
-typedef struct TopicNode TopicNode;
 typedef struct Subscription Subscription;
 typedef struct Retained Retained;
 
 typedef struct Topics {
-        TopicNode *root; /* NULL: nobody subscribed */
+        TopicTree tree;
         Retained *retained;
         uint64_t n_subscriptions;
         uint64_t n_retained;
@@ -54,6 +51,8 @@ _printf_(3, 4) void topics_announce(Manager *manager, const char *topic, const c
 void topics_reevaluate_of(Peer *peer);
 /* After all processes: what is retained is judged by the new policy, too. */
 void topics_reevaluate(Manager *manager);
+/* Tells the gateway what @peer wants: it has got its lease. */
+void topics_say_wants(Peer *peer);
 /* Ends all subscriptions of a process. */
 void topics_leave(Peer *peer);
 /* The end: all processes have left. */

@@ -187,6 +187,11 @@ static void on_link(Peer *from, const Word *word) {
                 peer_refuse(from, CODE_VIOLATION, "violation", "malformed word about a link");
 }
 
+static void on_wanted(Peer *from, const Word *word) {
+        if (!wants_on_word(from->manager, &word->control))
+                peer_refuse(from, CODE_VIOLATION, "violation", "malformed word about a topic");
+}
+
 static void on_leased(Peer *from, const Word *word) {
         gateway_on_leased(from->manager, &word->control);
 }
@@ -230,6 +235,7 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_LINKS] = { true, on_links },
         [CONTROL_LINK] = { true, on_link },
         [CONTROL_LEASED] = { true, on_leased },
+        [CONTROL_WANTED] = { true, on_wanted },
         [CONTROL_PATH_CHANGED] = { true, on_path_changed },
         [CONTROL_ERROR] = { false, on_error },
         [CONTROL_REPORTED] = { false, on_reported },

@@ -17,6 +17,7 @@
 #include "libclient/own-name.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
+#include "libclient/topic-remote.h"
 #include "libclient/topic.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
@@ -117,6 +118,7 @@ static void on_welcome(p2pbus *bus) {
 
         own_name_claim_again(bus);
         topic_subscribe_again(bus);
+        topic_remote_forget(bus);
         monitor_ask_again(bus);
         daemon_ask_again(bus);
         introduction_keep_all(bus);
@@ -209,4 +211,5 @@ void attachment_on_lease_request(p2pbus *bus, const Control *control) {
                                                    .n_body = n },
                                        NULL);
         peer_update_all_paths(bus, true);
+        topic_remote_flush(bus);
 }

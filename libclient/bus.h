@@ -42,6 +42,7 @@
  *      receive.c     messages in
  *      borrow.c, loan.c   messages that are read where they came
  *      topic.c         publish and subscribe
+ *      topic-remote.c  the same between hosts
  *      admin.c       resolve, ping, query, reload, counters
  *      monitor.c     what others say
  *      public-message.c, key-file.c, reason.c   the rest of p2pbus.h
@@ -87,6 +88,9 @@ typedef struct MonitorQueue MonitorQueue;
 typedef struct OwnName OwnName;
 typedef struct OwnTopic OwnTopic;
 typedef struct Ping Ping;
+typedef struct RemoteReader RemoteReader;
+typedef struct RemoteTopic RemoteTopic;
+typedef struct RemoteWriter RemoteWriter;
 typedef struct Request Request;
 typedef struct RingPath RingPath;
 typedef struct Watch Watch;
@@ -226,9 +230,13 @@ struct p2pbus {
                 OwnTopic *own;  /* subscribed to */
                 Message *inbox; /* list, by bus_next */
                 size_t n_inbox_bytes;
+                size_t n_remote_bytes; /* of these, from other hosts */
                 uint64_t n_lost; /* since the last that came */
                 uint64_t n_published;
                 bool had_turn; /* the application got one of these last */
+                RemoteTopic *remote; /* published on, and who elsewhere reads it */
+                RemoteReader *readers;
+                RemoteWriter *writers;
         } topics;
         Watch *watches;
         MonitorQueue *monitor;

@@ -19,6 +19,7 @@
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/report.h"
+#include "libclient/topic-remote.h"
 #include "libclient/topic.h"
 #include "libcore/err.h"
 
@@ -216,6 +217,9 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 break;
         case CONTROL_TOPIC_LOST:
                 topic_on_lost(bus, &control);
+                break;
+        case CONTROL_READERS:
+                topic_remote_on_readers(bus, &control);
                 break;
         case CONTROL_MONITORED:
                 monitor_consume(bus, &control);

@@ -87,6 +87,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/tap.h \
 	%D%/timer.c \
 	%D%/timer.h \
+	%D%/topic-remote.c \
+	%D%/topic-remote.h \
 	%D%/topic.c \
 	%D%/topic.h \
 	%D%/whereabouts.c \

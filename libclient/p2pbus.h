@@ -893,7 +893,7 @@ typedef struct p2pbus_counters {
         uint64_t received;
         uint64_t attaches; /* 1, and one for each time that the bus came back */
         uint64_t peers;    /* conversations held now */
-        uint64_t bad_packets; /* dropped: malformed, forged, of nobody */
+        uint64_t bad_packets; /* dropped: malformed, forged, of nobody, not subscribed to */
 } p2pbus_counters;
 int p2pbus_get_counters(p2pbus *bus, p2pbus_counters *counters);
 
@@ -982,7 +982,7 @@ typedef struct p2pbus_seen {
  * thread. */
 int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen *seen, uint64_t *ret_lost);
 
-/* ---- Topics: to whoever wants it, on this host ---- */
+/* ---- Topics: to whoever wants it ---- */
 
 /* p2pbus_subscribe() */
 enum p2pbus_subscribe_flags {
@@ -1016,7 +1016,9 @@ int p2pbus_unsubscribe(p2pbus *bus, const char *pattern, uint64_t timeout_usec);
  * @timeout_usec: 0: hand it to the bus and do not wait; else return when the daemon has it, or says why
  *           not
  *
- * Reaches processes of this host that this one may send to. That nobody subscribed is no failure.
+ * Reaches processes of this host that this one may send to, and with P2PBUS_OFF_HOST up to 64 on other
+ * hosts, for whom it is sealed; they miss what finds no room on the way. That nobody subscribed is no
+ * failure.
  * Return: 0; -EINVAL; -EMSGSIZE; -EAGAIN: no room now, or the bus is away: p2pbus_wait() and try again; -EDQUOT: too much is
  * retained (who is subscribed gets it); -ETIMEDOUT; -ENOTCONN: closed; -ECHILD; -ENOMEM. Blocks unless
  * @timeout_usec is 0.

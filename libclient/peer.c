@@ -115,8 +115,13 @@ static void on_peer_timer(Timer *timer, uint64_t now) {
         peer_mark(peer);
 }
 
+/* Topics need its keys; who receives keeps them for longer, lest it meet what it cannot open. */
+static bool is_publishing(const Peer *peer, uint64_t now) {
+        return peer->published_usec > 0 && now - peer->published_usec < 2 * SESSION_IDLE_USEC;
+}
+
 static bool is_idle(const Peer *peer, uint64_t now) {
-        return peer->n_unsettled == 0 && !peer->inbox && !peer->lent &&
+        return !is_publishing(peer, now) && peer->n_unsettled == 0 && !peer->inbox && !peer->lent &&
                 session_is_forgettable(peer->session, now);
 }
 

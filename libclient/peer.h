@@ -71,6 +71,7 @@ struct Peer {
         bool was_full_of_parts; /* the same for parts of answers */
         uint64_t sealed_usec; /* when the last packet to it was sealed */
         SealedType sealed_as; /* and as what */
+        uint64_t published_usec; /* when a message on a topic went to it, or came from it */
         bool is_gathering;    /* in that list, and not in the dirty one; is_dirty all the same */
         bool is_dirty, is_ready, is_untold;
         Peer *dirty_prev, *dirty_next;

@@ -12,6 +12,7 @@
 #include "libclient/path-ring.h"
 #include "libclient/path.h"
 #include "libclient/receive.h"
+#include "libclient/topic-remote.h"
 #include "libcore/err.h"
 
 #define ANSWER_ALL 1000 /* a second */
@@ -150,6 +151,12 @@ static bool consume_one(p2pbus *bus, const PeerSource *source, Record *record, b
                 return true;
         case RECORD_PONG:
                 admin_on_pong(bus, source, record->ping);
+                return true;
+        case RECORD_PUBLISHED:
+                if (unsupported)
+                        bus->counters.bad_packets++;
+                else
+                        topic_remote_on_published(bus, source, record);
                 return true;
         case RECORD_CANCEL:
                 if (*peer) {

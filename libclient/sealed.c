@@ -15,6 +15,7 @@
 
 #include "libclient/path.h"
 #include "libclient/peer.h"
+#include "libclient/topic-remote.h"
 #include "libcore/err.h"
 #include "libsecure/signed-answer.h"
 
@@ -279,8 +280,10 @@ static void on_accept(p2pbus *bus, const PacketHeader *header, Slice payload) {
         if (!peer || !peer->epochs || !may_open(bus, peer, header->src) ||
             epochs_confirm(peer->epochs, payload, bus_epoch_time(bus)) != 0)
                 bus->counters.bad_packets++;
-        else
+        else {
                 peer_mark(peer);
+                topic_remote_on_keys(peer);
+        }
 }
 
 static void on_data(p2pbus *bus, const PacketHeader *header, const uint8_t *packet, Slice payload) {

@@ -21,6 +21,7 @@
 #include "libclient/receive.h"
 #include "libclient/request.h"
 #include "libclient/service.h"
+#include "libclient/topic-remote.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
 #include "libcore/name.h"
@@ -418,12 +419,14 @@ _public_ int p2pbus_hand_over(p2pbus *bus, uint64_t timeout_usec) {
                 return r;
         until = bus_deadline(bus, timeout_usec, 0);
         end = bus->n_sent_ever;
+        topic_remote_wait(bus, until);
         while (r == 0) {
                 loop_send(bus, true);
                 m = first_in_our_hands(bus, end);
-                if (!m)
+                if (!m && (bus->topics.n_published == 0 || !bus->is_up ||
+                           connection_queued(bus->connection) == 0))
                         break;
-                if (!m->peer || m->n_records == 0 || m->n_records_sent < m->n_records ||
+                if (!m || !m->peer || m->n_records == 0 || m->n_records_sent < m->n_records ||
                     !bus->is_up || connection_queued(bus->connection) > 0)
                         r = loop_wait(bus, until);
                 else

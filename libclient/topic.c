@@ -9,6 +9,7 @@
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
 #include "libclient/reason.h"
+#include "libclient/topic-remote.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
 #include "libcore/topic.h"
@@ -181,6 +182,7 @@ static int publish(p2pbus *bus, const char *topic, Message *m, uint32_t flags,
                    uint64_t timeout_usec) {
         Ask ask = { .control = { .verb = CONTROL_PUBLISH } };
         _cleanup_(freep) uint8_t *bytes = NULL;
+        uint64_t until = 0;
         int r;
 
         if (bus->is_closed)
@@ -193,19 +195,23 @@ static int publish(p2pbus *bus, const char *topic, Message *m, uint32_t flags,
                 return r;
         ask.control.body = bytes;
         ask.control.value = flags & P2PBUS_RETAIN ? PUBLISH_RETAIN : 0;
+        ask.control.value |= topic_remote_asks(bus, topic) ? PUBLISH_READERS : 0;
         if (timeout_usec == 0) {
                 r = say(bus, &ask.control);
         } else {
+                until = bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT);
                 ask.control.value |= PUBLISH_ANSWER;
-                r = daemon_ask_wait(bus, &ask,
-                                    bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+                r = daemon_ask_wait(bus, &ask, until);
                 daemon_drop(bus, &ask);
         }
-        if (r == 0) {
-                m->is_given = true;
-                bus->topics.n_published++;
-        }
-        return r;
+        if (r < 0)
+                return r;
+        m->is_given = true;
+        bus->topics.n_published++;
+        topic_remote_publish(bus, topic, bytes, ask.control.n_body);
+        if (timeout_usec > 0)
+                topic_remote_wait(bus, until);
+        return 0;
 }
 
 _public_ int p2pbus_publish(p2pbus *bus, const char *topic, p2pbus_message *message, uint32_t flags,
@@ -260,12 +266,46 @@ static Message *make_message(const Record *record, const uint8_t *topic, size_t 
         return m;
 }
 
+bool topic_is_subscribed(const p2pbus *bus, const char *topic, size_t n_topic) {
+        for (const OwnTopic *own = bus->topics.own; own; own = own->hh.next)
+                if (topic_matches(own->pattern, strlen(own->pattern), topic, n_topic))
+                        return true;
+        return false;
+}
+
+static bool has_room(const p2pbus *bus, bool is_remote) {
+        return bus->topics.n_inbox_bytes <= TOPIC_INBOX_MAX &&
+               (!is_remote || bus->topics.n_remote_bytes <= TOPIC_INBOX_REMOTE_MAX);
+}
+
+void topic_put(p2pbus *bus, const Record *record, const char *topic, size_t n_topic,
+               const PeerSource *source) {
+        Message *m = NULL;
+
+        if (has_room(bus, source->is_remote))
+                m = make_message(record, (const uint8_t *)topic, n_topic);
+        if (!m) {
+                bus->topics.n_lost++;
+                return;
+        }
+        memcpy(m->from_key, source->key->bytes, sizeof(m->from_key));
+        m->from = source->address;
+        m->is_remote = source->is_remote;
+        m->is_given = true;
+        m->n_lost = bus->topics.n_lost;
+        bus->topics.n_lost = 0;
+        bus->topics.n_inbox_bytes += message_memory(m);
+        bus->topics.n_remote_bytes += m->is_remote ? message_memory(m) : 0;
+        DL_APPEND2(bus->topics.inbox, m, bus_prev, bus_next);
+        bus->counters.received++;
+        bus_happened(bus);
+}
+
 void topic_on_published(p2pbus *bus, const Control *word) {
         const uint8_t *topic;
         PublicKey key;
         Record record;
         size_t n_topic;
-        Message *m;
 
         if (decode(word, &key, &record) < 0) {
                 bus->counters.bad_packets++;
@@ -277,21 +317,8 @@ void topic_on_published(p2pbus *bus, const Control *word) {
                 bus->counters.bad_packets++;
                 return;
         }
-        m = bus->topics.n_inbox_bytes > TOPIC_INBOX_MAX ? NULL
-                                                        : make_message(&record, topic, n_topic);
-        if (!m) {
-                bus->topics.n_lost++;
-                return;
-        }
-        memcpy(m->from_key, key.bytes, sizeof(m->from_key));
-        m->from = word->address;
-        m->is_given = true;
-        m->n_lost = bus->topics.n_lost;
-        bus->topics.n_lost = 0;
-        bus->topics.n_inbox_bytes += message_memory(m);
-        DL_APPEND2(bus->topics.inbox, m, bus_prev, bus_next);
-        bus->counters.received++;
-        bus_happened(bus);
+        topic_put(bus, &record, (const char *)topic, n_topic,
+                  &(PeerSource){ .address = word->address, .key = &key });
 }
 
 void topic_on_lost(p2pbus *bus, const Control *word) {
@@ -306,6 +333,7 @@ Message *topic_take(p2pbus *bus) {
         DL_DELETE2(bus->topics.inbox, m, bus_prev, bus_next);
         m->bus_prev = m->bus_next = NULL;
         bus->topics.n_inbox_bytes -= message_memory(m);
+        bus->topics.n_remote_bytes -= m->is_remote ? message_memory(m) : 0;
         m->bus = bus;
         bus_hold(bus);
         return m;
@@ -315,6 +343,7 @@ void topic_free_all(p2pbus *bus) {
         OwnTopic *own, *next;
         Message *m, *next_message;
 
+        topic_remote_free_all(bus);
         HASH_ITER (hh, bus->topics.own, own, next)
                 own_free(bus, own);
         DL_FOREACH_SAFE2(bus->topics.inbox, m, next_message, bus_next) {

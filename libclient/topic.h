@@ -11,8 +11,10 @@
  */
 
 #include "libclient/bus.h"
+#include "libclient/peer.h"
 
 #define TOPIC_INBOX_MAX (4U << 20)
+#define TOPIC_INBOX_REMOTE_MAX (TOPIC_INBOX_MAX / 2) /* of that, from other hosts */
 #define TOPIC_OUTPUT_MAX                                                                           \
         (1U << 20) /* bytes that wait for the socket before publishing says EAGAIN */
 
@@ -24,6 +26,11 @@ Message *topic_take(p2pbus *bus);
 static inline bool topic_has_messages(const p2pbus *bus) {
         return bus->topics.inbox != NULL;
 }
+/* Whether a pattern that we subscribed to fits. */
+bool topic_is_subscribed(const p2pbus *bus, const char *topic, size_t n_topic);
+/* A message for the application; @source: who published it. Without room it is lost, and counted. */
+void topic_put(p2pbus *bus, const Record *record, const char *topic, size_t n_topic,
+               const PeerSource *source);
 /* After an attach: daemon_ask_again() follows. */
 void topic_subscribe_again(p2pbus *bus);
 void topic_free_all(p2pbus *bus);

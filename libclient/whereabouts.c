@@ -11,6 +11,7 @@
 #include "libclient/attachment.h"
 #include "libclient/path-ring.h"
 #include "libclient/reason.h"
+#include "libclient/topic-remote.h"
 
 #define FULL_WAIT_USEC (20 * USEC_PER_MSEC)
 #define FULL_WAIT_MAX_USEC USEC_PER_SEC
@@ -147,6 +148,7 @@ static void note_text(Peer *peer, const uint8_t *text, size_t n_text) {
 void peer_on_refused(p2pbus *bus, const Control *word) {
         Peer *peer = peer_find(bus, word->address, NULL);
 
+        topic_remote_on_refused(bus, word->address, word->code);
         if (!peer || peer_is_on_ring(peer)) /* it was said of what went before */
                 return;
         if (peer->path == SESSION_PATH_LOCAL && !may_pass_soon(word->code))

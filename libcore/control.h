@@ -37,6 +37,8 @@
 #define CONTROL_MONITORED_HEAD_SIZE 8 /* time 8; a packet's header and payload follow */
 #define CONTROL_MONITORED_LOST_MAX (UINT32_MAX / MONITORED_LOST) /* more are counted as so many */
 #define CONTROL_RING_BELLS_SIZE 16    /* id of the packet with the offer */
+/* Keys that READERS names. */
+#define CONTROL_READERS_MAX 64
 
 /* In the order of PROTOCOL.md's table, which says who sends each and what its fields mean. */
 typedef enum ControlVerb {
@@ -96,6 +98,8 @@ typedef enum ControlVerb {
         CONTROL_PUBLISH = 81,
         CONTROL_PUBLISHED = 82,
         CONTROL_TOPIC_LOST = 83,
+        CONTROL_WANTED = 84,
+        CONTROL_READERS = 85,
         _CONTROL_VERB_MAX,
 } ControlVerb;
 
@@ -185,6 +189,11 @@ enum {
 
         PUBLISH_ANSWER = 1 << 0, /* PUBLISH's value: OK or ERROR is wanted */
         PUBLISH_RETAIN = 1 << 1, /* keep it for who subscribes later; without a payload: no more */
+
+        PUBLISH_READERS = 1 << 2, /* say who on other hosts reads it */
+
+        WANTED_END = 0,   /* WANTED's value; without a body: that was all that is wanted */
+        WANTED_BEGIN = 1, /* without a body: all that is wanted follows, anew */
 
         RESOLVED_REMOTE = 0, /* RESOLVED's value: the body is a lease, or a key */
         RESOLVED_LOCAL = 1,

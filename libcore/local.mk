@@ -44,6 +44,8 @@ libp2pbus_conf_la_SOURCES = \
 	%D%/log.h \
 	%D%/program.c \
 	%D%/program.h \
+	%D%/wants.c \
+	%D%/wants.h \
 	$(NULL)
 libp2pbus_conf_la_CFLAGS = $(AM_CFLAGS) $(INIH_CFLAGS)
 libp2pbus_conf_la_LIBADD = $(INIH_LIBS)

@@ -104,6 +104,7 @@ static int body_decode(BufReader *r, Record *record) {
                 record->start.limit = buf_get_le64(r);
                 return 0;
         case RECORD_MSG:
+        case RECORD_PUBLISHED:
                 return message_decode(r, &record->message);
         case RECORD_PART:
                 record->part.n_data = buf_left(r);
@@ -216,6 +217,7 @@ static size_t body_size(const Record *record) {
         case RECORD_START:
                 return RECORD_START_SIZE;
         case RECORD_MSG:
+        case RECORD_PUBLISHED:
                 return RECORD_MESSAGE_HEAD_SIZE + record->message.n_extensions +
                        record->message.n_data;
         case RECORD_PART:
@@ -293,6 +295,7 @@ void record_encode(const Record *record, uint8_t *out) {
                 buf_put_le64(&w, record->start.limit);
                 break;
         case RECORD_MSG:
+        case RECORD_PUBLISHED:
                 message_encode(&w, &record->message);
                 break;
         case RECORD_PART:

@@ -41,6 +41,7 @@ typedef enum RecordType {
         RECORD_RESET = 9,   /* this session is unknown here */
         RECORD_PING = 10,   /* outside sessions: the library answers by itself */
         RECORD_PONG = 11,
+        RECORD_PUBLISHED = 12, /* outside sessions: on a topic, to a subscriber on another host */
         _RECORD_TYPE_MAX,
 } RecordType;
 

@@ -105,3 +105,9 @@ bool topic_overlaps(const char *a, size_t n_a, const char *b, size_t n_b) {
                 n_b -= m + 1;
         }
 }
+
+bool topic_is_own(const char *text, size_t n_text) {
+        size_t n = strlen(TOPIC_OWN);
+
+        return n_text >= n && memcmp(text, TOPIC_OWN, n) == 0;
+}

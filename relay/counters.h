@@ -53,6 +53,9 @@ typedef enum Counter {
         COUNT_LEASES_EQUIVOCAL,
         COUNT_KEYS_REVOKED,
 
+        COUNT_WANTS_TAKEN,
+        COUNT_WANTS_REFUSED,
+
         COUNT_LOOKUPS,
         COUNT_LOOKUPS_FOUND,
         COUNT_LOOKUPS_REFUSED, /* over the rate */

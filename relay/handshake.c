@@ -45,10 +45,12 @@ static int link_go_up(RelayLink *link, const PublicKey *bridge) {
         bucket_init(&link->lookups, &limits->lookups, now);
         bucket_init(&link->verifies, &limits->verifies, now);
         bucket_init(&link->errors, &limits->errors, now);
+        bucket_init(&link->wants, &limits->wants, now);
         link->heard_usec = now;
 
         link_replace_older(link, bridge);
         directory_open_route(shared->directory, &link->route, bridge, limits->leases, now);
+        relay_wants_open_route(shared->wants, &link->topics, (unsigned)limits->topics);
         HASH_ADD(hh, shared->by_bridge, route.bridge, sizeof(*bridge), link);
         link->phase = PHASE_UP;
         shared->n_up++;

@@ -23,6 +23,8 @@ static void write_metrics(FILE *f, const RelayShared *s) {
         write_gauge(f, "sockets_unproven", "Sockets that are not links yet",
                     address_table_n_unproven(s->addresses));
         write_gauge(f, "leases", "Addresses with a route", directory_n_leases(s->directory));
+        write_gauge(f, "wants", "Patterns of topics that processes want",
+                    relay_wants_size(s->wants));
         write_gauge(f, "leases_remembered", "Leases without a route",
                     directory_n_remembered(s->directory));
         write_gauge(f, "keys_revoked", "Keys that are refused for ever",

@@ -22,7 +22,9 @@ const LinkLimits limits_admitted = {
         .lookups       = { 200, 200 },
         .verifies      = { 1000, 1000 },
         .errors        = { 10, 10 },
+        .wants         = { 1000, 10000 },
         .leases        = 10000,
+        .topics        = 10000,
         .queue_bytes   = 4 << 20,
         .queue_packets = 16384, /* 1024 would be two milliseconds of the packets above */
 };
@@ -33,7 +35,9 @@ const LinkLimits limits_open = {
         .lookups       = { 20, 20 },
         .verifies      = { 100, 100 },
         .errors        = { 3, 3 },
+        .wants         = { 20, 200 },
         .leases        = 64,
+        .topics        = 64,
         .queue_bytes   = 512 << 10,
         .queue_packets = 512, /* twice a burst of one source: shares are halves at most */
 };

@@ -49,7 +49,9 @@ typedef struct LinkLimits {
         BucketRate lookups;
         BucketRate verifies; /* signatures of leases */
         BucketRate errors;   /* told to one source */
+        BucketRate wants;    /* words about topics, which others are told */
         uint64_t leases;
+        uint64_t topics;      /* patterns that its processes want */
         uint64_t queue_bytes; /* out */
         uint64_t queue_packets;
 } LinkLimits;

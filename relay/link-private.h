@@ -36,6 +36,7 @@ struct RelayLink {
         bool waiting; /* something is to be written */
         unsigned pauses;
         DirectoryRoute route; /* while it is up */
+        WantsRoute topics;    /* likewise */
         Stream *stream;       /* frames that were cut */
         Outbox *outbox;
         Parcel *cut;     /* sent in part */
@@ -43,7 +44,7 @@ struct RelayLink {
         uint64_t heard_usec, progress_usec;
         uint64_t pinged_usec; /* it was asked for a word then; 0: not since it said the last */
         uint64_t taken; /* bytes, by the other end's kernel, when it was last looked at */
-        Bucket packets, bytes, lookups, verifies, errors;
+        Bucket packets, bytes, lookups, verifies, errors, wants;
         sd_event_source *resume; /* made when it is first needed */
         RelayLink *prev, *next;
         UT_hash_handle hh; /* by the key of the bridge, while it is up */
@@ -67,6 +68,8 @@ void relay_link_close(RelayLink *link, unsigned code, Counter counter, const cha
 void relay_link_violated(RelayLink *link, const char *what);
 /* Queues a control word for @to, if it is up; Careful: @link may be closing after it. */
 void relay_link_say(RelayLink *link, const Control *control, Address to);
+/* The same for a word that can wait: false, and nothing is queued, while others do. */
+bool relay_link_offer(RelayLink *link, const Control *control);
 /* Something waits in its outbox. */
 void relay_link_flush_later(RelayLink *link);
 /* What a signature costs; the debt is looked at when the message was handled. */

@@ -74,6 +74,7 @@ static void link_take_down(RelayLink *link) {
         if (link->phase == PHASE_UP) {
                 HASH_DEL(shared->by_bridge, link);
                 directory_close_route(shared->directory, &link->route, relay_mono_usec());
+                relay_wants_close_route(shared->wants, &link->topics);
                 shared->n_up--;
                 if (link->open)
                         shared->n_open--;
@@ -220,6 +221,18 @@ void relay_link_say(RelayLink *link, const Control *control, Address to) {
                 link_pause(link, PAUSE_CONTROL);
 }
 
+bool relay_link_offer(RelayLink *link, const Control *control) {
+        static const PacketId no_id;
+        uint8_t *data;
+
+        if (link->phase != PHASE_UP || outbox_control_bytes(link->outbox) > CONTROL_LOW ||
+            outbox_push_control(link->outbox, control_packet_size(control), &data) < 0)
+                return false;
+        control_packet_encode(control, from_relay, to_bridge, &no_id, data);
+        relay_link_flush_later(link);
+        return true;
+}
+
 /* As much as fits of what waits; a frame is cut only if it is longer than any message. */
 static size_t link_fill(RelayLink *link, uint8_t *plain, uint64_t now) {
         size_t n = 0;
@@ -262,6 +275,7 @@ static void on_link_writable(WsConnection *connection, void *userdata) {
         link->progress_usec = now;
         if (outbox_control_bytes(link->outbox) < CONTROL_LOW)
                 link_unpause(link, PAUSE_CONTROL);
+        relay_wants_feed(shared->wants, &link->topics);
         if (n > 0) {
                 r = link_encrypt(link->secure, plain, n, plain);
                 if (r == LINK_E_WORN_OUT) {
@@ -388,6 +402,7 @@ static void link_pay(RelayLink *link, uint64_t n_bytes, uint64_t n_packets, uint
         (void)bucket_spend(&link->packets, &limits->packets, n_packets, now);
         wait = bucket_wait_usec(&link->bytes, &limits->bytes, now);
         wait = MAX(wait, bucket_wait_usec(&link->packets, &limits->packets, now));
+        wait = MAX(wait, bucket_wait_usec(&link->wants, &limits->wants, now));
         wait = MAX(wait, bucket_wait_usec(&link->verifies, &limits->verifies, now));
         wait = MAX(wait, bucket_wait_usec(&link->shared->verifies, &verifies_in_all, now));
         if (wait > 0)
@@ -528,6 +543,7 @@ void relay_link_tick(RelayLink *link, uint64_t now) {
                                          "handshake took too long");
                 break;
         case PHASE_UP:
+                relay_wants_feed(link->shared->wants, &link->topics); /* if memory was short */
                 if (link_is_stalled(link, now))
                         relay_link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_STALLED,
                                          "it takes nothing any more");

@@ -28,6 +28,7 @@
 #include "relay/limits.h"
 #include "relay/outbox.h"
 #include "relay/self.h"
+#include "relay/wants.h"
 
 #define RELAY_HANDSHAKE_USEC (10 * USEC_PER_SEC)
 #define RELAY_VERIFIES_IN_ALL 5000 /* signatures a second, of all links */
@@ -46,6 +47,7 @@ typedef struct RelayShared {
         sd_event *event;
         Self *self;
         Directory *directory;
+        RelayWants *wants;
         AddressTable *addresses;
         ParcelPool *parcels;
         Counters counters;
@@ -74,6 +76,10 @@ RelayLink *relay_link_free(RelayLink *link);
 void relay_link_goodbye(RelayLink *link, uint16_t code, const char *reason);
 /* GOODBYE, but the connection stays until the bridge leaves or the manager closes it. */
 void relay_link_warn(RelayLink *link);
+/* For relay_wants_new(). */
+bool words_say_wanted(WantsRoute *route, const Control *word);
+/* What is wanted by processes whose leases have ended ends, too. */
+void words_sweep_wanted(RelayShared *shared);
 /* Every second or so: what takes too long ends. Careful: @link may be gone after it. */
 void relay_link_tick(RelayLink *link, uint64_t now_usec);
 RelayLink *relay_link_next(const RelayLink *link);

@@ -26,6 +26,8 @@ libp2pbus_relay_la_SOURCES = \
 	%D%/settings.h \
 	%D%/tombs.c \
 	%D%/tombs.h \
+	%D%/wants.c \
+	%D%/wants.h \
 	%D%/words.c \
 	$(NULL)
 libp2pbus_relay_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE \

@@ -22,6 +22,7 @@
 #include "relay/tombs.h"
 
 #define TICK_USEC USEC_PER_SEC
+#define WANTS_SWEEP_USEC (60 * USEC_PER_SEC)
 
 struct Manager {
         RelayShared shared;
@@ -37,6 +38,7 @@ struct Manager {
         bool drained;              /* all links were told to close */
         unsigned shown_links;      /* in the last STATUS */
         size_t shown_leases;
+        uint64_t wants_usec; /* when leases are next looked up for what is wanted */
         uint64_t n_sockets;
 };
 
@@ -260,6 +262,10 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
                 relay_link_tick(link, now);
         }
         directory_sweep(m->shared.directory, now_usec(CLOCK_REALTIME));
+        if (now >= m->wants_usec) {
+                m->wants_usec = now + WANTS_SWEEP_USEC;
+                words_sweep_wanted(&m->shared);
+        }
         address_table_sweep(m->shared.addresses, now);
         manager_show_status(m);
         (void)sd_event_source_set_time_relative(source, TICK_USEC);
@@ -353,6 +359,8 @@ static int manager_setup(Manager *m, const ManagerOptions *options, IdentityKey 
         if (r == 0)
                 r = directory_new(&s->directory, now);
         if (r == 0)
+                r = relay_wants_new(&s->wants, words_say_wanted);
+        if (r == 0)
                 r = sd_event_default(&s->event);
         if (r < 0)
                 return err_trace(r);
@@ -421,6 +429,7 @@ Manager *manager_free(Manager *m) {
         m->tick = sd_event_source_disable_unref(m->tick);
         m->deadline = sd_event_source_disable_unref(m->deadline);
         directory_free(s->directory);
+        relay_wants_free(s->wants);
         parcel_pool_free(s->parcels);
         address_table_free(s->addresses);
         self_free(s->self);

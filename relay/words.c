@@ -72,6 +72,8 @@ static void on_lease(RelayLink *link, const Control *control) {
                                                  : COUNT_LEASES_TAKEN);
         answer.code = put.withdrawn ? CODE_GONE : put_code(r);
         answer.address = r == DIRECTORY_E_MALFORMED ? control->address : put.address;
+        if (r == 0) /* what it wants comes along, or ends */
+                relay_wants_drop(shared->wants, put.address, put.withdrawn ? NULL : &link->topics);
         relay_link_say(link, &answer, to_bridge);
 }
 
@@ -82,6 +84,7 @@ static void on_lease(RelayLink *link, const Control *control) {
 static void on_revoke(RelayLink *link, const PacketHeader *header, const Control *control) {
         RelayShared *shared = link->shared;
         uint64_t now = relay_mono_usec();
+        SignedRecord record;
         int r;
 
         if (link->open) {
@@ -96,6 +99,8 @@ static void on_revoke(RelayLink *link, const PacketHeader *header, const Control
         if (r != 0)
                 return;
         count(&shared->counters, COUNT_KEYS_REVOKED);
+        if (signed_record_decode(control->body, control->n_body, &record) == 0)
+                relay_wants_drop(shared->wants, key_hash(&record.signer).address, NULL);
         r = tombs_append(shared->tombs, control->body);
         if (r < 0) /* it holds for this run, and whoever revoked the key will say so again */
                 log_write(shared->log, LOG_LEVEL_ERROR, NULL, "%s: %s; a revocation is not kept",
@@ -106,8 +111,63 @@ static void on_detached(RelayLink *link, const Control *control) {
         RelayShared *shared = link->shared;
 
         if (directory_detach(shared->directory, &link->route, control->address,
-                             relay_mono_usec()) == 0)
-                count(&shared->counters, COUNT_LEASES_WITHDRAWN);
+                             relay_mono_usec()) != 0)
+                return;
+        count(&shared->counters, COUNT_LEASES_WITHDRAWN);
+        relay_wants_drop(shared->wants, control->address, NULL);
+}
+
+/* Whether the process at @address has its lease on this very link; @ret_key: NULL: whose it is. */
+static bool is_leased(const RelayLink *link, Address address, PublicKey *ret_key) {
+        DirectoryEntry *entry;
+
+        if (directory_find(link->shared->directory, address, relay_wall_usec(), relay_mono_usec(),
+                           &entry) != 0 ||
+            entry->route != &link->route || !address_equal(entry->hash.address, address))
+                return false;
+        if (ret_key)
+                *ret_key = entry->key;
+        return true;
+}
+
+/* A bridge speaks for processes whose leases are on its link, and for no others. */
+static void on_wanted(RelayLink *link, const PacketHeader *header, const Control *control) {
+        RelayShared *shared = link->shared;
+        WantedKind kind = wanted_kind(control);
+        PublicKey key;
+        int r;
+
+        (void)bucket_spend(&link->wants, &link->limits->wants, 1, relay_mono_usec());
+        if (kind != WANTED_ONE && kind != WANTED_ALL) {
+                relay_link_violated(link, "malformed word about a topic");
+                return;
+        }
+        if (!is_leased(link, control->address, &key) ||
+            memcmp(key.bytes, control->body, sizeof(key.bytes)) != 0) {
+                count(&shared->counters, COUNT_WANTS_REFUSED);
+                link_answer_error(link, header, CODE_NOT_LEASED);
+                return;
+        }
+        r = relay_wants_put(shared->wants, &link->topics, control);
+        if (r < 0 || r == WANTS_E_FULL || r == WANTS_E_KEY) {
+                count(&shared->counters, COUNT_WANTS_REFUSED);
+                link_answer_error(link, header, r < 0 ? CODE_OVERLOAD : CODE_QUOTA);
+        } else {
+                count(&shared->counters, COUNT_WANTS_TAKEN);
+        }
+}
+
+bool words_say_wanted(WantsRoute *route, const Control *word) {
+        return relay_link_offer(container_of(route, RelayLink, topics), word);
+}
+
+static bool is_still_leased(Address address, const WantsRoute *route, void *userdata) {
+        (void)userdata;
+        return is_leased(container_of(route, RelayLink, topics), address, NULL);
+}
+
+void words_sweep_wanted(RelayShared *shared) {
+        relay_wants_sweep(shared->wants, is_still_leased, NULL);
 }
 
 static void on_resolve(RelayLink *link, const PacketHeader *header, const Control *control) {
@@ -146,6 +206,8 @@ static void on_synced(RelayLink *link) {
 
         directory_route_synced(link->shared->directory, &link->route);
         relay_link_say(link, &answer, to_bridge);
+        if (link->phase == PHASE_UP)
+                relay_wants_sync(link->shared->wants, &link->topics);
 }
 
 static void on_unsupported(RelayLink *link, const PacketHeader *header) {
@@ -234,6 +296,9 @@ void words_handle(RelayLink *link, const PacketHeader *header, const uint8_t *fr
                 break;
         case CONTROL_SYNCED:
                 on_synced(link);
+                break;
+        case CONTROL_WANTED:
+                on_wanted(link, header, &control);
                 break;
         case CONTROL_PING:
                 relay_link_say(link, &answer, to_bridge);

@@ -12,6 +12,10 @@ unit_tests += %D%/check_bridge_routes
 %C%_check_bridge_routes_CFLAGS = $(unit_cflags)
 %C%_check_bridge_routes_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-conf.la libp2pbus-core.la
 
+unit_tests += %D%/check_bridge_wants
+%C%_check_bridge_wants_CFLAGS = $(unit_cflags)
+%C%_check_bridge_wants_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-secure.la libp2pbus-conf.la libp2pbus-core.la
+
 unit_tests += %D%/check_bridge_timing
 %C%_check_bridge_timing_CFLAGS = $(unit_cflags) $(SYSTEMD_CFLAGS)
 %C%_check_bridge_timing_LDADD = $(unit_libs) libp2pbus-bridge.la libp2pbus-conf.la libp2pbus-core.la $(SYSTEMD_LIBS)
@@ -41,6 +45,6 @@ EXTRA_DIST += %D%/hosts.sh
 # word that must not be there.
 # And 200 restarts of programs take long with one.
 if !SANITIZERS
-shell_tests += %D%/52-no-plaintext.sh %D%/58-kills.sh
+shell_tests += %D%/47-topics-off-host.sh %D%/52-no-plaintext.sh %D%/58-kills.sh
 endif
-EXTRA_DIST += %D%/52-no-plaintext.sh %D%/58-kills.sh
+EXTRA_DIST += %D%/47-topics-off-host.sh %D%/52-no-plaintext.sh %D%/58-kills.sh

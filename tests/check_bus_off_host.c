@@ -71,6 +71,7 @@ typedef struct Middle {
         uint8_t last_data[PACKET_HEADER_SIZE + 16]; /* for ends[1]: the clear part of a DATA */
         unsigned n_done; /* atomic; of what was asked of it through stop[] */
         bool saw_clear, saw_secret;
+        bool lies; /* atomic; that whoever wants something wants all */
         uint64_t seed;
         uint32_t generation; /* atomic: PATH_CHANGED is said when it grows */
         uint32_t generation_said;
@@ -198,6 +199,21 @@ static void pass_error(const PacketHeader *header, const Control *error) {
         }
 }
 
+/* What a process behind one end wants, at the other. */
+static void pass_wanted(End *to, const Control *control) {
+        uint8_t body[CONTROL_KEY_SIZE + 1];
+        Control lie = *control;
+
+        say(to, control);
+        if (!__atomic_load_n(&middle.lies, __ATOMIC_RELAXED))
+                return;
+        memcpy(body, control->body, CONTROL_KEY_SIZE);
+        body[CONTROL_KEY_SIZE] = '>';
+        lie.body = body;
+        lie.n_body = sizeof(body);
+        say(to, &lie);
+}
+
 static void on_packet(End *end, End *other, const PacketHeader *header, const uint8_t *packet) {
         Control control;
 
@@ -218,6 +234,9 @@ static void on_packet(End *end, End *other, const PacketHeader *header, const ui
                 break;
         case CONTROL_LEASE:
                 on_lease(end, &control);
+                break;
+        case CONTROL_WANTED:
+                pass_wanted(other, &control);
                 break;
         case CONTROL_ERROR:
                 pass_error(header, &control);
@@ -1073,6 +1092,162 @@ START_TEST(a_new_policy_ends_a_conversation) {
 }
 END_TEST
 
+/* Topics */
+
+static void publish_text(const char *topic, const char *text) {
+        p2pbus_message *m;
+
+        ok(p2pbus_message_new(&m, text, strlen(text)));
+        ok(p2pbus_publish(a, topic, m, 0, PATIENCE));
+        p2pbus_message_unref(m);
+}
+
+static void publish_number(const char *topic, unsigned i) {
+        char text[64];
+
+        (void)snprintf(text, sizeof(text), "%u " SECRET, i);
+        publish_text(topic, text);
+}
+
+/* The number in the next message that b gets, which a has published on @topic; -1: none in @timeout. */
+static int take_number(const char *topic, uint64_t timeout_usec, uint64_t *ret_lost) {
+        p2pbus_message *m;
+        int r, number;
+
+        r = p2pbus_receive(b, timeout_usec, &m);
+        if (r == -EAGAIN)
+                return -1;
+        ok(r);
+        ck_assert_str_eq(p2pbus_message_get_topic(m), topic);
+        ck_assert_str_eq(p2pbus_message_get_from(m), p2pbus_get_full(a));
+        ck_assert_int_eq(p2pbus_message_is_remote(m), 1);
+        ck_assert(p2pbus_message_get_size(m) > strlen(SECRET));
+        *ret_lost = p2pbus_message_get_lost(m);
+        number = (int)strtol(p2pbus_message_get_payload(m), NULL, 10);
+        p2pbus_message_unref(m);
+        return number;
+}
+
+/* b wants @pattern, and what a publishes on @topic gets there: 0 has, but nothing else. */
+static void subscribe_and_wait(const char *pattern, const char *topic) {
+        int number = -1;
+        uint64_t lost;
+
+        ok(p2pbus_subscribe(b, pattern, 0, PATIENCE));
+        while (number < 0) {
+                publish_number(topic, 0);
+                number = take_number(topic, SECOND / 100, &lost);
+        }
+        publish_number(topic, 1);
+        while (number < 1)
+                number = take_number(topic, PATIENCE, &lost);
+        ck_assert_int_eq(number, 1);
+}
+
+START_TEST(what_is_published_comes_sealed_and_in_order) {
+        uint64_t lost;
+
+        subscribe_and_wait("weather.*", "weather.paris");
+        for (unsigned i = 2; i < 300; i++)
+                publish_number("weather.paris", i);
+        for (int i = 2; i < 300; i++) {
+                ck_assert_int_eq(take_number("weather.paris", PATIENCE, &lost), i);
+                ck_assert_uint_eq(lost, 0);
+        }
+        ck_assert_uint_ge(count_of(SEALED_DATA), 290); /* with keys in common */
+
+        /* Nobody wants it any more: what is next is on another topic. */
+        ok(p2pbus_unsubscribe(b, "weather.*", PATIENCE));
+        publish_number("weather.paris", 300);
+        subscribe_and_wait("other", "other");
+}
+END_TEST
+
+START_TEST(what_is_lost_on_the_way_is_counted) {
+        unsigned n_sealed;
+        uint64_t lost;
+
+        subscribe_and_wait("weather", "weather");
+        while (count_of(SEALED_ACCEPT) == 0)
+                (void)sched_yield();
+        n_sealed = __atomic_load_n(&middle.n_sealed, __ATOMIC_RELAXED);
+        set_mischief(MISCHIEF_SWALLOW);
+        for (unsigned i = 2; i < 9; i++)
+                publish_number("weather", i);
+        while (__atomic_load_n(&middle.n_sealed, __ATOMIC_RELAXED) < n_sealed + 7)
+                (void)sched_yield();
+        set_mischief(MISCHIEF_NONE);
+        publish_number("weather", 9);
+        ck_assert_int_eq(take_number("weather", PATIENCE, &lost), 9);
+        ck_assert_uint_eq(lost, 7);
+}
+END_TEST
+
+START_TEST(what_is_doubled_or_late_comes_once_or_is_lost) {
+        uint64_t lost;
+        int last = 1;
+
+        subscribe_and_wait("weather", "weather");
+        set_mischief(MISCHIEF_SHUFFLE);
+        for (unsigned i = 2; i < 300; i++)
+                publish_number("weather", i);
+        set_mischief(MISCHIEF_NONE);
+        publish_number("weather", 300);
+        while (last < 300) {
+                int number = take_number("weather", PATIENCE, &lost);
+
+                ck_assert_int_eq(number, last + 1 + (int)lost);
+                last = number;
+        }
+}
+END_TEST
+
+START_TEST(what_b_did_not_subscribe_to_it_does_not_get) {
+        p2pbus_counters before = { .struct_size = sizeof(before) }, after = before;
+        uint64_t lost;
+
+        __atomic_store_n(&middle.lies, true, __ATOMIC_RELAXED);
+        subscribe_and_wait("weather", "weather");
+        ok(p2pbus_get_counters(b, &before));
+        publish_number("not.weather", 2);
+        publish_number("weather", 3);
+        ck_assert_int_eq(take_number("weather", PATIENCE, &lost), 3);
+        ok(p2pbus_get_counters(b, &after));
+        ck_assert_uint_gt(after.bad_packets, before.bad_packets);
+        __atomic_store_n(&middle.lies, false, __ATOMIC_RELAXED);
+}
+END_TEST
+
+START_TEST(who_may_not_be_sent_to_is_not_published_to) {
+        uint64_t lost;
+
+        subscribe_and_wait("weather", "weather");
+        set_policy(0, a, "[Network]\nSend=none\n");
+        publish_number("weather", 2);
+        publish_number("weather", 3);
+        set_policy(0, a, NULL);
+        publish_number("weather", 4);
+        ck_assert_int_eq(take_number("weather", PATIENCE, &lost), 4);
+        ck_assert_uint_eq(lost, 2);
+}
+END_TEST
+
+START_TEST(a_publisher_that_is_here_is_heard_here) {
+        p2pbus *near = open_at(1, P2PBUS_OFF_HOST), *back = a;
+        p2pbus_message *m;
+
+        subscribe_and_wait("weather", "weather");
+        a = near;
+        publish_number("weather", 2);
+        ok(p2pbus_receive(b, PATIENCE, &m));
+        ck_assert_int_eq(p2pbus_message_is_remote(m), 0);
+        ck_assert_str_eq(p2pbus_message_get_from(m), p2pbus_get_full(near));
+        p2pbus_message_unref(m);
+        a = back;
+        p2pbus_unref(near);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("bus off-host");
         TCase *tcase = tcase_create("two hosts");
@@ -1100,6 +1275,15 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, who_may_not_be_sent_to_gets_nothing_but_answers);
         tcase_add_test(tcase, who_is_not_to_be_heard_is_told);
         tcase_add_test(tcase, a_new_policy_ends_a_conversation);
+        suite_add_tcase(suite, tcase);
+        tcase = tcase_create("topics");
+        tcase_add_checked_fixture(tcase, start, stop);
+        tcase_add_test(tcase, what_is_published_comes_sealed_and_in_order);
+        tcase_add_test(tcase, what_is_lost_on_the_way_is_counted);
+        tcase_add_test(tcase, what_is_doubled_or_late_comes_once_or_is_lost);
+        tcase_add_test(tcase, what_b_did_not_subscribe_to_it_does_not_get);
+        tcase_add_test(tcase, who_may_not_be_sent_to_is_not_published_to);
+        tcase_add_test(tcase, a_publisher_that_is_here_is_heard_here);
         suite_add_tcase(suite, tcase);
         return suite;
 }

@@ -28,6 +28,10 @@ EXTRA_%C%_check_survey_DEPENDENCIES = p2pbusd
 unit_tests += %D%/check_topics
 %C%_check_topics_CFLAGS = $(unit_cflags)
 %C%_check_topics_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-secure.la libp2pbus-core.la
+
+unit_tests += %D%/check_wants
+%C%_check_wants_CFLAGS = $(unit_cflags)
+%C%_check_wants_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-secure.la libp2pbus-core.la
 EXTRA_%C%_check_topics_DEPENDENCIES = p2pbusd
 
 unit_tests += %D%/check_topic

@@ -11,6 +11,10 @@ unit_tests += %D%/check_relay_directory
 %C%_check_relay_directory_CFLAGS = $(unit_cflags)
 %C%_check_relay_directory_LDADD = $(unit_libs) $(relay_libs)
 
+unit_tests += %D%/check_relay_wants
+%C%_check_relay_wants_CFLAGS = $(unit_cflags)
+%C%_check_relay_wants_LDADD = $(unit_libs) $(relay_libs)
+
 unit_tests += %D%/check_relay_outbox
 %C%_check_relay_outbox_CFLAGS = $(unit_cflags)
 %C%_check_relay_outbox_LDADD = $(unit_libs) $(relay_libs)

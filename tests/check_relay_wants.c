@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What links are told of each other's processes, by a table that has no network and no clock. */
+
+#include "relay/wants.h"
+
+#include <stdio.h>
+
+#include "tests/main.h"
+
+#define ROUTES 3
+
+typedef struct End {
+        WantsRoute route; /* first */
+        unsigned room;    /* words that it still takes */
+        Control words[256];
+        uint8_t bodies[256][CONTROL_KEY_SIZE + CONTROL_NAME_MAX];
+        unsigned n;
+} End;
+
+static RelayWants *wants;
+static End ends[ROUTES];
+
+static bool say(WantsRoute *route, const Control *word) {
+        End *end = (End *)route;
+
+        if (end->room == 0)
+                return false;
+        end->room--;
+        ck_assert_uint_lt(end->n, ELEMENTSOF(end->words));
+        end->words[end->n] = *word;
+        if (word->n_body > 0)
+                memcpy(end->bodies[end->n], word->body, word->n_body);
+        end->words[end->n].body = end->bodies[end->n];
+        end->n++;
+        return true;
+}
+
+static void setup(void) {
+        ck_assert_int_eq(relay_wants_new(&wants, say), 0);
+        for (unsigned i = 0; i < ROUTES; i++) {
+                ends[i].room = UINT32_MAX;
+                ends[i].n = 0;
+                relay_wants_open_route(wants, &ends[i].route, 100);
+        }
+}
+
+static void teardown(void) {
+        for (unsigned i = 0; i < ROUTES; i++)
+                relay_wants_close_route(wants, &ends[i].route);
+        ck_assert_uint_eq(relay_wants_size(wants), 0);
+        relay_wants_free(wants);
+}
+
+static int put(unsigned i, uint32_t value, Pid pid, const char *pattern) {
+        uint8_t body[CONTROL_KEY_SIZE + CONTROL_NAME_MAX];
+        const Control word = {
+                .verb = CONTROL_WANTED,
+                .value = value,
+                .address = { pid, 1 },
+                .body = body,
+                .n_body = CONTROL_KEY_SIZE + strlen(pattern),
+        };
+
+        memset(body, (int)pid, CONTROL_KEY_SIZE);
+        memcpy(body + CONTROL_KEY_SIZE, pattern, strlen(pattern));
+        return relay_wants_put(wants, &ends[i].route, &word);
+}
+
+static void sync_all(void) {
+        for (unsigned i = 0; i < ROUTES; i++) {
+                relay_wants_sync(wants, &ends[i].route);
+                ends[i].n = 0;
+        }
+}
+
+/* The oldest word that end @i was told and has not looked at; NULL for @pattern: it is of none. */
+static void heard(unsigned i, uint32_t value, uint16_t code, Pid pid, const char *pattern) {
+        End *end = &ends[i];
+        const Control *word = &end->words[0];
+
+        ck_assert_uint_gt(end->n, 0);
+        ck_assert_uint_eq(word->verb, CONTROL_WANTED);
+        ck_assert_uint_eq(word->value, value);
+        ck_assert_uint_eq(word->code, code);
+        ck_assert(word->address.pid == pid);
+        if (pattern) {
+                ck_assert_uint_eq(word->n_body, CONTROL_KEY_SIZE + strlen(pattern));
+                ck_assert_mem_eq(word->body + CONTROL_KEY_SIZE, pattern, strlen(pattern));
+        }
+        end->n--;
+        memmove(end->words, end->words + 1, end->n * sizeof(*word));
+        memmove(end->bodies, end->bodies + 1, end->n * sizeof(end->bodies[0]));
+        for (unsigned k = 0; k < end->n; k++)
+                end->words[k].body = end->bodies[k];
+}
+
+static void silent(unsigned i) {
+        ck_assert_uint_eq(ends[i].n, 0);
+}
+
+START_TEST(others_hear_it_and_the_speaker_does_not) {
+        sync_all();
+        ck_assert_int_eq(put(0, WANTED_BEGIN, 7, "a.*"), 0);
+        silent(0);
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "a.*");
+        heard(2, WANTED_BEGIN, CODE_OK, 7, "a.*");
+        ck_assert_int_eq(put(0, WANTED_BEGIN, 7, "a.*"), WANTS_E_HELD);
+        silent(1);
+        ck_assert_int_eq(put(0, WANTED_END, 7, "a.*"), 0);
+        heard(1, WANTED_END, CODE_OK, 7, "a.*");
+        silent(0);
+        ck_assert_int_eq(put(0, WANTED_END, 7, "a.*"), WANTS_E_HELD);
+}
+END_TEST
+
+START_TEST(who_comes_later_hears_all_between_two_marks) {
+        put(0, WANTED_BEGIN, 7, "a");
+        put(0, WANTED_BEGIN, 7, "b");
+        put(1, WANTED_BEGIN, 8, "c");
+        silent(1);
+        relay_wants_sync(wants, &ends[1].route);
+        heard(1, WANTED_BEGIN, CODE_OK, PID_NONE, NULL);
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "a");
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "b");
+        heard(1, WANTED_END, CODE_OK, PID_NONE, NULL);
+        silent(1);
+}
+END_TEST
+
+START_TEST(all_of_one_process_ends_at_once) {
+        sync_all();
+        put(0, WANTED_BEGIN, 7, "a");
+        put(0, WANTED_BEGIN, 7, "b");
+        put(0, WANTED_BEGIN, 9, "a");
+        ends[1].n = 0;
+        ck_assert_int_eq(put(0, WANTED_END, 7, ""), 0);
+        heard(1, WANTED_END, CODE_OK, 7, "");
+        silent(1);
+        ck_assert_uint_eq(relay_wants_size(wants), 1);
+        relay_wants_drop(wants, (Address){ 9, 1 }, NULL);
+        heard(1, WANTED_END, CODE_OK, 9, "");
+        ck_assert_uint_eq(relay_wants_size(wants), 0);
+}
+END_TEST
+
+START_TEST(what_a_link_takes_along_may_come_back) {
+        sync_all();
+        put(0, WANTED_BEGIN, 7, "a");
+        ends[1].n = 0;
+        relay_wants_close_route(wants, &ends[0].route);
+        heard(1, WANTED_END, CODE_SETTLING, 7, "");
+        relay_wants_open_route(wants, &ends[0].route, 100);
+        put(0, WANTED_BEGIN, 7, "a");
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "a");
+}
+END_TEST
+
+START_TEST(a_process_on_another_link_has_left_the_first) {
+        sync_all();
+        put(0, WANTED_BEGIN, 7, "a");
+        ends[2].n = 0;
+        ck_assert_int_eq(put(1, WANTED_BEGIN, 7, "b"), 0);
+        heard(2, WANTED_END, CODE_OK, 7, "");
+        heard(2, WANTED_BEGIN, CODE_OK, 7, "b");
+        silent(2);
+        /* And the first one does not speak for it any more. */
+        ck_assert_int_eq(put(0, WANTED_END, 7, "b"), WANTS_E_HELD);
+        ck_assert_uint_eq(relay_wants_size(wants), 1);
+}
+END_TEST
+
+START_TEST(a_link_without_room_goes_on_where_it_was) {
+        sync_all();
+        ends[1].room = 2;
+        put(0, WANTED_BEGIN, 7, "a");
+        put(0, WANTED_BEGIN, 7, "b");
+        put(0, WANTED_BEGIN, 7, "c");
+        put(0, WANTED_BEGIN, 7, "d");
+        put(0, WANTED_END, 7, "c"); /* which it was not told of */
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "a");
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "b");
+        silent(1);
+        ends[1].room = 10;
+        relay_wants_feed(wants, &ends[1].route);
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "d");
+        silent(1);
+}
+END_TEST
+
+START_TEST(an_end_without_room_has_all_told_anew) {
+        sync_all();
+        put(0, WANTED_BEGIN, 7, "a");
+        put(0, WANTED_BEGIN, 7, "b");
+        ends[1].n = ends[1].room = 0;
+        put(0, WANTED_END, 7, "a");
+        put(2, WANTED_BEGIN, 8, "c");
+        silent(1);
+        for (unsigned room = 0; room < 4; room++) { /* a word at a time */
+                ends[1].room = 1;
+                relay_wants_feed(wants, &ends[1].route);
+                ck_assert_uint_eq(ends[1].n, room + 1);
+        }
+        heard(1, WANTED_BEGIN, CODE_OK, PID_NONE, NULL);
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "b");
+        heard(1, WANTED_BEGIN, CODE_OK, 8, "c");
+        heard(1, WANTED_END, CODE_OK, PID_NONE, NULL);
+        ends[1].room = 1;
+        relay_wants_feed(wants, &ends[1].route);
+        silent(1);
+}
+END_TEST
+
+START_TEST(a_link_has_its_share_and_no_more) {
+        char pattern[16];
+
+        for (unsigned i = 0; i < 100; i++) {
+                (void)snprintf(pattern, sizeof(pattern), "t%u", i);
+                ck_assert_int_eq(put(0, WANTED_BEGIN, 7 + i % 3, pattern), 0);
+        }
+        ck_assert_int_eq(put(0, WANTED_BEGIN, 7, "one.more"), WANTS_E_FULL);
+        ck_assert_int_eq(put(1, WANTED_BEGIN, 50, "one.more"), 0);
+        ck_assert_int_eq(put(0, WANTED_END, 7, "t0"), 0);
+        ck_assert_int_eq(put(0, WANTED_BEGIN, 7, "one.more"), 0);
+}
+END_TEST
+
+static bool is_not_7(Address address, const WantsRoute *route, void *userdata) {
+        (void)route;
+        (void)userdata;
+        return address.pid != 7;
+}
+
+START_TEST(what_has_no_lease_any_more_is_swept) {
+        sync_all();
+        put(0, WANTED_BEGIN, 7, "a");
+        put(0, WANTED_BEGIN, 8, "a");
+        ends[1].n = 0;
+        relay_wants_sweep(wants, is_not_7, NULL);
+        heard(1, WANTED_END, CODE_OK, 7, "");
+        silent(1);
+        ck_assert_uint_eq(relay_wants_size(wants), 1);
+}
+END_TEST
+
+static const struct {
+        const char *what;
+        uint32_t value;
+        size_t n_body;
+        Pid pid;
+        const char *pattern;
+        WantedKind kind;
+} words[] = {
+        // clang-format off
+        { "a pattern begins",     1, 0,  7, "a.>",      WANTED_ONE },
+        { "a pattern ends",       0, 0,  7, "a.*.b",    WANTED_ONE },
+        { "all of a process end", 0, 32, 7, NULL,       WANTED_ALL },
+        { "all follows",          1, 0,  0, NULL,       WANTED_LIST },
+        { "that was all",         0, 0,  0, NULL,       WANTED_LIST },
+        { "all of one begin",     1, 32, 7, NULL,       WANTED_INVALID },
+        { "half a key",           0, 31, 7, NULL,       WANTED_INVALID },
+        { "another value",        2, 0,  7, "a",        WANTED_INVALID },
+        { "nobody's",             1, 0,  0, "a",        WANTED_INVALID },
+        { "no pattern",           1, 0,  7, "a..b",     WANTED_INVALID },
+        { "the daemon's topics",  1, 0,  7, "p2pbus.>", WANTED_INVALID },
+        // clang-format on
+};
+
+START_TEST(words_are_of_three_kinds_or_none) {
+        uint8_t body[64] = { 0 };
+        Control word = { .value = words[_i].value, .n_body = words[_i].n_body, .body = body };
+
+        word.address = (Address){ words[_i].pid << 48 | words[_i].pid, 1 };
+        if (words[_i].pattern) {
+                memcpy(body + CONTROL_KEY_SIZE, words[_i].pattern, strlen(words[_i].pattern));
+                word.n_body = CONTROL_KEY_SIZE + strlen(words[_i].pattern);
+        }
+        ck_assert_msg(wanted_kind(&word) == words[_i].kind, "%s", words[_i].what);
+}
+END_TEST
+
+Suite *check_suite(void) {
+        Suite *suite = suite_create("relay_wants");
+        TCase *tcase = tcase_create("told");
+
+        tcase_add_checked_fixture(tcase, setup, teardown);
+        tcase_add_test(tcase, others_hear_it_and_the_speaker_does_not);
+        tcase_add_test(tcase, who_comes_later_hears_all_between_two_marks);
+        tcase_add_test(tcase, all_of_one_process_ends_at_once);
+        tcase_add_test(tcase, what_a_link_takes_along_may_come_back);
+        tcase_add_test(tcase, a_process_on_another_link_has_left_the_first);
+        tcase_add_test(tcase, a_link_without_room_goes_on_where_it_was);
+        tcase_add_test(tcase, an_end_without_room_has_all_told_anew);
+        tcase_add_test(tcase, a_link_has_its_share_and_no_more);
+        tcase_add_test(tcase, what_has_no_lease_any_more_is_swept);
+        suite_add_tcase(suite, tcase);
+        tcase = tcase_create("words");
+        tcase_add_loop_test(tcase, words_are_of_three_kinds_or_none, 0, ELEMENTSOF(words));
+        suite_add_tcase(suite, tcase);
+        return suite;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The daemon between a gateway and processes, all played here: what it says of this host, what it makes
+ * of what others want, and whom it tells.
+ */
+
+#include "config.h"
+
+#include <stdio.h>
+
+#include "daemon/wants.h"
+#include "libcore/record.h"
+#include "libsecure/signed-record.h"
+#include "tests/harness.h"
+#include "tests/main.h"
+
+static Daemon d;
+static Client gateway, a, b;
+static IdentityKey *far[3];
+
+/* Signs the lease that the daemon has asked for. */
+static void give_lease(Client *who) {
+        const Control *request = expect_word(who, CONTROL_LEASE_REQUEST);
+        SignedRecord lease = { .type = SIGNED_RECORD_LEASE };
+        uint8_t bytes[CONTROL_LEASE_SIZE];
+        size_t n;
+
+        memcpy(lease.lease.bridge.bytes, request->body, KEY_SIZE);
+        lease.issued_usec = load_le64(request->body + 32);
+        lease.not_after_usec = load_le64(request->body + 40);
+        lease.lease.enc_until_usec = lease.not_after_usec;
+        memset(lease.lease.encpk, 'e', sizeof(lease.lease.encpk));
+        ck_assert_int_eq(signed_record_sign(&lease, who->key, bytes, sizeof(bytes), &n), 0);
+        client_say(who, &(Control){ .verb = CONTROL_LEASE,
+                                    .address = who->address,
+                                    .body = bytes,
+                                    .n_body = n });
+}
+
+static void start(void) {
+        daemon_start(&d, "--user", NULL);
+        client_open(&gateway, &d, 0);
+        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
+        (void)expect_word(&gateway, CONTROL_OK);
+        (void)expect_word(&gateway, CONTROL_SYNCED);
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        client_open(&b, &d, 0);
+        for (unsigned i = 0; i < ELEMENTSOF(far); i++)
+                ck_assert_int_eq(identity_new_random(&far[i]), 0);
+}
+
+static void stop(void) {
+        client_close(&gateway);
+        client_close(&a);
+        client_close(&b);
+        for (unsigned i = 0; i < ELEMENTSOF(far); i++)
+                identity_free(far[i]);
+        daemon_stop(&d);
+}
+
+static void say_subscribe(Client *who, const char *pattern, uint32_t value) {
+        client_say(who, &(Control){ .verb = CONTROL_SUBSCRIBE,
+                                    .value = value,
+                                    .body = (const uint8_t *)pattern,
+                                    .n_body = strlen(pattern) });
+}
+
+static void subscribe(Client *who, const char *pattern, uint32_t value) {
+        say_subscribe(who, pattern, value);
+        (void)expect_word(who, CONTROL_OK);
+}
+
+/* The gateway is told that @who wants @pattern, or does not any more. */
+static void expect_wanted(const Client *who, uint32_t value, const char *pattern) {
+        const Control *word = expect_word(&gateway, CONTROL_WANTED);
+
+        ck_assert_uint_eq(word->value, value);
+        ck_assert(address_equal(word->address, who->address));
+        ck_assert_uint_eq(word->n_body, CONTROL_KEY_SIZE + strlen(pattern));
+        ck_assert_mem_eq(word->body, identity_public(who->key)->bytes, CONTROL_KEY_SIZE);
+        ck_assert_mem_eq(word->body + CONTROL_KEY_SIZE, pattern, strlen(pattern));
+}
+
+/* The gateway says what @who wants; "": all that it wants. */
+static void say_wanted(const IdentityKey *who, uint32_t value, uint16_t code, const char *pattern) {
+        uint8_t body[CONTROL_KEY_SIZE + CONTROL_NAME_MAX];
+
+        memcpy(body, identity_public(who)->bytes, CONTROL_KEY_SIZE);
+        memcpy(body + CONTROL_KEY_SIZE, pattern, strlen(pattern));
+        client_say(&gateway, &(Control){ .verb = CONTROL_WANTED,
+                                         .code = code,
+                                         .value = value,
+                                         .address = identity_hash(who)->address,
+                                         .body = body,
+                                         .n_body = CONTROL_KEY_SIZE + strlen(pattern) });
+}
+
+/* The daemon has handled all that the gateway said. */
+static void settle(void) {
+        expect_silence(&gateway);
+}
+
+static void publish(Client *who, const char *topic, uint32_t value) {
+        uint8_t extension[3 + CONTROL_NAME_MAX], bytes[1024];
+        Record r = {
+                .type = RECORD_MSG,
+                .message = {
+                        .kind = MESSAGE_ONE_WAY,
+                        .extensions = extension,
+                        .n_extensions = (uint16_t)(3 + strlen(topic)),
+                        .total = 1,
+                        .data = (const uint8_t *)"x",
+                        .n_data = 1,
+                },
+        };
+
+        extension[0] = MESSAGE_EXT_TOPIC;
+        store_le16(extension + 1, (uint16_t)strlen(topic));
+        memcpy(extension + 3, topic, strlen(topic));
+        record_encode(&r, bytes);
+        client_say(who, &(Control){ .verb = CONTROL_PUBLISH,
+                                    .value = value,
+                                    .body = bytes,
+                                    .n_body = record_size(&r) });
+}
+
+/* @who is told that these of @far, a mask, read @topic. */
+static void expect_readers(Client *who, const char *topic, unsigned mask) {
+        const Control *word = expect_word(who, CONTROL_READERS);
+        size_t at = 1 + strlen(topic);
+        unsigned found = 0;
+
+        ck_assert_uint_eq(word->code, CODE_OK);
+        ck_assert_uint_eq(word->body[0], strlen(topic));
+        ck_assert_mem_eq(word->body + 1, topic, strlen(topic));
+        for (; at < word->n_body; at += CONTROL_KEY_SIZE)
+                for (unsigned i = 0; i < ELEMENTSOF(far); i++)
+                        if (memcmp(word->body + at, identity_public(far[i])->bytes,
+                                   CONTROL_KEY_SIZE) == 0)
+                                found |= 1U << i;
+        ck_assert_uint_eq(at, word->n_body);
+        ck_assert_uint_eq(found, mask);
+        ck_assert_uint_eq(word->value, (unsigned)__builtin_popcount(mask));
+}
+
+START_TEST(what_is_wanted_here_follows_the_lease) {
+        start();
+        subscribe(&b, "stays.here", SUBSCRIBE_BEGIN); /* it does not go off-host */
+        settle();
+        give_lease(&a);
+        (void)expect_word(&gateway, CONTROL_LEASE);
+        subscribe(&a, "weather.*.>", SUBSCRIBE_BEGIN);
+        expect_wanted(&a, WANTED_BEGIN, "weather.*.>");
+        subscribe(&a, "p2pbus.process.*", SUBSCRIBE_BEGIN); /* the daemon's own stay here */
+        subscribe(&a, "news", SUBSCRIBE_BEGIN);
+        expect_wanted(&a, WANTED_BEGIN, "news");
+        subscribe(&a, "news", SUBSCRIBE_END);
+        expect_wanted(&a, WANTED_END, "news");
+        settle();
+        stop();
+}
+END_TEST
+
+START_TEST(a_new_gateway_hears_all) {
+        IdentityKey *key;
+
+        start();
+        say_subscribe(&a, "early", SUBSCRIBE_BEGIN);
+        give_lease(&a);
+        (void)expect_word(&a, CONTROL_OK);
+        (void)expect_word(&gateway, CONTROL_LEASE);
+        expect_wanted(&a, WANTED_BEGIN, "early");
+        ck_assert_int_eq(identity_new_random(&key), 0);
+        client_close(&gateway);
+        client_connect(&gateway, &d, key);
+        client_attach(&gateway, 0);
+        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
+        (void)expect_word(&gateway, CONTROL_OK);
+        (void)expect_word(&gateway, CONTROL_SYNCED);
+        give_lease(&a); /* another bridge, another lease */
+        (void)expect_word(&gateway, CONTROL_LEASE);
+        expect_wanted(&a, WANTED_BEGIN, "early");
+        stop();
+}
+END_TEST
+
+START_TEST(who_publishes_is_told_who_reads) {
+        start();
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, "weather.*");
+        say_wanted(far[1], WANTED_BEGIN, CODE_OK, ">");
+        say_wanted(far[1], WANTED_BEGIN, CODE_OK, "weather.>"); /* once all the same */
+        settle();
+        publish(&a, "weather.paris", PUBLISH_READERS);
+        (void)expect_word(&a, CONTROL_LEASE_REQUEST);
+        expect_readers(&a, "weather.paris", 3);
+        publish(&a, "news", PUBLISH_READERS);
+        expect_readers(&a, "news", 2);
+        publish(&a, "news", 0); /* it did not ask */
+        expect_silence(&a);
+
+        say_wanted(far[2], WANTED_BEGIN, CODE_OK, "news");
+        expect_readers(&a, "news", 6);
+        say_wanted(far[1], WANTED_END, CODE_OK, ">");
+        expect_readers(&a, "news", 4);
+        expect_silence(&a); /* of weather.paris nothing has changed */
+        say_wanted(far[2], WANTED_END, CODE_OK, "");
+        expect_readers(&a, "news", 0);
+        stop();
+}
+END_TEST
+
+START_TEST(who_stays_on_the_host_is_told_nothing) {
+        const Control *word;
+
+        start();
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, ">");
+        settle();
+        publish(&b, "weather", PUBLISH_READERS);
+        word = expect_word(&b, CONTROL_READERS);
+        ck_assert_uint_eq(word->code, CODE_GONE);
+        ck_assert_uint_eq(word->n_body, 1 + strlen("weather"));
+        stop();
+}
+END_TEST
+
+START_TEST(what_was_lost_with_a_link_stays_for_a_while) {
+        start();
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, "a");
+        say_wanted(far[0], WANTED_END, CODE_SETTLING, "");
+        settle();
+        publish(&a, "a", PUBLISH_READERS);
+        (void)expect_word(&a, CONTROL_LEASE_REQUEST);
+        expect_readers(&a, "a", 1);
+        client_close(&gateway);
+        publish(&a, "a", PUBLISH_READERS);
+        expect_readers(&a, "a", 1);
+        client_open(&gateway, &d, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(more_topics_than_are_kept_are_withdrawn) {
+        char topic[32];
+
+        start();
+        (void)expect_word(&a, CONTROL_LEASE_REQUEST);
+        for (unsigned i = 0; i <= WANTS_TOLD_ONE_MAX; i++) {
+                (void)snprintf(topic, sizeof(topic), "t.%u", i);
+                publish(&a, topic, PUBLISH_READERS);
+                if (i == WANTS_TOLD_ONE_MAX) {
+                        const Control *word = expect_word(&a, CONTROL_READERS);
+
+                        ck_assert_uint_eq(word->code, CODE_GONE);
+                        ck_assert_mem_eq(word->body + 1, "t.0", 3);
+                }
+                expect_readers(&a, topic, 0);
+        }
+        stop();
+}
+END_TEST
+
+START_TEST(only_the_gateway_may_say_so) {
+        uint8_t body[CONTROL_KEY_SIZE + 1] = { 0 };
+
+        start();
+        body[CONTROL_KEY_SIZE] = 'a';
+        client_say(&b, &(Control){ .verb = CONTROL_WANTED,
+                                   .value = WANTED_BEGIN,
+                                   .address = b.address,
+                                   .body = body,
+                                   .n_body = sizeof(body) });
+        (void)expect_error(&b, CODE_UNSUPPORTED);
+        /* And it only with the key of the address. */
+        client_say(&gateway, &(Control){ .verb = CONTROL_WANTED,
+                                         .value = WANTED_BEGIN,
+                                         .address = b.address,
+                                         .body = body,
+                                         .n_body = sizeof(body) });
+        expect_closed(&gateway);
+        client_close(&gateway);
+        client_open(&gateway, &d, 0);
+        stop();
+}
+END_TEST
+
+Suite *check_suite(void) {
+        Suite *suite = suite_create("wants");
+        TCase *tcase = tcase_create("wants");
+
+        tcase_add_test(tcase, what_is_wanted_here_follows_the_lease);
+        tcase_add_test(tcase, a_new_gateway_hears_all);
+        tcase_add_test(tcase, who_publishes_is_told_who_reads);
+        tcase_add_test(tcase, who_stays_on_the_host_is_told_nothing);
+        tcase_add_test(tcase, what_was_lost_with_a_link_stays_for_a_while);
+        tcase_add_test(tcase, more_topics_than_are_kept_are_withdrawn);
+        tcase_add_test(tcase, only_the_gateway_may_say_so);
+        suite_add_tcase(suite, tcase);
+        return suite;
+}
