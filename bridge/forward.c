@@ -485,7 +485,6 @@ static void on_link_proven(Uplink *uplink, void *userdata) {
         DL_FOREACH (leases_first(f->leases), lease)
                 if (lease->not_after_usec > now)
                         uplink_present(uplink, lease->address, lease->bytes);
-        wants_present(f->wants, uplink_slot(uplink));
         link_synced(f, uplink);
 }
 
@@ -577,14 +576,18 @@ static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *
 
 static void on_link_leased(Forward *f, Uplink *uplink, const Control *control) {
         Lease *lease = leases_find(f->leases, control->address, 0);
+        uint32_t bit = 1U << uplink_slot(uplink);
         char text[PID_TAGGED_SIZE];
         uint32_t n_suppressed;
 
         if (!lease)
                 return; /* it has left since */
-        if (control->code == CODE_OK)
-                lease->leased |= 1U << uplink_slot(uplink);
-        else if (log_rate_pass(&f->refusals, now_usec(CLOCK_MONOTONIC), &n_suppressed))
+        if (control->code == CODE_OK) {
+                /* What the relay heard before it had this lease it may have refused, or dropped. */
+                if (!(lease->leased & bit))
+                        wants_present(f->wants, uplink_slot(uplink), lease->address);
+                lease->leased |= bit;
+        } else if (log_rate_pass(&f->refusals, now_usec(CLOCK_MONOTONIC), &n_suppressed))
                 log_write(f->log, LOG_LEVEL_WARNING,
                           &(LogFields){ .link = uplink_url(uplink), .reason = "lease" },
                           "relay %s refuses the lease of %s: %s (%u such lines left out)",
@@ -613,7 +616,7 @@ static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control)
 
         if (lease) {
                 uplink_present(uplink, lease->address, lease->bytes);
-                wants_present_one(f->wants, uplink_slot(uplink), lease->address);
+                wants_present(f->wants, uplink_slot(uplink), lease->address);
         }
         if (!parcel)
                 return;

@@ -136,17 +136,7 @@ void wants_purge(Wants *wants) {
                         own_end(wants, want);
 }
 
-void wants_present(Wants *wants, unsigned slot) {
-        Want *want;
-
-        DL_FOREACH (wants->own.list, want) {
-                Control word = wanted(want, WANTED_BEGIN, CODE_OK);
-
-                wants->handlers->say_link(slot, &word, wants->userdata);
-        }
-}
-
-void wants_present_one(Wants *wants, unsigned slot, Address address) {
+void wants_present(Wants *wants, unsigned slot, Address address) {
         Wanter *wanter = wants_of(&wants->own, address);
         Want *want;
 

@@ -50,10 +50,8 @@ void wants_purge(Wants *wants);
 /* The daemon is there (again): it hears of all that is wanted elsewhere. */
 void wants_tell_daemon(Wants *wants);
 
-/* The link is new: it hears of all that is wanted here. */
-void wants_present(Wants *wants, unsigned slot);
-/* The same of one process, whose lease it had lost. */
-void wants_present_one(Wants *wants, unsigned slot, Address address);
+/* The link has the lease of this process now: it hears of all that the process wants. */
+void wants_present(Wants *wants, unsigned slot, Address address);
 /* A WANTED of the relay. Return: false if it is malformed. */
 bool wants_on_link(Wants *wants, unsigned slot, const Control *word);
 void wants_forget_link(Wants *wants, unsigned slot);

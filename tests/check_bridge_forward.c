@@ -320,6 +320,41 @@ START_TEST(a_renewed_lease_is_presented_everywhere_an_old_one_nowhere) {
 }
 END_TEST
 
+START_TEST(what_is_wanted_is_said_to_each_link_that_has_taken_the_lease) {
+        Control leased = { .verb = CONTROL_LEASED, .code = CODE_RATE };
+        uint8_t body[CONTROL_KEY_SIZE + 3];
+        Control wanted = { .verb = CONTROL_WANTED, .value = WANTED_BEGIN, .body = body };
+
+        ready();
+        leased.address = wanted.address = alice;
+        memcpy(body, identity_public(alice_key)->bytes, CONTROL_KEY_SIZE);
+        memcpy(body + CONTROL_KEY_SIZE, "a.b", 3);
+        wanted.n_body = sizeof(body);
+        daemon_says(&wanted, alice, 0);
+        run();
+        for (unsigned i = 0; i < N; i++) {
+                ck_assert_uint_eq(relay_heard(&relays[i], CONTROL_WANTED, NULL), 1);
+                relay_forget(&relays[i]);
+        }
+
+        lease(now_usec(CLOCK_REALTIME));
+        relay_says(0, &leased, to_bridge);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_WANTED, NULL), 0);
+        leased.code = CODE_OK;
+        for (unsigned i = 0; i < 2; i++) {
+                relay_says(0, &leased, to_bridge);
+                ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_WANTED, NULL), 1);
+        }
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_WANTED, NULL), 0);
+
+        hang_up(1);
+        bring_up(1);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_WANTED, NULL), 0);
+        relay_says(1, &leased, to_bridge);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_WANTED, NULL), 1);
+}
+END_TEST
+
 START_TEST(who_leaves_is_reported_to_all) {
         Control detached = { .verb = CONTROL_DETACHED };
 
@@ -885,6 +920,7 @@ Suite *check_suite(void) {
         tcase_add_test(leases, leases_are_presented_before_synced);
         tcase_add_test(leases, the_daemon_hears_on_how_many_links_a_process_is_known);
         tcase_add_test(leases, a_renewed_lease_is_presented_everywhere_an_old_one_nowhere);
+        tcase_add_test(leases, what_is_wanted_is_said_to_each_link_that_has_taken_the_lease);
         tcase_add_test(leases, who_leaves_is_reported_to_all);
         tcase_add_test(leases, who_does_not_come_back_with_the_daemon_is_dropped);
         tcase_add_test(leases, who_comes_back_with_the_daemon_stays);

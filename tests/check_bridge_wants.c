@@ -110,11 +110,11 @@ START_TEST(links_hear_what_is_wanted_here) {
         heard(TO_LINKS, WANTED_BEGIN, CODE_OK, 3);
         ck_assert(!daemon_says(WANTED_BEGIN, 1, "a.b"));
         silent();
-        wants_present(wants, 4);
+        wants_present(wants, 4, word_of(WANTED_BEGIN, CODE_OK, 1, "").address);
         heard(4, WANTED_BEGIN, CODE_OK, 3);
         ck_assert(!daemon_says(WANTED_END, 1, "a.b"));
         heard(TO_LINKS, WANTED_END, CODE_OK, 3);
-        wants_present(wants, 4);
+        wants_present(wants, 4, word_of(WANTED_BEGIN, CODE_OK, 1, "").address);
         silent();
 }
 END_TEST
@@ -128,7 +128,9 @@ START_TEST(who_left_wants_nothing) {
         n_told = 0;
         wants_on_detached(wants, word.address);
         heard(TO_LINKS, WANTED_END, CODE_OK, 0);
-        wants_present(wants, 0);
+        wants_present(wants, 0, word.address);
+        silent();
+        wants_present(wants, 0, word_of(WANTED_BEGIN, CODE_OK, 2, "").address);
         heard(0, WANTED_BEGIN, CODE_OK, 1);
         wants_on_detached(wants, word.address);
         silent();
