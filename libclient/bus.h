@@ -231,11 +231,13 @@ struct p2pbus {
                 Message *inbox; /* list, by bus_next */
                 size_t n_inbox_bytes;
                 size_t n_remote_bytes; /* of these, from other hosts */
-                uint64_t n_lost; /* since the last that came */
+                uint64_t n_lost;       /* since the last that came */
                 uint64_t n_published;
-                bool had_turn; /* the application got one of these last */
+                bool had_turn;       /* the application got one of these last */
                 RemoteTopic *remote; /* published on, and who elsewhere reads it */
                 RemoteReader *readers;
+                size_t n_waiting_bytes; /* of what waits for these */
+                bool awaits_room;       /* some of it for the socket */
                 RemoteWriter *writers;
         } topics;
         Watch *watches;

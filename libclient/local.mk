@@ -60,6 +60,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/records.c \
 	%D%/reorder.c \
 	%D%/reorder.h \
+	%D%/remote-reader.c \
+	%D%/remote-reader.h \
 	%D%/report.c \
 	%D%/report.h \
 	%D%/request.c \

@@ -23,6 +23,8 @@
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/request.h"
+#include "libclient/topic-remote.h"
+#include "libclient/topic.h"
 #include "libcore/err.h"
 
 #define READS_MAX 16   /* of 64 KiB, before somebody else has a turn */
@@ -241,6 +243,9 @@ static void hear_bells(p2pbus *bus) {
 
 void loop_work(p2pbus *bus) {
         (void)write_out(bus);
+        if (bus->topics.awaits_room && bus->is_up &&
+            connection_queued(bus->connection) < TOPIC_OUTPUT_MAX / 2)
+                topic_remote_flush(bus);
         if (bus->rings.n > 0) {
                 hear_bells(bus);
                 (void)rings_read(bus);

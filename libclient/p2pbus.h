@@ -456,7 +456,8 @@ int p2pbus_flush(p2pbus *bus, uint64_t timeout_usec);
  * @timeout_usec: microseconds; 0: do not wait
  *
  * Blocks until each message was written to the daemon on the way that leads to its receiver: if the
- * process ends now, they go on without it as far as nothing on the way fails.
+ * process ends now, they go on without it as far as nothing on the way fails. Of what was published it
+ * waits 2 seconds at most until the way to readers on other hosts is known.
  *
  * Return: as p2pbus_flush().
  */
@@ -1003,6 +1004,7 @@ enum p2pbus_publish_flags {
  * patterns fit, as one-way messages with a topic. Nobody confirms: who does not keep up misses some,
  * and p2pbus_message_get_lost() of the next tells how many. Subscribed again by itself when the daemon
  * returns; what was published meanwhile is not here. Blocks, at most @timeout_usec.
+ * All that is for this host; other hosts hear of it later: p2pbus_publish(3).
  * Return: 0; -EINVAL; -EDQUOT; -EACCES; -ETIMEDOUT; -ENOTCONN; -ECHILD; -ENOMEM.
  */
 int p2pbus_subscribe(p2pbus *bus, const char *pattern, uint32_t flags, uint64_t timeout_usec);
@@ -1017,14 +1019,24 @@ int p2pbus_unsubscribe(p2pbus *bus, const char *pattern, uint64_t timeout_usec);
  *           not
  *
  * Reaches processes of this host that this one may send to, and with P2PBUS_OFF_HOST up to 64 on other
- * hosts, for whom it is sealed; they miss what finds no room on the way. That nobody subscribed is no
- * failure.
+ * hosts, for whom it is sealed and for whom it never waits: they miss what finds no room on the way.
+ * p2pbus_hand_over() before the end of a program. That nobody subscribed is no failure.
  * Return: 0; -EINVAL; -EMSGSIZE; -EAGAIN: no room now, or the bus is away: p2pbus_wait() and try again; -EDQUOT: too much is
  * retained (who is subscribed gets it); -ETIMEDOUT; -ENOTCONN: closed; -ECHILD; -ENOMEM. Blocks unless
  * @timeout_usec is 0.
  */
 int p2pbus_publish(p2pbus *bus, const char *topic, p2pbus_message *message, uint32_t flags,
                    uint64_t timeout_usec);
+
+/**
+ * p2pbus_count_readers() - how many elsewhere would get what is published now
+ *
+ * Processes on other hosts, at most 64, that this host knows to have subscribed and that policy lets
+ * have it. It is found out by publishing on the topic, and kept for those that were published on last.
+ * p2pbus_wait() returns when it may have changed. Never blocks.
+ * Return: 0 or more; -EAGAIN: not known; -EINVAL; -ECHILD.
+ */
+int p2pbus_count_readers(p2pbus *bus, const char *topic);
 
 /* Whether a text is a topic: 0; or, with wild elements, a pattern of topics: 1; neither: -EINVAL. */
 int p2pbus_check_topic(const char *text);

@@ -419,7 +419,7 @@ _public_ int p2pbus_hand_over(p2pbus *bus, uint64_t timeout_usec) {
                 return r;
         until = bus_deadline(bus, timeout_usec, 0);
         end = bus->n_sent_ever;
-        topic_remote_wait(bus, until);
+        topic_remote_hand_over(bus, until);
         while (r == 0) {
                 loop_send(bus, true);
                 m = first_in_our_hands(bus, end);

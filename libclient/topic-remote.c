@@ -6,79 +6,27 @@
 
 #include "libclient/topic-remote.h"
 
-#include <utlist.h>
-
-#include "libclient/daemon.h"
 #include "libclient/loop.h"
-#include "libclient/path.h"
 #include "libclient/peer.h"
+#include "libclient/reason.h"
+#include "libclient/remote-reader.h"
 #include "libclient/topic.h"
 #include "libcore/buf.h"
 #include "libcore/topic.h"
 
-#define TRY_AGAIN_USEC (100 * USEC_PER_MSEC)
-#define ASK_AGAIN_USEC (2 * USEC_PER_SEC) /* for the lease of who is said not to be there */
-#define ONE_USEC (100 * USEC_PER_MSEC)    /* between two that are sealed without keys in common */
-#define GIVE_UP_USEC (2 * USEC_PER_SEC)   /* nothing is tried for who was not found */
-#define SLOWER_USEC (200 * USEC_PER_MSEC)
-#define RATE_MIN 65536 /* bytes a second */
-#define RATE_MAX (UINT64_C(256) << 20)
-
-/* An encoded record; those who wait for something share it. */
-struct Copy {
-        unsigned n_refs;
-        size_t n;
-        uint8_t bytes[];
-};
-
-typedef struct Waiting Waiting;
-struct Waiting {
-        Waiting *prev, *next;
-        Copy *copy;
-        uint64_t seq; /* for that reader */
-        uint64_t since_usec;
-};
-
-/* In the order of publishing. */
-typedef struct WaitingList {
-        Waiting *first;
-        unsigned n;
-        size_t n_bytes;
-} WaitingList;
-
-/* Bytes a second, once somebody on the way was full. */
-typedef struct Pace {
-        uint64_t rate; /* 0: as many as there are */
-        uint64_t room; /* bytes that may go now */
-        uint64_t filled_usec;
-        uint64_t slower_usec; /* when it was last made slower */
-        uint64_t
-                counted_usec; /* a second begins, in which @n_bytes went, and @n_before in the last */
-        uint64_t n_bytes, n_before;
-} Pace;
-
-struct RemoteReader {
-        p2pbus *bus;
-        UT_hash_handle hh; /* by @key */
-        PublicKey key;
-        Address address;
-        unsigned n_topics;
-        uint64_t session, seq;
-        Ask ask; /* for its lease */
-        uint64_t asked_usec;
-        uint64_t absent_until_usec;
-        WaitingList waiting;
-        Timer timer; /* set while anything waits */
-        Pace pace;
-};
+#define UNANSWERED_USEC (2 * USEC_PER_SEC) /* then the daemon is asked again */
 
 struct RemoteTopic {
         UT_hash_handle hh; /* by @topic */
-        bool is_known;     /* else the daemon was asked */
+        unsigned n_holds;  /* by those who publish on it now */
+        bool is_known;     /* who reads it */
+        bool is_asked;     /* else: the daemon is to say so */
+        uint64_t asked_usec;
         unsigned n_readers;
         RemoteReader *readers[CONTROL_READERS_MAX];
         WaitingList waiting; /* until it is known */
-        uint64_t n_lost;     /* behind these */
+        uint64_t n_lost;     /* before these: nobody could be told yet */
+        uint64_t n_lost_behind;
         char topic[TOPIC_SIZE_MAX + 1];
 };
 
@@ -88,295 +36,6 @@ struct RemoteWriter {
         PublicKey key;
         uint64_t session, next; /* the number that is due */
 };
-
-/* What waits */
-
-static Copy *copy_new(const uint8_t *record, size_t n) {
-        Copy *copy = malloc(sizeof(*copy) + n);
-
-        if (!copy)
-                return NULL;
-        copy->n_refs = 1;
-        copy->n = n;
-        memcpy(copy->bytes, record, n);
-        return copy;
-}
-
-static void copy_unref(Copy *copy) {
-        if (copy && --copy->n_refs == 0)
-                free(copy);
-}
-
-/* What does not fit is lost. Return: whether it waits. */
-static bool waiting_put(WaitingList *list, Copy *copy, uint64_t seq, uint64_t now) {
-        Waiting *waiting;
-
-        if (list->n >= TOPIC_REMOTE_WAITING_MAX ||
-            list->n_bytes + copy->n > TOPIC_REMOTE_WAITING_BYTES)
-                return false;
-        waiting = malloc(sizeof(*waiting));
-        if (!waiting)
-                return false;
-        *waiting = (Waiting){ .copy = copy, .seq = seq, .since_usec = now };
-        copy->n_refs++;
-        DL_APPEND(list->first, waiting);
-        list->n++;
-        list->n_bytes += copy->n;
-        return true;
-}
-
-static void waiting_drop_first(WaitingList *list) {
-        Waiting *waiting = list->first;
-
-        DL_DELETE(list->first, waiting);
-        list->n--;
-        list->n_bytes -= waiting->copy->n;
-        copy_unref(waiting->copy);
-        free(waiting);
-}
-
-static void waiting_drop_all(p2pbus *bus, WaitingList *list) {
-        if (list->first)
-                bus_happened(bus); /* somebody may wait for it to be empty */
-        while (list->first)
-                waiting_drop_first(list);
-}
-
-/* How much goes */
-
-static bool pace_passes(Pace *pace, size_t n, uint64_t now) {
-        if (now - pace->counted_usec >= USEC_PER_SEC) {
-                pace->n_before = now - pace->counted_usec < 2 * USEC_PER_SEC ? pace->n_bytes : 0;
-                pace->n_bytes = 0;
-                pace->counted_usec = now;
-                if (pace->rate > 0 && now - pace->slower_usec >= USEC_PER_SEC)
-                        pace->rate += pace->rate / 16;
-                if (pace->rate > RATE_MAX)
-                        pace->rate = 0;
-        }
-        if (pace->rate > 0) {
-                uint64_t come =
-                        MIN(now - pace->filled_usec, USEC_PER_SEC) * pace->rate / USEC_PER_SEC;
-
-                if (come > 0)
-                        pace->filled_usec = now;
-                pace->room = MIN(pace->room + come, MAX(pace->rate / 4, (uint64_t)RATE_MIN));
-                if (pace->room < n)
-                        return false;
-                pace->room -= n;
-        }
-        pace->n_bytes += n;
-        return true;
-}
-
-static void pace_slower(Pace *pace, uint64_t now) {
-        uint64_t rate = pace->rate > 0 ? pace->rate : MAX(pace->n_bytes, pace->n_before);
-
-        if (pace->slower_usec > 0 && now - pace->slower_usec < SLOWER_USEC)
-                return;
-        pace->slower_usec = now;
-        pace->rate = MAX(rate / 2, (uint64_t)RATE_MIN);
-        pace->room = 0;
-        pace->filled_usec = now;
-}
-
-/* One reader */
-
-typedef enum Fate {
-        FATE_SENT,
-        FATE_LOST,
-        FATE_WAITS,
-} Fate;
-
-static void reader_flush(RemoteReader *reader);
-
-static void on_reader_timer(Timer *timer, uint64_t now) {
-        (void)now;
-        reader_flush(container_of(timer, RemoteReader, timer));
-}
-
-static void reader_free(p2pbus *bus, RemoteReader *reader) {
-        waiting_drop_all(bus, &reader->waiting);
-        timer_clear(&bus->timers, &reader->timer);
-        daemon_drop(bus, &reader->ask);
-        HASH_DELETE(hh, bus->topics.readers, reader);
-        free(reader);
-}
-
-/* It counts anew, and is new to that reader. */
-static void reader_begin(RemoteReader *reader) {
-        reader->session = bus_new_session_id(reader->bus);
-        reader->seq = 0;
-}
-
-/* Those whom no topic needs stay for a while, for their counts. */
-static bool make_room(p2pbus *bus) {
-        RemoteReader *reader, *next;
-
-        if (HASH_COUNT(bus->topics.readers) < TOPIC_REMOTE_READERS_MAX)
-                return true;
-        HASH_ITER (hh, bus->topics.readers, reader, next)
-                if (reader->n_topics == 0) {
-                        reader_free(bus, reader);
-                        return true;
-                }
-        return false;
-}
-
-static RemoteReader *reader_get(p2pbus *bus, const PublicKey *key) {
-        RemoteReader *reader;
-
-        HASH_FIND(hh, bus->topics.readers, key, sizeof(*key), reader);
-        if (reader)
-                return reader;
-        if (!make_room(bus))
-                return NULL;
-        reader = calloc(1, sizeof(*reader));
-        if (!reader)
-                return NULL;
-        reader->bus = bus;
-        reader->key = *key;
-        reader->address = key_hash(key).address;
-        reader->timer.on_due = on_reader_timer;
-        reader_begin(reader);
-        HASH_ADD(hh, bus->topics.readers, key, sizeof(reader->key), reader);
-        if (!reader->hh.tbl) {
-                free(reader);
-                return NULL;
-        }
-        return reader;
-}
-
-/* It is not to be found: nothing is tried for a while. */
-static void reader_absent(RemoteReader *reader) {
-        reader->absent_until_usec = reader->bus->now_usec + GIVE_UP_USEC;
-        waiting_drop_all(reader->bus, &reader->waiting);
-}
-
-static bool adopt_lease(RemoteReader *reader, const Ask *ask) {
-        p2pbus *bus = reader->bus;
-        const SignedRecordCheck check = {
-                .type = SIGNED_RECORD_LEASE,
-                .now_usec = bus_wall(bus),
-        };
-        SignedRecord lease;
-        Peer *peer;
-
-        if (signed_record_verify(ask->body, ask->n_body, &check, &lease) != 0 ||
-            !key_equal(&lease.signer, &reader->key) ||
-            lease.lease.enc_until_usec <= check.now_usec ||
-            peer_get(bus, reader->address, &reader->key, &peer) < 0 ||
-            !peer_settle(peer, reader->address, &reader->key) || peer_is_on_ring(peer) ||
-            !network_may_send(bus, peer))
-                return false;
-        if (peer->path != SESSION_PATH_OFF_HOST)
-                peer_go_off_host(peer, &lease);
-        else if (!peer->has_lease || lease.issued_usec > peer->lease.issued_usec)
-                peer->lease = lease;
-        peer->has_lease = true;
-        return true;
-}
-
-static void on_lease(p2pbus *bus, Ask *ask) {
-        RemoteReader *reader = container_of(ask, RemoteReader, ask);
-        bool is_remote = ask->code == CODE_OK && ask->value != RESOLVED_LOCAL;
-
-        if (is_remote && adopt_lease(reader, ask)) {
-                reader->absent_until_usec = 0;
-        } else if (ask->code == CODE_OK && !is_remote) {
-                /* It is on this host now, and gets what the daemon gives it. */
-                reader_begin(reader);
-                reader_absent(reader);
-        } else if (ask->code != CODE_SETTLING) {
-                reader_absent(reader);
-        }
-        daemon_drop(bus, ask);
-        reader_flush(reader);
-}
-
-static void reader_ask(RemoteReader *reader) {
-        p2pbus *bus = reader->bus;
-
-        if (reader->ask.prev)
-                return;
-        reader->asked_usec = bus->now_usec;
-        reader->ask = (Ask){
-                .control = { .verb = CONTROL_RESOLVE, .address = reader->address },
-                .on_answer = on_lease,
-        };
-        daemon_ask(bus, &reader->ask);
-}
-
-static Fate reader_send(RemoteReader *reader, const Copy *copy, uint64_t seq) {
-        p2pbus *bus = reader->bus;
-        Peer *peer = peer_find(bus, reader->address, &reader->key);
-        Epochs *epochs;
-        int r;
-
-        if (bus->now_usec < reader->absent_until_usec)
-                return FATE_LOST;
-        if (!peer || peer->path != SESSION_PATH_OFF_HOST || !peer->has_lease ||
-            !peer_settle(peer, reader->address, &reader->key)) {
-                reader_ask(reader);
-                return FATE_WAITS;
-        }
-        if (!network_may_send(bus, peer))
-                return FATE_LOST;
-        /* Who has no keys in common with us opens few of what needs none: most wait for keys. */
-        epochs = peer_epochs(peer);
-        if (bus->now_usec - peer->sealed_usec < ONE_USEC && epochs &&
-            epochs_next(epochs, bus_epoch_time(bus)) == SEALED_ONE)
-                return FATE_WAITS;
-        if (connection_queued(bus->connection) > TOPIC_OUTPUT_MAX ||
-            !pace_passes(&reader->pace, copy->n, bus->now_usec))
-                return FATE_LOST;
-        memcpy(bus->scratch, copy->bytes, copy->n);
-        bus->scratch[0] = RECORD_PUBLISHED;
-        store_le64(bus->scratch + 8, reader->session);
-        store_le64(bus->scratch + 16, seq);
-        r = peer_send_sealed(peer, bus->scratch, copy->n);
-        switch (r) {
-        case 0:
-                peer->published_usec = bus->now_usec;
-                return FATE_SENT;
-        case PATH_E_EXPIRED:
-                reader_ask(reader);
-                return FATE_WAITS;
-        case PATH_E_NO_WAY: /* our own lease is on its way */
-                return FATE_WAITS;
-        default:
-                return FATE_LOST;
-        }
-}
-
-static void reader_flush(RemoteReader *reader) {
-        p2pbus *bus = reader->bus;
-
-        while (bus->is_up && reader->waiting.first) {
-                const Waiting *waiting = reader->waiting.first;
-                bool is_old = bus->now_usec - waiting->since_usec >= TOPIC_REMOTE_WAIT_USEC;
-
-                if (!is_old && reader_send(reader, waiting->copy, waiting->seq) == FATE_WAITS)
-                        break;
-                waiting_drop_first(&reader->waiting);
-                if (!reader->waiting.first)
-                        bus_happened(bus);
-        }
-        if (reader->waiting.first)
-                (void)timer_set(&bus->timers, &reader->timer, bus->now_usec + TRY_AGAIN_USEC);
-}
-
-/* What is lost is missing in the numbers that it sees. */
-static void reader_give(RemoteReader *reader, Copy *copy) {
-        p2pbus *bus = reader->bus;
-        uint64_t seq = reader->seq++;
-
-        if (!reader->waiting.first && reader_send(reader, copy, seq) != FATE_WAITS)
-                return;
-        (void)waiting_put(&reader->waiting, copy, seq, bus->now_usec);
-        if (reader->waiting.first && reader->timer.at == 0)
-                (void)timer_set(&bus->timers, &reader->timer, bus->now_usec + TRY_AGAIN_USEC);
-}
 
 /* One topic */
 
@@ -400,21 +59,64 @@ static void topic_free(p2pbus *bus, RemoteTopic *remote) {
         free(remote);
 }
 
-static RemoteTopic *topic_new(p2pbus *bus, const char *topic) {
+/* Who reads it is not known any more. What waits for that is told to them as lost, once they are. */
+static void topic_forget(p2pbus *bus, RemoteTopic *remote) {
+        topic_drop_readers(remote);
+        remote->n_lost += remote->waiting.n + remote->n_lost_behind;
+        remote->n_lost_behind = 0;
+        waiting_drop_all(bus, &remote->waiting);
+        remote->is_known = remote->is_asked = false;
+}
+
+/* By whose end nobody misses anything: readers keep their numbers. */
+static bool topic_is_idle(const RemoteTopic *remote) {
+        return remote->n_holds == 0 && !remote->waiting.first && remote->n_lost == 0 &&
+               remote->n_lost_behind == 0;
+}
+
+static bool topic_awaits_answer(const p2pbus *bus, const RemoteTopic *remote) {
+        return !remote->is_known && remote->is_asked &&
+               bus->now_usec - remote->asked_usec < UNANSWERED_USEC;
+}
+
+/*
+ * Those that readers are to be told of go last, and none for which an answer is on its way.
+ * Return: whether there is room.
+ */
+static bool make_room(p2pbus *bus) {
+        RemoteTopic *remote, *next, *worse = NULL;
+
+        if (HASH_COUNT(bus->topics.remote) < TOPIC_REMOTE_TOPICS_MAX)
+                return true;
+        HASH_ITER (hh, bus->topics.remote, remote, next) {
+                if (topic_is_idle(remote)) {
+                        topic_free(bus, remote);
+                        return true;
+                }
+                if (!worse && remote->n_holds == 0 && !topic_awaits_answer(bus, remote))
+                        worse = remote;
+        }
+        if (worse)
+                topic_free(bus, worse);
+        return worse != NULL;
+}
+
+static int topic_new(p2pbus *bus, const char *topic, RemoteTopic **ret) {
         RemoteTopic *remote;
 
-        if (HASH_COUNT(bus->topics.remote) >= TOPIC_REMOTE_TOPICS_MAX)
-                topic_free(bus, bus->topics.remote); /* the one that was new first */
+        if (!make_room(bus))
+                return -EAGAIN;
         remote = calloc(1, sizeof(*remote));
         if (!remote)
-                return NULL;
+                return reason_fail_errno(-ENOMEM, "out of memory");
         strcpy(remote->topic, topic);
         HASH_ADD_STR(bus->topics.remote, topic, remote);
         if (!remote->hh.tbl) {
                 free(remote);
-                return NULL;
+                return reason_fail_errno(-ENOMEM, "out of memory");
         }
-        return remote;
+        *ret = remote;
+        return 0;
 }
 
 static bool goes_off_host(const p2pbus *bus, const char *topic) {
@@ -422,29 +124,59 @@ static bool goes_off_host(const p2pbus *bus, const char *topic) {
                !topic_is_own(topic, strlen(topic));
 }
 
-bool topic_remote_asks(p2pbus *bus, const char *topic) {
-        return goes_off_host(bus, topic) && !topic_find(bus, topic);
+int topic_remote_begin(p2pbus *bus, const char *topic, RemoteTopic **ret, bool *ret_asks) {
+        RemoteTopic *remote = topic_find(bus, topic);
+        int r;
+
+        *ret = NULL;
+        *ret_asks = false;
+        if (!goes_off_host(bus, topic))
+                return 0;
+        r = remote ? 0 : topic_new(bus, topic, &remote);
+        if (r < 0)
+                return r;
+        remote->n_holds++;
+        if (!remote->is_known && !topic_awaits_answer(bus, remote)) {
+                *ret_asks = remote->is_asked = true;
+                remote->asked_usec = bus->now_usec;
+        }
+        *ret = remote;
+        return 0;
 }
 
-void topic_remote_publish(p2pbus *bus, const char *topic, const uint8_t *record, size_t n_record) {
-        RemoteTopic *remote = topic_find(bus, topic);
+void topic_remote_end(RemoteTopic *remote, bool asked) {
+        if (!remote)
+                return;
+        remote->n_holds--;
+        if (asked && !remote->is_known)
+                remote->is_asked = false; /* it did not get there */
+}
+
+void topic_remote_publish(p2pbus *bus, RemoteTopic *remote, const uint8_t *record,
+                          size_t n_record) {
         Copy *copy;
 
-        if (!goes_off_host(bus, topic))
-                return;
-        if (!remote)
-                remote = topic_new(bus, topic);
         if (!remote || (remote->is_known && remote->n_readers == 0))
                 return;
         copy = copy_new(record, n_record);
-        if (!copy)
-                return;
-        if (!remote->is_known)
-                remote->n_lost += !waiting_put(&remote->waiting, copy, 0, bus->now_usec);
-        else
+        if (remote->is_known)
                 for (unsigned i = 0; i < remote->n_readers; i++)
-                        reader_give(remote->readers[i], copy);
+                        if (copy)
+                                remote_reader_give(remote->readers[i], copy);
+                        else
+                                remote_reader_lose(remote->readers[i], 1);
+        else if (!copy || !remote->is_asked || remote->n_lost_behind > 0 ||
+                 !waiting_put(bus, &remote->waiting, copy, 0))
+                remote->n_lost_behind++;
         copy_unref(copy);
+}
+
+int topic_remote_count(const p2pbus *bus, const char *topic) {
+        const RemoteTopic *remote = topic_find(bus, topic);
+
+        if (!goes_off_host(bus, topic))
+                return 0;
+        return remote && remote->is_known ? (int)remote->n_readers : -EAGAIN;
 }
 
 static void take_readers(p2pbus *bus, RemoteTopic *remote, const uint8_t *keys, size_t n_keys) {
@@ -456,7 +188,7 @@ static void take_readers(p2pbus *bus, RemoteTopic *remote, const uint8_t *keys, 
                 memcpy(key.bytes, keys + i * KEY_SIZE, KEY_SIZE);
                 if (key_equal(&key, identity_public(bus->identity)))
                         continue;
-                readers[n] = reader_get(bus, &key);
+                readers[n] = remote_reader_get(bus, &key);
                 if (readers[n])
                         readers[n++]->n_topics++; /* from here on it is not forgotten */
         }
@@ -467,11 +199,45 @@ static void take_readers(p2pbus *bus, RemoteTopic *remote, const uint8_t *keys, 
                 readers[i]->absent_until_usec = 0; /* somebody has heard of it */
 }
 
+static void lose(const RemoteTopic *remote, uint64_t n) {
+        for (unsigned i = 0; i < remote->n_readers; i++)
+                remote_reader_lose(remote->readers[i], n);
+}
+
+/* To those who are known now, in the order of publishing. */
+static void give_what_waits(p2pbus *bus, RemoteTopic *remote) {
+        lose(remote, remote->n_lost);
+        while (remote->waiting.first) {
+                const Waiting *waiting = remote->waiting.first;
+
+                if (waiting_is_old(bus, waiting))
+                        lose(remote, 1);
+                else
+                        for (unsigned i = 0; i < remote->n_readers; i++)
+                                remote_reader_give(remote->readers[i], waiting->copy);
+                waiting_drop_first(bus, &remote->waiting);
+        }
+        lose(remote, remote->n_lost_behind);
+        remote->n_lost = remote->n_lost_behind = 0;
+}
+
+/*
+ * With the id of a question it is the answer: nobody shall have it. Without, it is about an answer that
+ * we had; one that is still to come holds.
+ */
+static void on_withdrawn(p2pbus *bus, RemoteTopic *remote, bool is_answer) {
+        if (is_answer || remote->is_known)
+                topic_forget(bus, remote);
+        if (is_answer)
+                remote->n_lost = 0;
+}
+
 void topic_remote_on_readers(p2pbus *bus, const Control *word) {
         BufReader r = buf_reader(word->body, word->n_body);
         uint8_t n_topic = buf_get_u8(&r);
         const uint8_t *bytes = buf_get(&r, n_topic), *keys;
         size_t n_keys = buf_left(&r) / KEY_SIZE;
+        static const PacketId none;
         char topic[TOPIC_SIZE_MAX + 1];
         RemoteTopic *remote;
 
@@ -484,46 +250,41 @@ void topic_remote_on_readers(p2pbus *bus, const Control *word) {
         memcpy(topic, bytes, n_topic);
         topic[n_topic] = '\0';
         remote = topic_find(bus, topic);
+        if (!remote)
+                return; /* forgotten since: it asks again when it is published on */
         if (word->code != CODE_OK) {
-                if (remote)
-                        topic_free(bus, remote);
+                on_withdrawn(bus, remote, memcmp(&word->ref, &none, sizeof(none)) != 0);
                 return;
         }
-        if (!remote)
-                remote = topic_new(bus, topic); /* the answer came before the question was noted */
-        if (!remote)
-                return;
         take_readers(bus, remote, keys, n_keys);
         remote->is_known = true;
-        while (remote->waiting.first) {
-                for (unsigned i = 0; i < remote->n_readers; i++)
-                        reader_give(remote->readers[i], remote->waiting.first->copy);
-                waiting_drop_first(&remote->waiting);
-        }
-        for (unsigned i = 0; i < remote->n_readers; i++)
-                remote->readers[i]->seq += remote->n_lost;
-        remote->n_lost = 0;
+        give_what_waits(bus, remote);
         bus_happened(bus);
 }
 
 void topic_remote_forget(p2pbus *bus) {
-        while (bus->topics.remote)
-                topic_free(bus, bus->topics.remote);
+        RemoteTopic *remote, *next;
+
+        HASH_ITER (hh, bus->topics.remote, remote, next) {
+                topic_forget(bus, remote);
+                if (topic_is_idle(remote))
+                        topic_free(bus, remote);
+        }
 }
 
 void topic_remote_flush(p2pbus *bus) {
         RemoteReader *reader, *next;
 
+        bus->topics.awaits_room = false;
         HASH_ITER (hh, bus->topics.readers, reader, next)
-                reader_flush(reader);
+                remote_reader_flush(reader);
 }
 
 void topic_remote_on_keys(Peer *peer) {
-        RemoteReader *reader;
+        RemoteReader *reader = remote_reader_find(peer->bus, &peer->key);
 
-        HASH_FIND(hh, peer->bus->topics.readers, &peer->key, sizeof(peer->key), reader);
         if (reader)
-                reader_flush(reader);
+                remote_reader_flush(reader);
 }
 
 static bool something_waits(const p2pbus *bus) {
@@ -536,45 +297,22 @@ static bool something_waits(const p2pbus *bus) {
         return false;
 }
 
-void topic_remote_wait(p2pbus *bus, uint64_t until) {
+void topic_remote_hand_over(p2pbus *bus, uint64_t until) {
         int r = 0;
 
-        if (!bus->topics.remote && !bus->topics.readers)
-                return;
-        until = MIN(until, bus->now_usec + TOPIC_REMOTE_WAIT_USEC);
-        while (r == 0 && bus->is_up) {
-                loop_send(bus, true); /* whoever waits here may not come back for long */
-                if (!something_waits(bus) && connection_queued(bus->connection) == 0)
-                        break;
+        until = MIN(until, bus->now_usec + TOPIC_REMOTE_HAND_OVER_USEC);
+        while (r == 0 && bus->is_up && something_waits(bus)) {
+                loop_send(bus, true);
                 r = loop_wait(bus, until);
         }
 }
 
 void topic_remote_on_refused(p2pbus *bus, Address address, uint16_t code) {
         Peer *peer = bus->topics.readers ? peer_find(bus, address, NULL) : NULL;
-        RemoteReader *reader;
+        RemoteReader *reader = peer && peer->has_key ? remote_reader_find(bus, &peer->key) : NULL;
 
-        if (!peer || !peer->has_key)
-                return;
-        HASH_FIND(hh, bus->topics.readers, &peer->key, sizeof(peer->key), reader);
-        if (!reader)
-                return;
-        switch (code) {
-        case CODE_QUEUE_FULL:
-        case CODE_QUOTA:
-        case CODE_OVERLOAD:
-        case CODE_RATE:
-                pace_slower(&reader->pace, bus->now_usec);
-                break;
-        case CODE_NOT_HERE:
-        case CODE_GONE:
-        case CODE_WRONG_KEY:
-                if (bus->now_usec - reader->asked_usec >= ASK_AGAIN_USEC)
-                        reader_ask(reader);
-                break;
-        default: /* it passes */
-                break;
-        }
+        if (reader)
+                remote_reader_on_refused(reader, code);
 }
 
 /* What comes */
@@ -643,9 +381,10 @@ void topic_remote_on_published(p2pbus *bus, const PeerSource *source, const Reco
 void topic_remote_free_all(p2pbus *bus) {
         RemoteWriter *writer, *next;
 
-        topic_remote_forget(bus);
+        while (bus->topics.remote)
+                topic_free(bus, bus->topics.remote);
         while (bus->topics.readers)
-                reader_free(bus, bus->topics.readers);
+                remote_reader_free(bus->topics.readers);
         HASH_ITER (hh, bus->topics.writers, writer, next) {
                 HASH_DELETE(hh, bus->topics.writers, writer);
                 free(writer);

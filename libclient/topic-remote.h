@@ -3,40 +3,40 @@
 #pragma once
 
 /*
- * Topics beyond this host: copies for readers elsewhere, and copies that came from there
+ * Topics beyond this host: what is published for readers elsewhere, and what came from there
  *
  * The daemon knows who elsewhere reads a topic, and says so the first time that something is published
  * on it and whenever that changes. Each reader gets a copy that is sealed for it alone, outside
- * sessions: nobody confirms it, and nothing is sent again. A message waits for the daemon's answer,
- * for a reader's lease, and for our own, a while and within limits; what does not get away is lost for
- * that reader, who finds it in the count.
+ * sessions: nobody confirms it, and nothing is sent again. Until the daemon has answered messages wait
+ * here, within the limits of remote-reader.h, and a reader is told how many did not come to it.
  *
- * A reader whose way is said to be full gets less a second, and slowly more again.
- *
- * Where this stands: libclient/topic.c publishes and receives; libclient/sealed.c seals and opens.
+ * Where this stands: libclient/topic.c publishes and receives; libclient/remote-reader.c has what is for
+ * one reader; libclient/sealed.c seals and opens.
  */
 
 #include "libclient/bus.h"
 
-#define TOPIC_REMOTE_TOPICS_MAX 256 /* whose readers are known */
-#define TOPIC_REMOTE_READERS_MAX 1024
+#define TOPIC_REMOTE_TOPICS_MAX 256   /* whose readers are known, or asked for */
 #define TOPIC_REMOTE_WRITERS_MAX 1024 /* whose numbers are known */
-#define TOPIC_REMOTE_WAITING_MAX 4096 /* messages that wait for one answer */
-#define TOPIC_REMOTE_WAITING_BYTES (1U << 20)
-#define TOPIC_REMOTE_WAIT_USEC (10 * USEC_PER_SEC)
+#define TOPIC_REMOTE_HAND_OVER_USEC (2 * USEC_PER_SEC)
 
-typedef struct Copy Copy;
 typedef struct PeerSource PeerSource;
-typedef struct RemoteReader RemoteReader;
-typedef struct RemoteTopic RemoteTopic;
-typedef struct RemoteWriter RemoteWriter;
 
-/* Whether the daemon has to say who reads @topic. */
-bool topic_remote_asks(p2pbus *bus, const char *topic);
-/* @record, encoded, was given to the daemon, which was asked if need be: to readers elsewhere, too. */
-void topic_remote_publish(p2pbus *bus, const char *topic, const uint8_t *record, size_t n_record);
-/* Waits until nothing that was published waits here any more, a while at most. */
-void topic_remote_wait(p2pbus *bus, uint64_t until_usec);
+/*
+ * Something is to be published on @topic: *@ret holds it, for topic_remote_end(); NULL: it stays on this
+ * host. @ret_asks: the daemon shall say who reads it.
+ * Return: 0; -EAGAIN: too many answers are on their way; noted: -ENOMEM.
+ */
+int topic_remote_begin(p2pbus *bus, const char *topic, RemoteTopic **ret, bool *ret_asks);
+/* @record, encoded, was given to the daemon: to readers elsewhere, too. Accepts NULL. */
+void topic_remote_publish(p2pbus *bus, RemoteTopic *remote, const uint8_t *record, size_t n_record);
+/* @asked: the daemon was to be asked, and was not. Accepts NULL. */
+void topic_remote_end(RemoteTopic *remote, bool asked);
+/* Waits until nothing that was published waits here any more, TOPIC_REMOTE_HAND_OVER_USEC at most. */
+void topic_remote_hand_over(p2pbus *bus, uint64_t until_usec);
+
+/* How many others get what is published on @topic. Return: -EAGAIN: not known. */
+int topic_remote_count(const p2pbus *bus, const char *topic);
 
 /* READERS. */
 void topic_remote_on_readers(p2pbus *bus, const Control *word);
@@ -48,6 +48,6 @@ void topic_remote_on_published(p2pbus *bus, const PeerSource *source, const Reco
 void topic_remote_forget(p2pbus *bus);
 /* There are keys in common with @peer now. */
 void topic_remote_on_keys(Peer *peer);
-/* We have a lease now. */
+/* We have a lease now, or the socket has room: tries what waits. */
 void topic_remote_flush(p2pbus *bus);
 void topic_remote_free_all(p2pbus *bus);

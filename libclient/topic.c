@@ -178,11 +178,28 @@ static int say(p2pbus *bus, const Control *word) {
         return r < 0 ? reason_fail_errno(-ENOMEM, "out of memory") : 0;
 }
 
+/* As topic_remote_begin(); waits for the daemon until @until, unless that is 0. */
+static int begin(p2pbus *bus, const char *topic, uint64_t until, RemoteTopic **ret,
+                 bool *ret_asks) {
+        int r;
+
+        while ((r = topic_remote_begin(bus, topic, ret, ret_asks)) == -EAGAIN && until > 0) {
+                r = loop_wait(bus, MIN(until, bus->now_usec + USEC_PER_SEC));
+                if (r == -ETIMEDOUT && bus->now_usec >= until)
+                        return reason_fail(P2PBUS_REASON_TIMEOUT);
+                if (r < 0 && r != -ETIMEDOUT)
+                        return r;
+        }
+        return r;
+}
+
 static int publish(p2pbus *bus, const char *topic, Message *m, uint32_t flags,
                    uint64_t timeout_usec) {
         Ask ask = { .control = { .verb = CONTROL_PUBLISH } };
         _cleanup_(freep) uint8_t *bytes = NULL;
-        uint64_t until = 0;
+        RemoteTopic *remote;
+        uint64_t until;
+        bool asks;
         int r;
 
         if (bus->is_closed)
@@ -195,22 +212,28 @@ static int publish(p2pbus *bus, const char *topic, Message *m, uint32_t flags,
                 return r;
         ask.control.body = bytes;
         ask.control.value = flags & P2PBUS_RETAIN ? PUBLISH_RETAIN : 0;
-        ask.control.value |= topic_remote_asks(bus, topic) ? PUBLISH_READERS : 0;
+        until = bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT);
+        r = begin(bus, topic, timeout_usec > 0 ? until : 0, &remote, &asks);
+        if (r < 0)
+                return r;
+        ask.control.value |= asks ? PUBLISH_READERS : 0;
         if (timeout_usec == 0) {
                 r = say(bus, &ask.control);
         } else {
-                until = bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT);
                 ask.control.value |= PUBLISH_ANSWER;
                 r = daemon_ask_wait(bus, &ask, until);
                 daemon_drop(bus, &ask);
         }
+        /* What could not be retained was published even so. */
+        if (r == 0 || ask.code == CODE_QUOTA)
+                topic_remote_publish(bus, remote, bytes, ask.control.n_body);
+        topic_remote_end(remote, asks && r < 0 && ask.code != CODE_QUOTA);
         if (r < 0)
                 return r;
         m->is_given = true;
         bus->topics.n_published++;
-        topic_remote_publish(bus, topic, bytes, ask.control.n_body);
         if (timeout_usec > 0)
-                topic_remote_wait(bus, until);
+                loop_send(bus, true); /* whoever waits may not come back for long */
         return 0;
 }
 
@@ -228,6 +251,16 @@ _public_ int p2pbus_publish(p2pbus *bus, const char *topic, p2pbus_message *mess
         if (r < 0)
                 return r;
         return bus_leave(bus, publish(bus, topic, m, flags, timeout_usec));
+}
+
+_public_ int p2pbus_count_readers(p2pbus *bus, const char *topic) {
+        int r;
+
+        if (!topic || !topic_is_valid(topic, strlen(topic)))
+                return reason_fail_text(P2PBUS_REASON_BAD_TOPIC, "%.64s is no topic",
+                                        topic ? topic : "(null)");
+        r = bus_enter(bus);
+        return r < 0 ? r : bus_leave(bus, topic_remote_count(bus, topic));
 }
 
 /* Receiving */

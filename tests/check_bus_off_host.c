@@ -17,7 +17,9 @@
 #include "libclient/connection.h"
 #include "libclient/p2pbus.h"
 #include "libclient/peer.h"
+#include "libclient/topic-remote.h"
 #include "libcore/buf.h"
+#include "libcore/topic.h"
 #include "libsecure/signed-answer.h"
 #include "libsecure/signed-record.h"
 #include "tests/harness.h"
@@ -1094,27 +1096,32 @@ END_TEST
 
 /* Topics */
 
-static void publish_text(const char *topic, const char *text) {
-        p2pbus_message *m;
-
-        ok(p2pbus_message_new(&m, text, strlen(text)));
-        ok(p2pbus_publish(a, topic, m, 0, PATIENCE));
-        p2pbus_message_unref(m);
-}
-
-static void publish_number(const char *topic, unsigned i) {
+/* @timeout_usec: the library's. */
+static int try_publish(const char *topic, unsigned i, uint64_t timeout_usec) {
         char text[64];
+        p2pbus_message *m;
+        int r;
 
         (void)snprintf(text, sizeof(text), "%u " SECRET, i);
-        publish_text(topic, text);
+        ok(p2pbus_message_new(&m, text, strlen(text)));
+        r = p2pbus_publish(a, topic, m, 0, timeout_usec);
+        p2pbus_message_unref(m);
+        return r;
 }
 
-/* The number in the next message that b gets, which a has published on @topic; -1: none in @timeout. */
-static int take_number(const char *topic, uint64_t timeout_usec, uint64_t *ret_lost) {
+/* And it is on its way, unless there is none. */
+static void publish_number(const char *topic, unsigned i) {
+        ok(try_publish(topic, i, PATIENCE));
+        ok(p2pbus_hand_over(a, PATIENCE));
+}
+
+/* The number in the next message that @to gets, which a has published on @topic; -1: none in @timeout. */
+static int take_number_at(p2pbus *to, const char *topic, uint64_t timeout_usec,
+                          uint64_t *ret_lost) {
         p2pbus_message *m;
         int r, number;
 
-        r = p2pbus_receive(b, timeout_usec, &m);
+        r = p2pbus_receive(to, timeout_usec, &m);
         if (r == -EAGAIN)
                 return -1;
         ok(r);
@@ -1126,6 +1133,10 @@ static int take_number(const char *topic, uint64_t timeout_usec, uint64_t *ret_l
         number = (int)strtol(p2pbus_message_get_payload(m), NULL, 10);
         p2pbus_message_unref(m);
         return number;
+}
+
+static int take_number(const char *topic, uint64_t timeout_usec, uint64_t *ret_lost) {
+        return take_number_at(b, topic, timeout_usec, ret_lost);
 }
 
 /* b wants @pattern, and what a publishes on @topic gets there: 0 has, but nothing else. */
@@ -1232,6 +1243,129 @@ START_TEST(who_may_not_be_sent_to_is_not_published_to) {
 }
 END_TEST
 
+START_TEST(a_reader_that_does_nothing_holds_up_nobody) {
+        p2pbus *idle = open_at(1, P2PBUS_OFF_HOST);
+        int number, last = -1;
+        uint64_t lost;
+
+        ok(p2pbus_wait_reachable(idle, PATIENCE));
+        ok(p2pbus_subscribe(idle, "weather", 0, PATIENCE));
+        subscribe_and_wait("weather", "weather");
+        for (unsigned i = 2; i < 300; i++)
+                ok(try_publish("weather", i, PATIENCE));
+        for (int i = 2; i < 300; i++) {
+                ck_assert_int_eq(take_number("weather", PATIENCE, &lost), i);
+                ck_assert_uint_eq(lost, 0);
+        }
+        /* It has no keys in common with a, for which most of its messages wait at a. */
+        ck_assert_uint_lt(count_of(SEALED_ONE) + count_of(SEALED_OPEN), 298);
+
+        while (last < 299) {
+                ok(p2pbus_process(a));
+                number = take_number_at(idle, "weather", SECOND / 1000, &lost);
+                if (number < 2)
+                        continue;
+                if (last >= 0)
+                        ck_assert_int_eq(number, last + 1 + (int)lost);
+                last = number;
+        }
+        p2pbus_unref(idle);
+}
+END_TEST
+
+START_TEST(more_topics_than_are_remembered_lose_nothing) {
+        char topic[32];
+        uint64_t lost;
+        int r;
+
+        subscribe_and_wait("*", "weather");
+        for (unsigned i = 2; i < 1000; i++) {
+                (void)snprintf(topic, sizeof(topic), "t%u", i);
+                /* Whose answers are to come; then it waits for these, and for nobody else. */
+                while ((r = try_publish(topic, i, 0)) == -EAGAIN)
+                        ok(p2pbus_wait(a, PATIENCE));
+                ok(r);
+        }
+        ok(p2pbus_hand_over(a, PATIENCE));
+        for (int i = 2; i < 1000; i++) {
+                (void)snprintf(topic, sizeof(topic), "t%d", i);
+                ck_assert_int_eq(take_number(topic, PATIENCE, &lost), i);
+                ck_assert_uint_eq(lost, 0);
+        }
+        publish_number("weather", 1000); /* forgotten since */
+        ck_assert_int_eq(take_number("weather", PATIENCE, &lost), 1000);
+        ck_assert_uint_eq(lost, 0);
+}
+END_TEST
+
+/* The daemon tells a no more who reads @topic. */
+static void withdraw(const char *topic) {
+        uint8_t body[1 + TOPIC_SIZE_MAX];
+        const Control word = {
+                .verb = CONTROL_READERS,
+                .code = CODE_GONE,
+                .body = body,
+                .n_body = 1 + strlen(topic),
+        };
+
+        body[0] = (uint8_t)strlen(topic);
+        memcpy(body + 1, topic, strlen(topic));
+        pthread_mutex_lock(&a->lock);
+        topic_remote_on_readers(a, &word);
+        pthread_mutex_unlock(&a->lock);
+}
+
+START_TEST(what_waits_when_a_topic_is_withdrawn_is_not_lost) {
+        uint64_t lost;
+
+        subscribe_and_wait("*", "weather");
+        withdraw("weather");
+        publish_number("weather", 2);
+        ok(try_publish("fresh", 3, 0)); /* the answer is to come */
+        withdraw("fresh");
+        ok(try_publish("fresh", 4, 0));
+        ok(p2pbus_hand_over(a, PATIENCE));
+        ck_assert_int_eq(take_number("weather", PATIENCE, &lost), 2);
+        ck_assert_uint_eq(lost, 0);
+        ck_assert_int_eq(take_number("fresh", PATIENCE, &lost), 3);
+        ck_assert_uint_eq(lost, 0);
+        ck_assert_int_eq(take_number("fresh", PATIENCE, &lost), 4);
+        ck_assert_uint_eq(lost, 0);
+}
+END_TEST
+
+START_TEST(what_waits_when_the_bus_goes_away_is_counted) {
+        uint64_t lost;
+
+        subscribe_and_wait("*", "weather");
+        for (unsigned i = 2; i < 5; i++)
+                ok(try_publish("fresh", i, 0)); /* the answer is to come */
+        pthread_mutex_lock(&a->lock);
+        topic_remote_forget(a); /* as after an attach */
+        pthread_mutex_unlock(&a->lock);
+        publish_number("fresh", 5);
+        ck_assert_int_eq(take_number("fresh", PATIENCE, &lost), 5);
+        ck_assert_uint_eq(lost, 3);
+}
+END_TEST
+
+START_TEST(a_publisher_can_wait_for_readers) {
+        uint64_t lost;
+
+        ck_assert_int_eq(p2pbus_count_readers(a, "weather"), -EAGAIN);
+        ok(try_publish("weather", 1, PATIENCE));
+        ck_assert_int_eq(p2pbus_count_readers(a, "weather"), 0);
+        ok(p2pbus_subscribe(b, "weather", 0, PATIENCE));
+        while (p2pbus_count_readers(a, "weather") == 0)
+                ok(p2pbus_wait(a, PATIENCE));
+        publish_number("weather", 2);
+        ck_assert_int_eq(take_number("weather", PATIENCE, &lost), 2);
+        ck_assert_uint_eq(lost, 0);
+        ck_assert_int_eq(p2pbus_count_readers(a, "p2pbus.process.here"), 0);
+        ck_assert_int_eq(p2pbus_count_readers(a, "*"), -EINVAL);
+}
+END_TEST
+
 START_TEST(a_publisher_that_is_here_is_heard_here) {
         p2pbus *near = open_at(1, P2PBUS_OFF_HOST), *back = a;
         p2pbus_message *m;
@@ -1283,6 +1417,11 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_is_doubled_or_late_comes_once_or_is_lost);
         tcase_add_test(tcase, what_b_did_not_subscribe_to_it_does_not_get);
         tcase_add_test(tcase, who_may_not_be_sent_to_is_not_published_to);
+        tcase_add_test(tcase, a_reader_that_does_nothing_holds_up_nobody);
+        tcase_add_test(tcase, more_topics_than_are_remembered_lose_nothing);
+        tcase_add_test(tcase, what_waits_when_a_topic_is_withdrawn_is_not_lost);
+        tcase_add_test(tcase, what_waits_when_the_bus_goes_away_is_counted);
+        tcase_add_test(tcase, a_publisher_can_wait_for_readers);
         tcase_add_test(tcase, a_publisher_that_is_here_is_heard_here);
         suite_add_tcase(suite, tcase);
         return suite;
