@@ -67,8 +67,10 @@ static bool read_key(Question *q, const char *text) {
 
 /* One line, WORD or WORD TAB VALUE. */
 static bool read_line(Question *q, char *line) {
-        static const char *const questions[] = { "own",     "call",    "publish", "subscribe",
-                                                 "monitor", "gateway", "admin",   "off-host" };
+        static const char *const questions[] = {
+                "own",     "call",    "publish", "publish-off-host", "subscribe",
+                "monitor", "gateway", "admin",   "off-host"
+        };
         char *value = strchr(line, '\t'), *end = NULL;
 
         if (value)
@@ -176,6 +178,10 @@ static ControlCode ask(Peer *from, const Question *q, Subject *subject, PolicyAn
                 if (!topic_is_valid(q->value, n))
                         return CODE_UNSUPPORTED;
                 *ret = policy_publish(subject, q->value, n);
+        } else if (strcmp(q->what, "publish-off-host") == 0) {
+                if (!topic_is_valid(q->value, n))
+                        return CODE_UNSUPPORTED;
+                *ret = policy_publish_off_host(subject, q->value, n);
         } else if (strcmp(q->what, "subscribe") == 0) {
                 if (!topic_is_pattern(q->value, n))
                         return CODE_UNSUPPORTED;

@@ -271,6 +271,7 @@ static void apply_policy(Manager *manager, Policy *policy) {
         DL_FOREACH_SAFE (manager->peers, peer, next)
                 peer_reevaluate(peer);
         topics_reevaluate(manager);
+        wants_reevaluate(manager);
         rings_reevaluate(manager);
         /* Nobody asks any more what those may do who left in this turn. */
         LL_FOREACH2(manager->dead, peer, next_dead)

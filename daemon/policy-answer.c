@@ -134,6 +134,13 @@ PolicyAnswer policy_publish(const Subject *subject, const char *topic, size_t n_
                       &wanted);
 }
 
+PolicyAnswer policy_publish_off_host(const Subject *subject, const char *topic, size_t n_topic) {
+        const Wanted wanted = { "", topic, n_topic };
+
+        return decide(subject, POLICY_DENY_NETWORK_TOPICS, fits_topic, POLICY_NETWORK_TOPICS,
+                      fits_topic, &wanted);
+}
+
 PolicyAnswer policy_subscribe(const Subject *subject, const char *pattern, size_t n_pattern) {
         const Wanted wanted = { "", pattern, n_pattern };
 

@@ -33,6 +33,8 @@ PolicyAnswer policy_own(const Subject *subject, const char *user_name, const cha
 /* May @from send to @to what it likes? */
 PolicyAnswer policy_talk(const Subject *from, const Subject *to);
 PolicyAnswer policy_publish(const Subject *subject, const char *topic, size_t n_topic);
+/* May what it publishes on @topic leave this host, to whoever it may send to there? */
+PolicyAnswer policy_publish_off_host(const Subject *subject, const char *topic, size_t n_topic);
 PolicyAnswer policy_subscribe(const Subject *subject, const char *pattern, size_t n_pattern);
 /* POLICY_GATEWAY, _MONITOR, _ADMIN. */
 PolicyAnswer policy_role(const Subject *subject, PolicySlot role);

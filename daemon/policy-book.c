@@ -50,6 +50,8 @@ static const Key keys[_POLICY_SLOTS] = {
         [POLICY_DENY_SUBSCRIBE] = { "Topics", "DenySubscribe", parse_terms, TERM_GRAMMAR_TOPIC, 0, 0 },
         [POLICY_NETWORK_SEND] = { "Network", "Send", parse_terms, TERM_GRAMMAR_SEND, 0, 0 },
         [POLICY_NETWORK_RECEIVE] = { "Network", "ReceiveFrom", parse_terms, TERM_GRAMMAR_RECEIVE, 0, 0 },
+        [POLICY_NETWORK_TOPICS] = { "Network", "Topics", parse_terms, TERM_GRAMMAR_TOPIC, 0, 0 },
+        [POLICY_DENY_NETWORK_TOPICS] = { "Network", "DenyTopics", parse_terms, TERM_GRAMMAR_TOPIC, 0, 0 },
 
         [POLICY_NETWORK_PUBLISH] = { "Network", "Publish", parse_yes, 0, 0, 0 },
         [POLICY_GATEWAY] = { "Role", "Gateway", parse_yes, 0, 0, 0 },

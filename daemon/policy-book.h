@@ -42,6 +42,8 @@ typedef enum PolicySlot {
         POLICY_DENY_SUBSCRIBE,
         POLICY_NETWORK_SEND,
         POLICY_NETWORK_RECEIVE,
+        POLICY_NETWORK_TOPICS,
+        POLICY_DENY_NETWORK_TOPICS,
         _POLICY_LISTS,
 
         /* Values: what is said last counts. */

@@ -94,9 +94,28 @@ static void on_reader(TopicLeaf *leaf, void *userdata) {
         readers->digest += load_le64(wanter->key) | 1;
 }
 
-static void find_readers(const Manager *manager, const char *topic, size_t n_topic, Readers *ret) {
+/* Whoever publishes on topics does so often: the log hears it once. */
+static bool may_leave(Peer *peer, const char *topic, size_t n_topic) {
+        PolicyAnswer answer;
+        char text[POLICY_ANSWER_MAX];
+
+        if (!peer->subject)
+                return false; /* no memory for its policy: it is on its way out */
+        answer = policy_publish_off_host(peer->subject, topic, n_topic);
+        if (!answer.is_allowed && !policy_is_old_denial(peer->subject, POLICY_NETWORK_TOPICS))
+                peer_log(peer, LOG_LEVEL_NOTICE, NULL, "policy",
+                         "may not publish on %.*s for other hosts, where it is wanted: %s",
+                         (int)n_topic, topic, policy_answer_text(&answer, text));
+        return answer.is_allowed;
+}
+
+static void find_readers(Peer *peer, const char *topic, size_t n_topic, Readers *ret) {
+        Manager *manager = peer->manager;
+
         *ret = (Readers){ .manager = manager };
         topic_tree_walk(&manager->wants.tree, topic, n_topic, false, on_reader, ret);
+        if (ret->n > 0 && !may_leave(peer, topic, n_topic))
+                *ret = (Readers){ .manager = manager };
 }
 
 /* @readers: NULL: it is told no more, and shall ask again. Return: whether it will hear it. */
@@ -192,7 +211,7 @@ void wants_say_readers(Peer *peer, const char *topic, size_t n_topic, const Pack
                 (void)say_readers(peer, topic, n_topic, id, NULL);
                 return;
         }
-        find_readers(manager, topic, n_topic, &readers);
+        find_readers(peer, topic, n_topic, &readers);
         told->digest = readers.digest;
         if (!say_readers(peer, topic, n_topic, id, &readers))
                 told_free(&manager->wants, told);
@@ -215,7 +234,7 @@ static void tell_anew(Manager *manager) {
         Readers readers;
 
         DL_FOREACH_SAFE (wants->told, told, next) {
-                find_readers(manager, told->topic, told->n_topic, &readers);
+                find_readers(told->peer, told->topic, told->n_topic, &readers);
                 if (readers.digest == told->digest)
                         continue;
                 told->digest = readers.digest;
@@ -234,6 +253,10 @@ static void changed(Manager *manager) {
                 return;
         wants->look_usec = MAX(manager->now_usec, wants->looked_usec + WANTS_GATHER_USEC);
         manager_wake_at(manager, wants->look_usec);
+}
+
+void wants_reevaluate(Manager *manager) {
+        changed(manager);
 }
 
 static void on_begin(Manager *manager, const Control *word) {

@@ -64,8 +64,13 @@ void wants_say(Peer *peer, uint32_t value, const char *pattern, size_t n_pattern
 bool wants_on_word(Manager *manager, const Control *word);
 /* The gateway left. */
 void wants_doubt_all(Manager *manager);
-/* Tells @peer, who asked so in the packet @id, who on other hosts reads @topic. */
+/*
+ * Tells @peer, who asked so in the packet @id, who on other hosts reads @topic: nobody, if policy says
+ * that what it publishes there stays here.
+ */
 void wants_say_readers(Peer *peer, const char *topic, size_t n_topic, const PacketId *id);
+/* There is a new policy: whose topics may leave this host is looked at again. */
+void wants_reevaluate(Manager *manager);
 /* @peer is told no more: it leaves. */
 void wants_leave(Peer *peer);
 /* The same, and that there are no readers: it may not go off-host any more. */

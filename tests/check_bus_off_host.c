@@ -1349,6 +1349,27 @@ START_TEST(what_waits_when_the_bus_goes_away_is_counted) {
 }
 END_TEST
 
+START_TEST(what_policy_keeps_on_the_host_is_not_sent) {
+        unsigned n_sealed;
+        uint64_t lost;
+
+        subscribe_and_wait(">", "public.weather");
+        set_policy(0, a, "[Network]\nTopics=\nTopics=public.>\n");
+        while (count_of(SEALED_ACCEPT) == 0)
+                (void)sched_yield();
+        n_sealed = __atomic_load_n(&middle.n_sealed, __ATOMIC_RELAXED);
+        for (unsigned i = 2; i < 10; i++)
+                publish_number("private.weather", i);
+        publish_number("public.weather", 10);
+        ck_assert_int_eq(take_number("public.weather", PATIENCE, &lost), 10);
+        ck_assert_uint_eq(lost, 0);
+        ck_assert_uint_eq(__atomic_load_n(&middle.n_sealed, __ATOMIC_RELAXED), n_sealed + 1);
+        ck_assert_int_eq(p2pbus_count_readers(a, "private.weather"), 0);
+        ck_assert_int_eq(p2pbus_count_readers(a, "public.weather"), 1);
+        set_policy(0, a, NULL);
+}
+END_TEST
+
 START_TEST(a_publisher_can_wait_for_readers) {
         uint64_t lost;
 
@@ -1421,6 +1442,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, more_topics_than_are_remembered_lose_nothing);
         tcase_add_test(tcase, what_waits_when_a_topic_is_withdrawn_is_not_lost);
         tcase_add_test(tcase, what_waits_when_the_bus_goes_away_is_counted);
+        tcase_add_test(tcase, what_policy_keeps_on_the_host_is_not_sent);
         tcase_add_test(tcase, a_publisher_can_wait_for_readers);
         tcase_add_test(tcase, a_publisher_that_is_here_is_heard_here);
         suite_add_tcase(suite, tcase);

@@ -162,7 +162,7 @@ START_TEST(users_are_apart_until_a_file_says_otherwise) {
         expect_denied(&other, "(built-in) 00-default.policy:10: the receiver's [Talk] "
                               "ReceiveFrom=same-user root does not have it");
         (void)say_text(&other, CONTROL_EXPLAIN, 0, "uid\t0\n");
-        expect_denied(&other, "(built-in) 00-default.policy:24: [Role] Admin=no");
+        expect_denied(&other, "(built-in) 00-default.policy:25: [Role] Admin=no");
 
         daemon_rule(&d, "50-test.policy", "[Match]\nUser=root\n[Talk]\nReceiveFrom=user:65534\n");
         reload(&a);
@@ -344,14 +344,15 @@ static const struct {
 } explained[] = {
         { "own\tcom.example.x\n", "denied\t50-test.policy:2\t[Own] DenyName=com.example.*\n" },
         { "own\tcom.other.x\n", "allowed\t(built-in) 40-owner.policy:9\t[Own] Name=*\n" },
-        { "monitor\n", "allowed\t(built-in) 40-owner.policy:18\t[Role] Monitor=full\n" },
-        { "gateway\n", "allowed\t(built-in) 40-owner.policy:17\t[Role] Gateway=yes\n" },
-        { "admin\n", "allowed\t(built-in) 40-owner.policy:19\t[Role] Admin=yes\n" },
+        { "monitor\n", "allowed\t(built-in) 40-owner.policy:19\t[Role] Monitor=full\n" },
+        { "gateway\n", "allowed\t(built-in) 40-owner.policy:18\t[Role] Gateway=yes\n" },
+        { "admin\n", "allowed\t(built-in) 40-owner.policy:20\t[Role] Admin=yes\n" },
         { "publish\tx.y\n", "allowed\t(built-in) 00-default.policy:13\t[Topics] Publish=>\n" },
+        { "publish-off-host\tx.y\n", "allowed\t(built-in) 40-owner.policy:15\t[Network] Topics=>\n" },
         { "subscribe\tx.*\n", "allowed\t(built-in) 00-default.policy:14\t[Topics] Subscribe=>\n" },
         { "off-host\n", "allowed\t(built-in) 40-owner.policy:12\t[Network] Publish=yes\n" },
         { "call\tcom.other.y\n", "allowed\t(built-in) 00-default.policy:10\tthe receiver's [Talk] ReceiveFrom=same-user root\n" },
-        { "uid\t4000000\nadmin\n", "denied\t(built-in) 00-default.policy:24\t[Role] Admin=no\n" },
+        { "uid\t4000000\nadmin\n", "denied\t(built-in) 00-default.policy:25\t[Role] Admin=no\n" },
         { "uid\t4000000\ngid\t1\ngroups\t1 2 3\naccount\tx\nown\tuser.x.y\n", "allowed\t(built-in) 00-default.policy:6\t[Own] Name=user.%u.*\n" },
         { "uid\t4000000\ncall\tcom.other.y\n", "denied\t(built-in) 00-default.policy:10\tthe receiver's [Talk] ReceiveFrom=same-user root does not have it\n" },
 };
@@ -416,7 +417,7 @@ START_TEST(without_a_question_all_that_holds_is_told) {
         expect_word(&a, CONTROL_ANSWER);
         said(&a, "Own\tName\tuser.%u.*\t(built-in) 00-default.policy:6\n");
         said(&a, "Own\tName\t*\t(built-in) 40-owner.policy:9\n");
-        said(&a, "Role\tAdmin\tyes\t(built-in) 40-owner.policy:19\n");
+        said(&a, "Role\tAdmin\tyes\t(built-in) 40-owner.policy:20\n");
         stop();
 }
 END_TEST

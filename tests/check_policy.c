@@ -166,6 +166,7 @@ typedef enum Ask {
         GATEWAY,
         ADMIN,
         OFF_HOST,
+        PUBLISH_OFF_HOST,
 } Ask;
 
 static const Who alice = { .uid = ALICE }, bob = { .uid = BOB }, root = { .uid = 0 };
@@ -200,19 +201,19 @@ static const struct Row {
         { "everybody publishes", NULL, false, &alice, PUBLISH, "a.b", NULL, true, "00-default.policy:13" },
         { "and subscribes", NULL, false, &alice, SUBSCRIBE, "a.>", NULL, true, "00-default.policy:14" },
         { "also to what the daemon says", NULL, false, &alice, SUBSCRIBE, "p2pbus.>", NULL, true, "00-default.policy:14" },
-        { "nobody monitors", NULL, false, &alice, MONITOR, NULL, NULL, false, "00-default.policy:23" },
+        { "nobody monitors", NULL, false, &alice, MONITOR, NULL, NULL, false, "00-default.policy:24" },
         { "but root", NULL, false, &root, MONITOR, NULL, NULL, true, "10-root.policy:11" },
-        { "nobody administers", NULL, false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "nobody administers", NULL, false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:25" },
         { "but root", NULL, false, &root, ADMIN, NULL, NULL, true, "10-root.policy:12" },
-        { "nobody is the gateway", NULL, false, &root, GATEWAY, NULL, NULL, false, "00-default.policy:22" },
+        { "nobody is the gateway", NULL, false, &root, GATEWAY, NULL, NULL, false, "00-default.policy:23" },
         { "but the bridge's user", NULL, false, &the_bridge, GATEWAY, NULL, NULL, true, "20-bridge.policy:9" },
         { "nobody goes off-host", NULL, false, &root, OFF_HOST, NULL, NULL, false, "00-default.policy:17" },
-        { "but members of p2pbus-net", NULL, false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:10" },
+        { "but members of p2pbus-net", NULL, false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:11" },
         { "who own the bus own what they like", NULL, true, &owner, OWN, "a.b", NULL, true, "40-owner.policy:9" },
-        { "are the gateway", NULL, true, &owner, GATEWAY, NULL, NULL, true, "40-owner.policy:17" },
+        { "are the gateway", NULL, true, &owner, GATEWAY, NULL, NULL, true, "40-owner.policy:18" },
         { "and go off-host", NULL, true, &owner, OFF_HOST, NULL, NULL, true, "40-owner.policy:12" },
         { "others do not on a user bus, whatever their group", NULL, true, &in_net, OFF_HOST, NULL, NULL, false, "00-default.policy:17" },
-        { "the daemon's user has no rights on the system bus", NULL, false, &owner, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "the daemon's user has no rights on the system bus", NULL, false, &owner, ADMIN, NULL, NULL, false, "00-default.policy:25" },
 
         /* T78 */
         { "deny beats allow before it", "[Own]\nName=com.example.*\nDenyName=com.example.hr.*\n", false, &alice, OWN, "com.example.hr.x", NULL, false, "50-test.policy:3" },
@@ -227,21 +228,21 @@ static const struct Row {
 
         /* [Match] */
         { "a file is for its user", "[Match]\nUser=bob\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, true, "50-test.policy:4" },
-        { "and for nobody else", "[Match]\nUser=bob\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "and for nobody else", "[Match]\nUser=bob\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:25" },
         { "values are alternatives", "[Match]\nUser=bob alice\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, true, "50-test.policy:4" },
         { "over lines, too", "[Match]\nUser=bob\nUser=1000\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, true, "50-test.policy:5" },
-        { "! keeps out", "[Match]\nUser=!bob\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "! keeps out", "[Match]\nUser=!bob\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, false, "00-default.policy:25" },
         { "and lets the rest in", "[Match]\nUser=!bob\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, true, "50-test.policy:4" },
-        { "all keys must fit", "[Match]\nUser=alice\nGroup=staff\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "all keys must fit", "[Match]\nUser=alice\nGroup=staff\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:25" },
         { "a group is one of those that one has", "[Match]\nGroup=staff\n[Role]\nAdmin=yes\n", false, &in_staff, ADMIN, NULL, NULL, true, "50-test.policy:4" },
         { "or one's own", "[Match]\nGroup=5\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, true, "50-test.policy:4" },
-        { "an account that does not exist is nobody", "[Match]\nUser=carol\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "an account that does not exist is nobody", "[Match]\nUser=carol\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:25" },
         { "a key is whose it is", "[Match]\nKey=%1\n[Role]\nAdmin=yes\n", false, &first_key, ADMIN, NULL, NULL, true, "50-test.policy:4" },
-        { "and not another's", "[Match]\nKey=%2\n[Role]\nAdmin=yes\n", false, &first_key, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "and not another's", "[Match]\nKey=%2\n[Role]\nAdmin=yes\n", false, &first_key, ADMIN, NULL, NULL, false, "00-default.policy:25" },
         { "a unit is a pattern", "[Match]\nUnit=web@*.service\n[Role]\nAdmin=yes\n", false, &in_unit, ADMIN, NULL, NULL, true, "50-test.policy:4" },
-        { "no unit fits no pattern", "[Match]\nUnit=*\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, false, "00-default.policy:24" },
-        { "no unit does not fit its negation, either", "[Match]\nUnit=!x\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, false, "00-default.policy:24" },
-        { "the other bus's file says nothing", "[Match]\nBus=user\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:24" },
+        { "no unit fits no pattern", "[Match]\nUnit=*\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, false, "00-default.policy:25" },
+        { "no unit does not fit its negation, either", "[Match]\nUnit=!x\n[Role]\nAdmin=yes\n", false, &bob, ADMIN, NULL, NULL, false, "00-default.policy:25" },
+        { "the other bus's file says nothing", "[Match]\nBus=user\n[Role]\nAdmin=yes\n", false, &alice, ADMIN, NULL, NULL, false, "00-default.policy:25" },
         { "this bus's does", "[Match]\nBus=user\n[Role]\nAdmin=yes\n", true, &alice, ADMIN, NULL, NULL, true, "50-test.policy:4" },
 
         /* [Talk] */
@@ -267,10 +268,16 @@ static const struct Row {
         { "and may ask for less", "[Topics]\nSubscribe=\nSubscribe=news.*\n", false, &alice, SUBSCRIBE, "news.at", NULL, true, "50-test.policy:3" },
 
         /* [Network] */
+        { "what is published leaves no host of the system bus", NULL, false, &in_net, PUBLISH_OFF_HOST, "a.b", NULL, false, "00-default.policy:20" },
+        { "unless its topic is named", "[Network]\nTopics=prices.>\n", false, &in_net, PUBLISH_OFF_HOST, "prices.gold", NULL, true, "50-test.policy:2" },
+        { "and no other", "[Network]\nTopics=prices.>\n", false, &in_net, PUBLISH_OFF_HOST, "a.b", NULL, false, "50-test.policy:2" },
+        { "on a user bus all leave it", NULL, true, &owner, PUBLISH_OFF_HOST, "a.b", NULL, true, "40-owner.policy:15" },
+        { "but what is denied", "[Network]\nDenyTopics=secret.>\n", true, &owner, PUBLISH_OFF_HOST, "secret.x", NULL, false, "50-test.policy:2" },
+        { "or all of them", "[Network]\nTopics=\n", true, &owner, PUBLISH_OFF_HOST, "a.b", NULL, false, "50-test.policy:2" },
         { "who may not be known is not off-host", "[Network]\nPublish=no\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
         { "who may neither say nor hear anything is not, either", "[Network]\nSend=none\nReceiveFrom=none\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
         { "denials of remote count", "[Talk]\nDenySendTo=remote\nDenyReceiveFrom=remote\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
-        { "one direction is enough", "[Talk]\nDenySendTo=remote\n", false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:10" },
+        { "one direction is enough", "[Talk]\nDenySendTo=remote\n", false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:11" },
 };
 /* clang-format on */
 
@@ -303,6 +310,8 @@ static PolicyAnswer ask(const struct Row *row, Subject *self, Subject *other) {
                 return policy_publish(self, row->what, strlen(row->what));
         case SUBSCRIBE:
                 return policy_subscribe(self, row->what, strlen(row->what));
+        case PUBLISH_OFF_HOST:
+                return policy_publish_off_host(self, row->what, strlen(row->what));
         case MONITOR:
                 return policy_role(self, POLICY_MONITOR);
         case GATEWAY:

@@ -210,6 +210,39 @@ START_TEST(who_publishes_is_told_who_reads) {
 }
 END_TEST
 
+static void set_policy(const char *text) {
+        daemon_rule(&d, "50-test.policy", text);
+        client_say(&a, &(Control){ .verb = CONTROL_RELOAD });
+        (void)expect_word(&a, CONTROL_OK);
+}
+
+START_TEST(what_policy_keeps_here_has_no_readers_elsewhere) {
+        start();
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, ">");
+        settle();
+        publish(&a, "secret.x", PUBLISH_READERS);
+        (void)expect_word(&a, CONTROL_LEASE_REQUEST);
+        expect_readers(&a, "secret.x", 1);
+        set_policy("[Network]\nDenyTopics=secret.>\n");
+        expect_readers(&a, "secret.x", 0);
+        publish(&a, "secret.y", PUBLISH_READERS);
+        expect_readers(&a, "secret.y", 0);
+        publish(&a, "news", PUBLISH_READERS);
+        expect_readers(&a, "news", 1);
+        say_wanted(far[1], WANTED_BEGIN, CODE_OK, "secret.*"); /* whoever else asks for it */
+        expect_silence(&a);
+        set_policy("[Network]\nTopics=\n"); /* not even one */
+        expect_readers(&a, "news", 0);
+        set_policy(NULL);
+        for (unsigned i = 0; i < 3; i++) {
+                const Control *word = expect_word(&a, CONTROL_READERS);
+
+                ck_assert_uint_eq(word->value, word->body[1] == 's' ? 2 : 1);
+        }
+        stop();
+}
+END_TEST
+
 START_TEST(who_stays_on_the_host_is_told_nothing) {
         const Control *word;
 
@@ -291,6 +324,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_is_wanted_here_follows_the_lease);
         tcase_add_test(tcase, a_new_gateway_hears_all);
         tcase_add_test(tcase, who_publishes_is_told_who_reads);
+        tcase_add_test(tcase, what_policy_keeps_here_has_no_readers_elsewhere);
         tcase_add_test(tcase, who_stays_on_the_host_is_told_nothing);
         tcase_add_test(tcase, what_was_lost_with_a_link_stays_for_a_while);
         tcase_add_test(tcase, more_topics_than_are_kept_are_withdrawn);

@@ -32,6 +32,7 @@ enum {
         OPTION_OWN,
         OPTION_CALL,
         OPTION_PUBLISH,
+        OPTION_PUBLISH_OFF_HOST,
         OPTION_SUBSCRIBE,
         OPTION_MONITOR,
         OPTION_GATEWAY,
@@ -86,8 +87,8 @@ static const char help_tail[] =
         "      --uid USER      policy: of this user, by name or number; asks for Admin=yes\n"
         "      --for-key FULL  policy: of a process with this key\n"
         "      --unit UNIT     policy: of a process of this unit\n"
-        "      --own NAME, --call DEST, --publish TOPIC, --subscribe PATTERN, --monitor,\n"
-        "      --gateway, --admin, --off-host\n"
+        "      --own NAME, --call DEST, --publish TOPIC, --publish-off-host TOPIC,\n"
+        "      --subscribe PATTERN, --monitor, --gateway, --admin, --off-host\n"
         "                      policy: may it? One of these; without, all that holds\n" OPTIONS_HELP
         "\n"
         "Exit status: 0 done, 1 failed, 2 usage, 3 no such destination, 4 timed out, 5 refused,\n"
@@ -207,6 +208,7 @@ static int take_policy(Ctl *ctl, int c, const char *value) {
                 [OPTION_OWN - OPTION_OWN] = "own",
                 [OPTION_CALL - OPTION_OWN] = "call",
                 [OPTION_PUBLISH - OPTION_OWN] = "publish",
+                [OPTION_PUBLISH_OFF_HOST - OPTION_OWN] = "publish-off-host",
                 [OPTION_SUBSCRIBE - OPTION_OWN] = "subscribe",
                 [OPTION_MONITOR - OPTION_OWN] = "monitor",
                 [OPTION_GATEWAY - OPTION_OWN] = "gateway",
@@ -270,6 +272,7 @@ static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
                 { "own", required_argument, NULL, OPTION_OWN },
                 { "call", required_argument, NULL, OPTION_CALL },
                 { "publish", required_argument, NULL, OPTION_PUBLISH },
+                { "publish-off-host", required_argument, NULL, OPTION_PUBLISH_OFF_HOST },
                 { "subscribe", required_argument, NULL, OPTION_SUBSCRIBE },
                 { "monitor", no_argument, NULL, OPTION_MONITOR },
                 { "gateway", no_argument, NULL, OPTION_GATEWAY },

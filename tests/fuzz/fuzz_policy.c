@@ -22,6 +22,7 @@ static void ask(const Subject *subject) {
                 policy_own(subject, "user", name, strlen(name)),
                 policy_talk(subject, subject),
                 policy_publish(subject, topic, strlen(topic)),
+                policy_publish_off_host(subject, topic, strlen(topic)),
                 policy_subscribe(subject, pattern, strlen(pattern)),
                 policy_role(subject, POLICY_MONITOR),
                 policy_off_host(subject),
