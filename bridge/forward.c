@@ -242,7 +242,8 @@ static void refuse_remote(Uplink *uplink, Address src, Address dst, const Packet
 static void on_wants_daemon(const Control *word, void *userdata) {
         Forward *f = userdata;
 
-        if (f->daemon_synced) /* else it hears all when it is */
+        /* What is wanted elsewhere it hears when it is synced. */
+        if (f->daemon_synced || wanted_is_refusal(word))
                 gateway_say(f->gateway, word, to_daemon, NULL);
 }
 

@@ -11,6 +11,7 @@
 typedef struct OwnWant {
         Want want;      /* first: an item of the set */
         bool confirmed; /* by the daemon that we are attached to now */
+        bool refused;   /* by a relay, which the daemon knows */
 } OwnWant;
 
 /* Of another. */
@@ -84,6 +85,24 @@ static void own_end(Wants *wants, Want *want) {
         wants_drop(&wants->own, want);
 }
 
+static void say_refused(Wants *wants, const Control *word, uint16_t code) {
+        Control refusal = *word;
+
+        refusal.value = WANTED_END;
+        refusal.code = code;
+        wants->handlers->say_daemon(&refusal, wants->userdata);
+}
+
+/* The daemon hears it once, however many relays say so, and however often. */
+static void own_refused(Wants *wants, const Control *word) {
+        Want *want = wants_find(&wants->own, word->body, word->n_body);
+
+        if (!want || own_of(want)->refused)
+                return;
+        own_of(want)->refused = true;
+        say_refused(wants, word, word->code);
+}
+
 bool wants_on_daemon(Wants *wants, const Control *word) {
         Want *want;
         int r;
@@ -97,8 +116,10 @@ bool wants_on_daemon(Wants *wants, const Control *word) {
                 return false;
         }
         r = wants_put(&wants->own, word->address, word->body, word->n_body, &want);
-        if (r != 0 && r != WANTS_E_HELD)
+        if (r != 0 && r != WANTS_E_HELD) {
+                say_refused(wants, word, r < 0 ? CODE_OVERLOAD : CODE_QUOTA);
                 return false;
+        }
         own_of(want)->confirmed = true;
         if (r == 0) {
                 Control begin = wanted(want, WANTED_BEGIN, CODE_OK);
@@ -230,6 +251,10 @@ bool wants_on_link(Wants *wants, unsigned slot, const Control *word) {
         }
         if (!key_fits(word))
                 return false;
+        if (wanted_is_refusal(word)) {
+                own_refused(wants, word);
+                return true;
+        }
         want = wants_find(&wants->far, word->body, word->n_body);
         if (word->value == WANTED_BEGIN)
                 far_begin(wants, slot, word);

@@ -122,5 +122,8 @@ void metrics_write(FILE *out, const Manager *manager) {
                       counters->topics_lost);
         write_counter(out, "wants_refused", "Patterns of other hosts that there was no room for",
                       counters->wants_refused);
+        write_counter(out, "wants_not_told",
+                      "Patterns of this host that a relay or the gateway had no room for",
+                      counters->wants_not_told);
         fputs("# EOF\n", out);
 }

@@ -72,6 +72,24 @@ void wants_say(Peer *peer, uint32_t value, const char *pattern, size_t n_pattern
         peer_say(peer->manager->gateway.peer, &word);
 }
 
+/* Somebody on the way has no room for what one of ours wants: it hears so. */
+static void on_refused(Manager *manager, const Control *word, const PublicKey *key) {
+        RegistryEntry *entry;
+        Peer *peer;
+
+        if (registry_find(&manager->registry, word->address, &entry) != 0)
+                return;
+        peer = container_of(entry, Peer, entry);
+        if (!key_equal(&peer->key, key))
+                return;
+        manager->counters.wants_not_told++;
+        peer_log(peer, LOG_LEVEL_WARNING, NULL, "topic",
+                 "not all hosts know that it wants %.*s: %s",
+                 (int)(word->n_body - CONTROL_KEY_SIZE),
+                 (const char *)word->body + CONTROL_KEY_SIZE, control_code_text(word->code));
+        peer_say(peer, word);
+}
+
 /* Who reads */
 
 static void on_reader(TopicLeaf *leaf, void *userdata) {
@@ -333,6 +351,10 @@ bool wants_on_word(Manager *manager, const Control *word) {
         memcpy(key.bytes, word->body, sizeof(key.bytes));
         if (!address_equal(key_hash(&key).address, word->address))
                 return false;
+        if (wanted_is_refusal(word)) {
+                on_refused(manager, word, &key);
+                return true;
+        }
         want = wants_find(&manager->wants.set, word->body, word->n_body);
         if (word->value == WANTED_BEGIN)
                 on_begin(manager, word);

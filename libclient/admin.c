@@ -352,16 +352,20 @@ _public_ int p2pbus_get_peer(p2pbus *bus, const char *dest, p2pbus_peer_info *in
 }
 
 _public_ int p2pbus_get_counters(p2pbus *bus, p2pbus_counters *counters) {
+        p2pbus_counters all;
         int r;
 
-        if (!counters || counters->struct_size != sizeof(*counters))
+        if (!counters ||
+            !struct_size_is_known(counters->struct_size,
+                                  offsetof(p2pbus_counters, subscriptions_refused), sizeof(all)))
                 return reason_fail_errno(-EINVAL, "p2pbus_counters.struct_size is not set");
         r = bus_enter(bus);
         if (r < 0)
                 return r;
-        *counters = bus->counters;
-        counters->struct_size = sizeof(*counters);
-        counters->attaches = bus->n_attaches;
-        counters->peers = bus->n_peers;
+        all = bus->counters;
+        all.struct_size = counters->struct_size;
+        all.attaches = bus->n_attaches;
+        all.peers = bus->n_peers;
+        memcpy(counters, &all, all.struct_size);
         return bus_leave(bus, 0);
 }

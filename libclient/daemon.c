@@ -218,6 +218,9 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
         case CONTROL_TOPIC_LOST:
                 topic_on_lost(bus, &control);
                 break;
+        case CONTROL_WANTED:
+                topic_on_refused(bus, &control);
+                break;
         case CONTROL_READERS:
                 topic_remote_on_readers(bus, &control);
                 break;

@@ -895,6 +895,7 @@ typedef struct p2pbus_counters {
         uint64_t attaches; /* 1, and one for each time that the bus came back */
         uint64_t peers;    /* conversations held now */
         uint64_t bad_packets; /* dropped: malformed, forged, of nobody, not subscribed to */
+        uint64_t subscriptions_refused; /* that not all other hosts know of: somebody's limit */
 } p2pbus_counters;
 int p2pbus_get_counters(p2pbus *bus, p2pbus_counters *counters);
 
@@ -1004,7 +1005,8 @@ enum p2pbus_publish_flags {
  * patterns fit, as one-way messages with a topic. Nobody confirms: who does not keep up misses some,
  * and p2pbus_message_get_lost() of the next tells how many. Subscribed again by itself when the daemon
  * returns; what was published meanwhile is not here. Blocks, at most @timeout_usec.
- * All that is for this host; other hosts hear of it later: p2pbus_publish(3).
+ * All that is for this host; other hosts hear of it later, and may have no room for it:
+ * p2pbus_publish(3).
  * Return: 0; -EINVAL; -EDQUOT; -EACCES; -ETIMEDOUT; -ENOTCONN; -ECHILD; -ENOMEM.
  */
 int p2pbus_subscribe(p2pbus *bus, const char *pattern, uint32_t flags, uint64_t timeout_usec);

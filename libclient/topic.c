@@ -13,6 +13,7 @@
 #include "libcore/buf.h"
 #include "libcore/err.h"
 #include "libcore/topic.h"
+#include "libcore/wants.h"
 
 #define SUBSCRIPTIONS_MAX 65536
 
@@ -352,6 +353,13 @@ void topic_on_published(p2pbus *bus, const Control *word) {
         }
         topic_put(bus, &record, (const char *)topic, n_topic,
                   &(PeerSource){ .address = word->address, .key = &key });
+}
+
+void topic_on_refused(p2pbus *bus, const Control *word) {
+        if (!wanted_is_refusal(word))
+                return;
+        bus->counters.subscriptions_refused++;
+        bus_happened(bus);
 }
 
 void topic_on_lost(p2pbus *bus, const Control *word) {

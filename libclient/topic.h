@@ -21,6 +21,8 @@
 /* PUBLISHED and TOPIC_LOST. */
 void topic_on_published(p2pbus *bus, const Control *word);
 void topic_on_lost(p2pbus *bus, const Control *word);
+/* WANTED: a pattern of ours is not known to all other hosts. */
+void topic_on_refused(p2pbus *bus, const Control *word);
 /* The next message for the application, with a reference that is now the caller's; NULL: none. */
 Message *topic_take(p2pbus *bus);
 static inline bool topic_has_messages(const p2pbus *bus) {

@@ -75,6 +75,12 @@ typedef enum WantedKind {
 /* Which it is; INVALID also if something begins that may not, or stands for the daemon's own topics. */
 WantedKind wanted_kind(const Control *word);
 
+/* Whether it says that what is about to begin does not, for a limit: its code says which. */
+static inline bool wanted_is_refusal(const Control *word) {
+        return word->value == WANTED_END &&
+               (word->code == CODE_QUOTA || word->code == CODE_OVERLOAD);
+}
+
 static inline const char *want_pattern(const Want *want) {
         return (const char *)want->body + CONTROL_KEY_SIZE;
 }

@@ -134,6 +134,7 @@ static bool is_leased(const RelayLink *link, Address address, PublicKey *ret_key
 static void on_wanted(RelayLink *link, const PacketHeader *header, const Control *control) {
         RelayShared *shared = link->shared;
         WantedKind kind = wanted_kind(control);
+        Control refusal = *control; /* that something begins, which is all that can be refused */
         PublicKey key;
         int r;
 
@@ -148,10 +149,13 @@ static void on_wanted(RelayLink *link, const PacketHeader *header, const Control
                 link_answer_error(link, header, CODE_NOT_LEASED);
                 return;
         }
+        refusal.value = WANTED_END;
+        refusal.ref = header->id;
         r = relay_wants_put(shared->wants, &link->topics, control);
         if (r < 0 || r == WANTS_E_FULL || r == WANTS_E_KEY) {
                 count(&shared->counters, COUNT_WANTS_REFUSED);
-                link_answer_error(link, header, r < 0 ? CODE_OVERLOAD : CODE_QUOTA);
+                refusal.code = r < 0 ? CODE_OVERLOAD : CODE_QUOTA;
+                relay_link_say(link, &refusal, to_bridge);
         } else {
                 count(&shared->counters, COUNT_WANTS_TAKEN);
         }

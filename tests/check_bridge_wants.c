@@ -221,6 +221,29 @@ START_TEST(one_process_has_its_share) {
 }
 END_TEST
 
+START_TEST(the_daemon_hears_once_that_there_is_no_room) {
+        char pattern[16];
+
+        daemon_says(WANTED_BEGIN, 1, "a");
+        n_told = 0;
+        ck_assert(link_says(0, WANTED_END, CODE_QUOTA, 1, "a"));
+        heard(TO_DAEMON, WANTED_END, CODE_QUOTA, 1);
+        ck_assert(link_says(1, WANTED_END, CODE_QUOTA, 1, "a"));
+        ck_assert(link_says(1, WANTED_END, CODE_QUOTA, 1, "b")); /* which nobody here wants */
+        silent();
+        wants_present(wants, 2, word_of(WANTED_BEGIN, CODE_OK, 1, "").address);
+        heard(2, WANTED_BEGIN, CODE_OK, 1); /* others may have room */
+
+        for (unsigned i = 1; i < WANTS_ONE_MAX; i++) {
+                (void)snprintf(pattern, sizeof(pattern), "t%u", i);
+                daemon_says(WANTED_BEGIN, 1, pattern);
+                n_told = 0;
+        }
+        ck_assert(!daemon_says(WANTED_BEGIN, 1, "more"));
+        heard(TO_DAEMON, WANTED_END, CODE_QUOTA, 4);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("bridge_wants");
         TCase *tcase = tcase_create("wants");
@@ -234,6 +257,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_is_not_repeated_in_a_list_is_over);
         tcase_add_test(tcase, a_key_that_is_not_the_address_is_not_believed);
         tcase_add_test(tcase, one_process_has_its_share);
+        tcase_add_test(tcase, the_daemon_hears_once_that_there_is_no_room);
         suite_add_tcase(suite, tcase);
         return suite;
 }

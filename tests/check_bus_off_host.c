@@ -73,7 +73,8 @@ typedef struct Middle {
         uint8_t last_data[PACKET_HEADER_SIZE + 16]; /* for ends[1]: the clear part of a DATA */
         unsigned n_done; /* atomic; of what was asked of it through stop[] */
         bool saw_clear, saw_secret;
-        bool lies; /* atomic; that whoever wants something wants all */
+        bool lies;    /* atomic; that whoever wants something wants all */
+        bool refuses; /* atomic; to let anybody want anything */
         uint64_t seed;
         uint32_t generation; /* atomic: PATH_CHANGED is said when it grows */
         uint32_t generation_said;
@@ -202,10 +203,16 @@ static void pass_error(const PacketHeader *header, const Control *error) {
 }
 
 /* What a process behind one end wants, at the other. */
-static void pass_wanted(End *to, const Control *control) {
+static void pass_wanted(End *from, End *to, const Control *control) {
         uint8_t body[CONTROL_KEY_SIZE + 1];
         Control lie = *control;
 
+        if (__atomic_load_n(&middle.refuses, __ATOMIC_RELAXED)) {
+                lie.value = WANTED_END;
+                lie.code = CODE_QUOTA;
+                say(from, &lie);
+                return;
+        }
         say(to, control);
         if (!__atomic_load_n(&middle.lies, __ATOMIC_RELAXED))
                 return;
@@ -238,7 +245,7 @@ static void on_packet(End *end, End *other, const PacketHeader *header, const ui
                 on_lease(end, &control);
                 break;
         case CONTROL_WANTED:
-                pass_wanted(other, &control);
+                pass_wanted(end, other, &control);
                 break;
         case CONTROL_ERROR:
                 pass_error(header, &control);
@@ -1387,6 +1394,27 @@ START_TEST(a_publisher_can_wait_for_readers) {
 }
 END_TEST
 
+START_TEST(who_subscribes_hears_that_others_have_no_room) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+
+        __atomic_store_n(&middle.refuses, true, __ATOMIC_RELAXED);
+        ok(p2pbus_subscribe(b, "weather", 0, PATIENCE));
+        while (counters.subscriptions_refused == 0) {
+                ok(p2pbus_wait(b, PATIENCE));
+                ok(p2pbus_get_counters(b, &counters));
+        }
+        ck_assert_uint_eq(counters.subscriptions_refused, 1);
+        /* A program of before that was counted. */
+        counters.struct_size = offsetof(p2pbus_counters, subscriptions_refused);
+        counters.subscriptions_refused = 77;
+        ok(p2pbus_get_counters(b, &counters));
+        ck_assert_uint_eq(counters.subscriptions_refused, 77);
+        counters.struct_size--;
+        ck_assert_int_eq(p2pbus_get_counters(b, &counters), -EINVAL);
+        __atomic_store_n(&middle.refuses, false, __ATOMIC_RELAXED);
+}
+END_TEST
+
 START_TEST(a_publisher_that_is_here_is_heard_here) {
         p2pbus *near = open_at(1, P2PBUS_OFF_HOST), *back = a;
         p2pbus_message *m;
@@ -1444,6 +1472,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_waits_when_the_bus_goes_away_is_counted);
         tcase_add_test(tcase, what_policy_keeps_on_the_host_is_not_sent);
         tcase_add_test(tcase, a_publisher_can_wait_for_readers);
+        tcase_add_test(tcase, who_subscribes_hears_that_others_have_no_room);
         tcase_add_test(tcase, a_publisher_that_is_here_is_heard_here);
         suite_add_tcase(suite, tcase);
         return suite;

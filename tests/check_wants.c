@@ -243,6 +243,26 @@ START_TEST(what_policy_keeps_here_has_no_readers_elsewhere) {
 }
 END_TEST
 
+START_TEST(who_wants_what_there_is_no_room_for_is_told) {
+        const Control *word;
+
+        start();
+        give_lease(&a);
+        (void)expect_word(&gateway, CONTROL_LEASE);
+        subscribe(&a, "weather", SUBSCRIBE_BEGIN);
+        expect_wanted(&a, WANTED_BEGIN, "weather");
+        say_wanted(a.key, WANTED_END, CODE_QUOTA, "weather");
+        word = expect_word(&a, CONTROL_WANTED);
+        ck_assert_uint_eq(word->value, WANTED_END);
+        ck_assert_uint_eq(word->code, CODE_QUOTA);
+        ck_assert_mem_eq(word->body + CONTROL_KEY_SIZE, "weather", strlen("weather"));
+        say_wanted(far[0], WANTED_END, CODE_QUOTA, "weather"); /* nobody here */
+        settle();
+        expect_silence(&a);
+        stop();
+}
+END_TEST
+
 START_TEST(who_stays_on_the_host_is_told_nothing) {
         const Control *word;
 
@@ -325,6 +345,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, a_new_gateway_hears_all);
         tcase_add_test(tcase, who_publishes_is_told_who_reads);
         tcase_add_test(tcase, what_policy_keeps_here_has_no_readers_elsewhere);
+        tcase_add_test(tcase, who_wants_what_there_is_no_room_for_is_told);
         tcase_add_test(tcase, who_stays_on_the_host_is_told_nothing);
         tcase_add_test(tcase, what_was_lost_with_a_link_stays_for_a_while);
         tcase_add_test(tcase, more_topics_than_are_kept_are_withdrawn);
