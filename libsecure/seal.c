@@ -11,6 +11,7 @@
 #include "libcore/buf.h"
 #include "libcore/err.h"
 #include "libsecure/sealer.h"
+#include "libsecure/seen.h"
 
 #define ONE_HEAD_SIZE 8
 #define OPEN_HEAD_SIZE SEAL_HEAD_MAX
@@ -18,6 +19,8 @@
 #define PROLOGUE_MAX (PACKET_HEADER_SIZE + OPEN_HEAD_SIZE + KEY_SIZE)
 #define ATTACHED_SLACK_USEC (2 * USEC_PER_SEC)
 #define SKEW_USEC SEAL_SKEW_USEC
+
+static_assert(SEEN_LIFE_USEC == SEAL_LIFE_DEFAULT_USEC + SEAL_SKEW_USEC, "PROTOCOL.md");
 
 static_assert(CRYPTO_LABEL_SIZE == PACKET_AUTHENTICATED_AT, "a header with its label is an AAD72");
 static_assert(SEAL_OVERHEAD == ONE_HEAD_SIZE + NOISE_OVERHEAD + SIGNED_RECORD_LEASE_SIZE, "ONE");
@@ -51,8 +54,7 @@ static size_t prologue_make(uint8_t out[static PROLOGUE_MAX],
 }
 
 /*
- * When a packet is worthless, by the wall clock of its sender. Its deadline is a span for the
- * application; for us it is also the end of remembering it.
+ * When a packet is worthless, by the wall clock of its sender.
  * Return: false if no honest sender chooses such times.
  */
 static bool packet_end(const PacketHeader *h, uint64_t *ret_usec) {
@@ -273,12 +275,14 @@ static int check_replay(Sealer *sealer, const PacketHeader *h, uint64_t end_usec
         if (now_usec >= until_usec)
                 return SEAL_E_EXPIRED;
 
-        r = seen_add(sealer->seen, sender, load_be64(h->id.bytes + 8), until_usec, now_usec);
+        r = seen_add(sealer->seen, sender, load_be64(h->id.bytes + 8), sent_at, now_usec);
         switch (r) {
         case 0:
                 return 0;
         case SEEN_E_REPEATED:
                 return SEAL_E_REPEATED;
+        case SEEN_E_STALE:
+                return SEAL_E_STALE;
         case SEEN_E_OVERLOAD:
                 return SEAL_E_OVERLOAD;
         default:

@@ -60,10 +60,10 @@ enum {
         SEAL_E_FORGED,      /* does not open: drop */
         SEAL_E_SENDER,      /* opens, but lease, key and source do not belong together: drop */
         SEAL_E_NEED_LEASE, /* opens, but the lease inside is missing or has ended: NACK NEED_LEASE */
-        SEAL_E_STALE,      /* sent before we attached, or too far in the future: NACK STALE */
+        SEAL_E_STALE, /* sent before we attached, too long ago, or in the future: NACK STALE */
         SEAL_E_EXPIRED, /* its deadline is over: NACK EXPIRED; or the lease to seal for has ended */
         SEAL_E_REPEATED, /* opened before: drop, nothing to answer */
-        SEAL_E_OVERLOAD, /* too many packets to remember: NACK OVERLOAD */
+        SEAL_E_OVERLOAD, /* too many of this sender to remember: NACK OVERLOAD */
         SEAL_E_FORKED,   /* keys are gone */
 };
 

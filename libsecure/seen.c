@@ -18,7 +18,8 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#define SWEEP 4 /* old blocks looked at for each new one */
+#define SWEEP 4                      /* old blocks looked at for each new one */
+#define EVICT (SEEN_BLOCKS_MAX / 16) /* so many go when there is no room */
 
 typedef struct Block Block;
 typedef struct Sender Sender;
@@ -31,7 +32,7 @@ typedef struct BlockKey {
 struct Block {
         BlockKey key;
         Sender *sender;
-        uint64_t until_usec; /* the latest of its ids */
+        uint64_t sent_usec; /* the latest of its packets */
         uint8_t bits[SEEN_BLOCK_IDS / 8];
         UT_hash_handle hh;
         Block *prev, *next; /* in the row */
@@ -48,6 +49,7 @@ struct Seen {
         Block *blocks;
         Block *row; /* the same blocks; the first is the next to be looked at */
         Sender *senders;
+        uint64_t floor_usec;      /* what was sent by then may be among what was forgotten */
         uint64_t full_until_usec; /* nothing ends before: not worth a look */
 };
 
@@ -98,12 +100,16 @@ size_t seen_n_blocks(const Seen *seen) {
         return HASH_COUNT(seen->blocks);
 }
 
+static bool has_ended(const Block *block, uint64_t now_usec) {
+        return now_usec >= block->sent_usec && now_usec - block->sent_usec >= SEEN_LIFE_USEC;
+}
+
 /* Forgets what has ended among the next few blocks and puts the others to the end of the row. */
 static void seen_sweep(Seen *seen, uint64_t now_usec) {
         for (unsigned i = 0; i < SWEEP && seen->row; i++) {
                 Block *block = seen->row;
 
-                if (block->until_usec <= now_usec) {
+                if (has_ended(block, now_usec)) {
                         block_free(seen, block);
                         continue;
                 }
@@ -112,31 +118,43 @@ static void seen_sweep(Seen *seen, uint64_t now_usec) {
         }
 }
 
-static bool seen_has_room(Seen *seen, const PublicKey *key) {
+static bool has_share(Seen *seen, const PublicKey *key) {
         Sender *sender;
 
         HASH_FIND(hh, seen->senders, key, sizeof(*key), sender);
-        return HASH_COUNT(seen->blocks) < SEEN_BLOCKS_MAX &&
-               (!sender || sender->n_blocks < SEEN_BLOCKS_MAX_OF_ONE);
+        return !sender || sender->n_blocks < SEEN_BLOCKS_MAX_OF_ONE;
 }
 
 /* Looks at every block if need be, but not again before one of them ends. */
-static bool seen_make_room(Seen *seen, const PublicKey *key, uint64_t now_usec) {
+static bool make_share(Seen *seen, const PublicKey *key, uint64_t now_usec) {
         Block *block, *next;
 
-        seen_sweep(seen, now_usec);
-        if (seen_has_room(seen, key))
+        if (has_share(seen, key))
                 return true;
         if (now_usec < seen->full_until_usec)
                 return false;
         seen->full_until_usec = USEC_NEVER;
         DL_FOREACH_SAFE (seen->row, block, next) {
-                if (block->until_usec <= now_usec)
+                if (has_ended(block, now_usec))
                         block_free(seen, block);
                 else
-                        seen->full_until_usec = MIN(seen->full_until_usec, block->until_usec);
+                        seen->full_until_usec =
+                                MIN(seen->full_until_usec, block->sent_usec + SEEN_LIFE_USEC);
         }
-        return seen_has_room(seen, key);
+        return has_share(seen, key);
+}
+
+static int sent_earlier(const Block *a, const Block *b) {
+        return (a->sent_usec > b->sent_usec) - (a->sent_usec < b->sent_usec);
+}
+
+/* Forgets what was sent first: of that time nothing can be told apart any more. */
+static void seen_evict(Seen *seen) {
+        DL_SORT(seen->row, sent_earlier);
+        for (unsigned i = 0; i < EVICT && seen->row; i++) {
+                seen->floor_usec = MAX(seen->floor_usec, seen->row->sent_usec);
+                block_free(seen, seen->row);
+        }
 }
 
 /* The entry of @key, made if it is new. */
@@ -162,8 +180,11 @@ static int block_new(Seen *seen, const BlockKey *key, uint64_t now_usec, Block *
         Sender *sender;
         Block *block;
 
-        if (!seen_make_room(seen, &key->sender, now_usec))
+        seen_sweep(seen, now_usec);
+        if (!make_share(seen, &key->sender, now_usec))
                 return SEEN_E_OVERLOAD;
+        if (HASH_COUNT(seen->blocks) >= SEEN_BLOCKS_MAX)
+                seen_evict(seen);
         sender = sender_get(seen, &key->sender);
         if (!sender)
                 return err_origin(-ENOMEM);
@@ -188,7 +209,16 @@ static int block_new(Seen *seen, const BlockKey *key, uint64_t now_usec, Block *
         return 0;
 }
 
-int seen_add(Seen *seen, const PublicKey *sender, uint64_t unique, uint64_t until_usec,
+/* Could @sent_usec be that of a packet that was forgotten, or keep a block from being it? */
+static bool is_of_no_use(const Seen *seen, uint64_t sent_usec, uint64_t now_usec) {
+        if (sent_usec <= seen->floor_usec)
+                return true;
+        if (sent_usec <= now_usec)
+                return now_usec - sent_usec >= SEEN_LIFE_USEC;
+        return sent_usec - now_usec > SEEN_AHEAD_USEC && HASH_COUNT(seen->blocks) >= SEEN_AHEAD_MAX;
+}
+
+int seen_add(Seen *seen, const PublicKey *sender, uint64_t unique, uint64_t sent_usec,
              uint64_t now_usec) {
         BlockKey key = { .sender = *sender, .number = unique / SEEN_BLOCK_IDS };
         unsigned at = unique % SEEN_BLOCK_IDS;
@@ -196,14 +226,16 @@ int seen_add(Seen *seen, const PublicKey *sender, uint64_t unique, uint64_t unti
         int r;
 
         HASH_FIND(hh, seen->blocks, &key, sizeof(key), block);
+        if (block && block->bits[at / 8] & 1U << at % 8)
+                return SEEN_E_REPEATED;
+        if (is_of_no_use(seen, sent_usec, now_usec))
+                return SEEN_E_STALE;
         if (!block) {
                 r = block_new(seen, &key, now_usec, &block);
                 if (r != 0)
                         return err_trace(r);
         }
-        if (block->bits[at / 8] & 1U << at % 8)
-                return SEEN_E_REPEATED;
         block->bits[at / 8] |= (uint8_t)(1U << at % 8);
-        block->until_usec = MAX(block->until_usec, until_usec);
+        block->sent_usec = MAX(block->sent_usec, sent_usec);
         return 0;
 }

@@ -379,6 +379,8 @@ static const struct {
         { "no deadline", 0, 0, 899, 0 },
         { "no deadline, but 15 min old", 0, 0, 900, SEAL_E_EXPIRED },
         { "a week", 0, 7 * 86400, 0, 0 },
+        { "a week, 15 min old", 0, 7 * 86400, 899, 0 },
+        { "a week, but older", 0, 7 * 86400, 900, SEAL_E_STALE },
 };
 
 START_TEST(times_decide) {
@@ -576,7 +578,7 @@ START_TEST(ids_in_a_row_cost_a_bit_each) {
 
                 /* One assertion for all: Check writes each of them down. */
                 for (uint64_t id = 0; id < 100 * SEEN_BLOCK_IDS; id++)
-                        n += seen_add(seen, &key, id, 10, 5) == expected;
+                        n += seen_add(seen, &key, id, NOW, NOW) == expected;
                 ck_assert_uint_eq(n, 100 * SEEN_BLOCK_IDS);
         }
         ck_assert_uint_eq(seen_n_blocks(seen), 100);
@@ -586,44 +588,119 @@ END_TEST
 
 START_TEST(one_key_cannot_take_all_the_room) {
         PublicKey loud = stranger(1), quiet = stranger(2);
+        uint64_t end = NOW + SEEN_LIFE_USEC;
         Seen *seen = NULL;
 
         ck_assert_int_eq(seen_new(&seen), 0);
         for (uint64_t i = 0; i < SEEN_BLOCKS_MAX_OF_ONE; i++)
-                ck_assert_int_eq(seen_add(seen, &loud, i * SEEN_BLOCK_IDS, 10, 5), 0);
-        ck_assert_int_eq(seen_add(seen, &loud, UINT64_MAX, 10, 5), SEEN_E_OVERLOAD);
-        ck_assert_int_eq(seen_add(seen, &loud, 1, 10, 5), 0); /* beside one that is there */
-        ck_assert_int_eq(seen_add(seen, &quiet, UINT64_MAX, 10, 5), 0);
-        ck_assert_int_eq(seen_add(seen, &quiet, UINT64_MAX, 10, 5), SEEN_E_REPEATED);
+                ck_assert_int_eq(seen_add(seen, &loud, i * SEEN_BLOCK_IDS, NOW, NOW), 0);
+        ck_assert_int_eq(seen_add(seen, &loud, UINT64_MAX, NOW, NOW), SEEN_E_OVERLOAD);
+        ck_assert_int_eq(seen_add(seen, &loud, 1, NOW, NOW), 0); /* beside one that is there */
+        ck_assert_int_eq(seen_add(seen, &quiet, UINT64_MAX, NOW, NOW), 0);
+        ck_assert_int_eq(seen_add(seen, &quiet, UINT64_MAX, NOW, NOW), SEEN_E_REPEATED);
 
-        ck_assert_int_eq(seen_add(seen, &loud, UINT64_MAX, 20, 9), SEEN_E_OVERLOAD);
-        ck_assert_int_eq(seen_add(seen, &loud, UINT64_MAX, 20, 10), 0); /* all have ended */
+        ck_assert_int_eq(seen_add(seen, &loud, UINT64_MAX, end, end - 1), SEEN_E_OVERLOAD);
+        ck_assert_int_eq(seen_add(seen, &loud, UINT64_MAX, end, end), 0); /* all have ended */
         ck_assert_uint_lt(seen_n_blocks(seen), SEEN_BLOCKS_MAX_OF_ONE);
-        ck_assert_int_eq(seen_add(seen, &loud, UINT64_MAX, 20, 10), SEEN_E_REPEATED);
+        ck_assert_int_eq(seen_add(seen, &loud, UINT64_MAX, end, end), SEEN_E_REPEATED);
         seen_free(seen);
 }
 END_TEST
 
-START_TEST(a_full_table_refuses_until_something_ends) {
+START_TEST(four_keys_do_not_lock_out_the_fifth) {
+        PublicKey quiet = stranger(9);
         Seen *seen = NULL;
-        PublicKey key;
 
         ck_assert_int_eq(seen_new(&seen), 0);
-        for (unsigned i = 0; i < SEEN_BLOCKS_MAX; i++) {
-                key = stranger(i);
-                ck_assert_int_eq(seen_add(seen, &key, i, i == 9000 ? 50 : 100, 5), 0);
+        for (uint64_t i = 0; i < SEEN_BLOCKS_MAX; i++) {
+                PublicKey loud = stranger(i % 4);
+
+                ck_assert_int_eq(seen_add(seen, &loud, i * SEEN_BLOCK_IDS, NOW + i, NOW + i), 0);
         }
-        key = stranger(SEEN_BLOCKS_MAX);
-        ck_assert_int_eq(seen_add(seen, &key, 0, 100, 5), SEEN_E_OVERLOAD);
-        ck_assert_int_eq(seen_add(seen, &key, 0, 100, 49), SEEN_E_OVERLOAD);
-        ck_assert_int_eq(seen_add(seen, &key, 0, 100, 50), 0);
         ck_assert_uint_eq(seen_n_blocks(seen), SEEN_BLOCKS_MAX);
-        key = stranger(SEEN_BLOCKS_MAX + 1);
-        ck_assert_int_eq(seen_add(seen, &key, 0, 100, 51), SEEN_E_OVERLOAD);
-        key = stranger(3);
-        ck_assert_int_eq(seen_add(seen, &key, 3, 100, 51), SEEN_E_REPEATED);
-        ck_assert_int_eq(seen_add(seen, &key, 4, 100, 51), 0);
-        ck_assert_int_eq(seen_add(seen, &key, 3 + SEEN_BLOCK_IDS, 200, 100), 0);
+        ck_assert_int_eq(seen_add(seen, &quiet, 1, NOW + SEEN_BLOCKS_MAX, NOW + SEEN_BLOCKS_MAX),
+                         0);
+        ck_assert_int_eq(seen_add(seen, &quiet, 1, NOW + SEEN_BLOCKS_MAX, NOW + SEEN_BLOCKS_MAX),
+                         SEEN_E_REPEATED);
+        seen_free(seen);
+}
+END_TEST
+
+/* Each of @n keys says one thing, a millisecond apart; somebody else is heard all the while. */
+static void flood(Seen *seen, unsigned n, uint64_t *now) {
+        PublicKey honest = stranger(UINT32_MAX);
+
+        for (unsigned i = 0; i < n; i++, *now += USEC_PER_MSEC) {
+                PublicKey key = stranger(i);
+                int c = seen_add(seen, &key, i, *now, *now);
+
+                if (c != 0)
+                        ck_abort_msg("stranger %u: %d", i, c);
+                if (i % 512 != 0)
+                        continue;
+                /* Its packet was a second on the way. */
+                c = seen_add(seen, &honest, i, *now - USEC_PER_SEC, *now);
+                if (c != 0)
+                        ck_abort_msg("beside stranger %u: %d", i, c);
+        }
+}
+
+START_TEST(what_is_forgotten_for_want_of_room_is_never_taken_again) {
+        const unsigned n = 3 * SEEN_BLOCKS_MAX;
+        unsigned n_taken = 0, n_stale = 0, n_repeated = 0;
+        uint64_t now = NOW;
+        Seen *seen = NULL;
+
+        ck_assert_int_eq(seen_new(&seen), 0);
+        flood(seen, n, &now);
+        ck_assert_uint_le(seen_n_blocks(seen), SEEN_BLOCKS_MAX);
+        for (unsigned i = 0; i < n; i++) {
+                PublicKey key = stranger(i);
+
+                switch (seen_add(seen, &key, i, NOW + i * USEC_PER_MSEC, now)) {
+                case SEEN_E_STALE:
+                        n_stale++;
+                        break;
+                case SEEN_E_REPEATED:
+                        n_repeated++;
+                        break;
+                default:
+                        n_taken++;
+                }
+        }
+        ck_assert_uint_eq(n_taken, 0);
+        ck_assert_uint_gt(n_stale, SEEN_BLOCKS_MAX);
+        ck_assert_uint_gt(n_repeated, SEEN_BLOCKS_MAX / 2);
+        seen_free(seen);
+}
+END_TEST
+
+/* Packets of the future cannot make all the present ones look old. */
+START_TEST(a_clock_that_is_ahead_moves_nobody_elses) {
+        uint64_t now = NOW, ahead = NOW + 5 * MINUTE_USEC;
+        Seen *seen = NULL;
+
+        ck_assert_int_eq(seen_new(&seen), 0);
+        for (unsigned i = 0; i < 2 * SEEN_BLOCKS_MAX; i++) {
+                PublicKey key = stranger(1000000 + i);
+                int c = seen_add(seen, &key, i, ahead, now);
+
+                if (c != (i < SEEN_AHEAD_MAX ? 0 : SEEN_E_STALE))
+                        ck_abort_msg("stranger %u: %d", i, c);
+        }
+        flood(seen, 3 * SEEN_BLOCKS_MAX, &now);
+        seen_free(seen);
+}
+END_TEST
+
+START_TEST(what_is_too_old_is_to_be_sent_anew) {
+        PublicKey key = stranger(1);
+        Seen *seen = NULL;
+
+        ck_assert_int_eq(seen_new(&seen), 0);
+        ck_assert_int_eq(seen_add(seen, &key, 1, NOW, NOW + SEEN_LIFE_USEC), SEEN_E_STALE);
+        ck_assert_int_eq(seen_add(seen, &key, 1, NOW, NOW + SEEN_LIFE_USEC - 1), 0);
+        ck_assert_int_eq(seen_add(seen, &key, 1, NOW, NOW + SEEN_LIFE_USEC), SEEN_E_REPEATED);
         seen_free(seen);
 }
 END_TEST
@@ -655,7 +732,10 @@ Suite *check_suite(void) {
         tcase = tcase_create("seen");
         tcase_add_test(tcase, ids_in_a_row_cost_a_bit_each);
         tcase_add_test(tcase, one_key_cannot_take_all_the_room);
-        tcase_add_test(tcase, a_full_table_refuses_until_something_ends);
+        tcase_add_test(tcase, four_keys_do_not_lock_out_the_fifth);
+        tcase_add_test(tcase, what_is_forgotten_for_want_of_room_is_never_taken_again);
+        tcase_add_test(tcase, a_clock_that_is_ahead_moves_nobody_elses);
+        tcase_add_test(tcase, what_is_too_old_is_to_be_sent_anew);
         suite_add_tcase(suite, tcase);
         return suite;
 }
