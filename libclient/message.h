@@ -73,7 +73,7 @@ struct Message {
 
         /* Outgoing, set by its maker. */
         bool ack_now;           /* somebody waits for the delivery: no delayed acknowledgement */
-        uint64_t deadline_usec; /* CLOCK_BOOTTIME; USEC_NEVER: none */
+        uint64_t deadline_usec; /* CLOCK_BOOTTIME; USEC_NEVER: none; incoming as well */
         void *waiter;           /* whoever waits for the result; not owned */
         uint8_t mode;           /* P2PBUS_MODE_X, if it is sent to a name */
 

@@ -371,7 +371,8 @@ int p2pbus_check_destination(const char *dest);
  * @timeout_usec: microseconds until it is given up if not delivered; 0: P2PBUS_TIMEOUT_DEFAULT
  * @ret_id:       receives the id, for p2pbus_cancel(); may be NULL
  *
- * Queues and returns, without blocking. What happens later is told by p2pbus_flush() or, with
+ * Queues and returns, without blocking. The receiving library gives the message to nobody once its
+ * time is over, counted from when it came there. What happens later is told by p2pbus_flush() or, with
  * P2PBUS_RESULTS, p2pbus_next_result(). A message that comes alone is written to the socket at
  * once; those that follow within 200 microseconds gather, and go out many at a time: at 32 KiB, or
  * with the next p2pbus_process(), p2pbus_get_timeout() or call that waits. So a program that sends

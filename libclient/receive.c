@@ -107,11 +107,30 @@ void receive_tell(p2pbus *bus) {
         }
 }
 
+/* What stands first with @peer came too late for the application, and its sender hears so. */
+static void expire_first(p2pbus *bus, Peer *peer) {
+        Message *m = peer->inbox;
+
+        DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
+        if (!peer->inbox)
+                unmark_ready(peer);
+        m->is_waiting = false;
+        own_name_discount(bus, m);
+        if (session_expire(peer_inbound(peer), m))
+                peer_mark(peer);
+        if (m->loan)
+                loan_return(bus, m);
+        message_unref(m);
+}
+
 /* Without memory for a copy it is as if it had not come yet. Topics and peers have turns. */
 static Message *take(p2pbus *bus, bool borrow) {
-        Peer *peer = bus->ready;
+        Peer *peer;
         Message *m;
 
+        while (bus->ready && bus->ready->inbox->deadline_usec <= bus->now_usec)
+                expire_first(bus, bus->ready);
+        peer = bus->ready;
         if (topic_has_messages(bus) && (!peer || !bus->topics.had_turn)) {
                 bus->topics.had_turn = true;
                 return topic_take(bus);

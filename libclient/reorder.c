@@ -52,7 +52,7 @@ Reorder *reorder_free(Reorder *reorder) {
         return NULL;
 }
 
-static ReorderRecord *record_copy(const Record *record, uint16_t refusal) {
+static ReorderRecord *record_copy(const Record *record, uint16_t refusal, uint64_t now_usec) {
         ReorderRecord *copy = malloc(sizeof(*copy) + record->size);
 
         if (!copy)
@@ -60,6 +60,7 @@ static ReorderRecord *record_copy(const Record *record, uint16_t refusal) {
         copy->next = NULL;
         copy->type = record->type;
         copy->refusal = refusal;
+        copy->came_usec = now_usec;
         copy->size = record->size;
         record_encode(record, copy->bytes);
         return copy;
@@ -91,7 +92,7 @@ static void insert(Reorder *o, unsigned i, uint64_t seq, ReorderRecord *record) 
         }
 }
 
-int reorder_keep(Reorder **reorder, const Record *record, uint16_t refusal) {
+int reorder_keep(Reorder **reorder, const Record *record, uint16_t refusal, uint64_t now_usec) {
         Reorder *o = *reorder;
         ReorderRecord *copy;
         uint64_t seq = record->seq;
@@ -105,7 +106,7 @@ int reorder_keep(Reorder **reorder, const Record *record, uint16_t refusal) {
             !(i < o->n && o->ranges[i].first == seq + 1))
                 return REORDER_E_FULL;
 
-        copy = record_copy(record, refusal);
+        copy = record_copy(record, refusal, now_usec);
         if (!copy)
                 return err_origin(-ENOMEM);
         if (!o) {

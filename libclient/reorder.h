@@ -22,6 +22,7 @@ typedef struct ReorderRecord {
         struct ReorderRecord *next;
         uint8_t type;
         uint16_t refusal; /* a ControlCode: its owner does not want it; or 0 */
+        uint64_t came_usec;
         size_t size;
         uint8_t bytes[];
 } ReorderRecord;
@@ -35,8 +36,8 @@ enum {
 
 Reorder *reorder_free(Reorder *reorder);
 
-/* Copies @record. Return: 0, REORDER_E_DOUBLE, REORDER_E_FULL, -ENOMEM. */
-int reorder_keep(Reorder **reorder, const Record *record, uint16_t refusal);
+/* Copies @record, which came at @now_usec. Return: 0, REORDER_E_DOUBLE, REORDER_E_FULL, -ENOMEM. */
+int reorder_keep(Reorder **reorder, const Record *record, uint16_t refusal, uint64_t now_usec);
 /* The one with the lowest sequence number, and that; NULL if there is none. */
 const ReorderRecord *reorder_first(const Reorder *reorder, uint64_t *ret_seq);
 void reorder_drop_first(Reorder **reorder);

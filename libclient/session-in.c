@@ -65,7 +65,13 @@ bool session_in_is_dirty(const SessionIn *in) {
 }
 
 bool session_in_is_idle(const SessionIn *in) {
-        return !in->inbox && !in->left_over;
+        const Message *m;
+
+        /* What was refused waits for its sender only, who may be gone for good. */
+        DL_FOREACH (in->inbox, m)
+                if (m->refusal == 0 && !m->taken)
+                        return false;
+        return !in->left_over;
 }
 
 void session_in_flush(SessionIn *in) {
@@ -201,7 +207,7 @@ static void message_is_whole(SessionIn *in, Message *message) {
         put_in_inbox(in, message);
 }
 
-static int begin_message(SessionIn *in, const Record *r, uint16_t refusal) {
+static int begin_message(SessionIn *in, const Record *r, uint16_t refusal, uint64_t came_usec) {
         const RecordMessage *head = &r->message;
         Loan *loan = in->loan;
         size_t n_block, need;
@@ -247,6 +253,8 @@ static int begin_message(SessionIn *in, const Record *r, uint16_t refusal) {
         m->id = head->id;
         m->reply_to = head->reply_to;
         m->lifetime_msec = head->lifetime_msec;
+        if (head->lifetime_msec > 0)
+                m->deadline_usec = came_usec + head->lifetime_msec * USEC_PER_MSEC;
         if (head->n_extensions > 0)
                 memcpy(m->extensions, head->extensions, head->n_extensions);
         if (head->n_data > 0 && !is_lent)
@@ -327,12 +335,13 @@ static int continue_message(SessionIn *in, const Record *r) {
 }
 
 /* The record at @next_seq. */
-static int accept_record(SessionIn *in, const Record *r, uint16_t refusal) {
+static int accept_record(SessionIn *in, const Record *r, uint16_t refusal, uint64_t came_usec) {
         int c;
 
         if (r->size > in->granted - in->position)
                 return SESSION_E_VIOLATION;
-        c = r->type == RECORD_MSG ? begin_message(in, r, refusal) : continue_message(in, r);
+        c = r->type == RECORD_MSG ? begin_message(in, r, refusal, came_usec)
+                                  : continue_message(in, r);
         if (c != 0)
                 return c;
         in->next_seq++;
@@ -364,7 +373,7 @@ static int drain(SessionIn *in) {
 
                 /* A refused one may be of a type of extension that decoding does not know. */
                 (void)record_decode(first->bytes, first->size, &at, &record);
-                c = accept_record(in, &record, first->refusal);
+                c = accept_record(in, &record, first->refusal, first->came_usec);
                 if (c != 0)
                         return c;
                 reorder_drop_first(&in->reorder);
@@ -372,7 +381,7 @@ static int drain(SessionIn *in) {
         return 0;
 }
 
-static int keep(SessionIn *in, const Record *r, uint16_t refusal) {
+static int keep(SessionIn *in, const Record *r, uint16_t refusal, uint64_t now_usec) {
         uint64_t room = in->granted - in->position;
         int c;
 
@@ -384,7 +393,7 @@ static int keep(SessionIn *in, const Record *r, uint16_t refusal) {
         if (r->seq - in->next_seq > room / RECORD_HEADER_SIZE ||
             reorder_bytes(in->reorder) + r->size > room)
                 return SESSION_E_VIOLATION;
-        c = reorder_keep(&in->reorder, r, refusal);
+        c = reorder_keep(&in->reorder, r, refusal, now_usec);
         return c == REORDER_E_FULL ? 0 : err_trace(c); /* full: it will come again */
 }
 
@@ -413,9 +422,9 @@ int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uin
                 return 0;
         }
         if (record->seq > in->next_seq || waits_for_skip(in, record->type))
-                c = keep(in, record, refusal);
+                c = keep(in, record, refusal, now_usec);
         else {
-                c = accept_record(in, record, refusal);
+                c = accept_record(in, record, refusal, now_usec);
                 if (c == 0)
                         c = drain(in);
         }
@@ -571,6 +580,16 @@ void session_in_taken(SessionIn *in, Message *message, uint64_t now_usec) {
                 in->ack_due = true;
         remove_taken(in);
         unacknowledged(in, now_usec);
+}
+
+bool session_in_expire(SessionIn *in, Message *message) {
+        if (message->place != MESSAGE_INBOX || message->taken)
+                return false;
+        message->popped = false;
+        message->refusal = CODE_EXPIRED;
+        in->n_refused++;
+        in->ack_due = true;
+        return true;
 }
 
 void session_in_renew(SessionIn *in) {

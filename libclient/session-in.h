@@ -83,6 +83,7 @@ int session_in_skip(SessionIn *in, const Record *record, uint64_t now_usec);
 
 Message *session_in_pop(SessionIn *in, bool hold_requests);
 void session_in_taken(SessionIn *in, Message *message, uint64_t now_usec);
+bool session_in_expire(SessionIn *in, Message *message);
 
 /* There may be room for the message that waits for it. Return: 0, -ENOMEM: try again later. */
 int session_in_reserve(SessionIn *in);

@@ -410,6 +410,10 @@ Message *session_withdrawn(Session *session) {
         return TAKE_PTR(session->in.withdrawn);
 }
 
+bool session_expire(Session *session, Message *message) {
+        return session_in_expire(&session->in, message);
+}
+
 bool session_taken(Session *session, Message *message, uint64_t now_usec) {
         uint64_t ack_at = session->in.ack_at;
 

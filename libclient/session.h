@@ -177,6 +177,12 @@ Message *session_pop(Session *session);
  * given up: the application must not get it. NULL: none. Not a new reference.
  */
 Message *session_withdrawn(Session *session);
+/*
+ * A popped message that the application has not been given, and shall not any more, because its
+ * deadline_usec is over: its sender finishes it as CODE_EXPIRED. The caller drops its reference.
+ * Return: whether that is to be said now; else its session is over.
+ */
+bool session_expire(Session *session, Message *message);
 /* The application is done with a popped message: its bytes become credit. In any order. Return:
  * whether that is to be said now, or session_due() is another. */
 bool session_taken(Session *session, Message *message, uint64_t now_usec);

@@ -19,6 +19,7 @@
 
 #include "libclient/p2pbus-sd-event.h"
 #include "libclient/p2pbus.h"
+#include "libcore/util.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
@@ -367,6 +368,41 @@ START_TEST(a_killed_daemon_loses_nothing_and_doubles_nothing) {
         ck_assert_uint_eq(counters.delivered, n);
         ck_assert_uint_eq(counters.attaches, 3);
         p2pbus_unref(counter.bus);
+        p2pbus_unref(a);
+}
+END_TEST
+
+/* As if it were cut off, the sender says nothing until all is over. */
+START_TEST(what_comes_too_late_to_be_taken_is_not_handed_out) {
+        p2pbus *a = open_bus(), *b = open_bus();
+        p2pbus_counters sent = { .struct_size = sizeof(sent) }, came = sent;
+        p2pbus_message *late = message_of("late");
+        uint64_t until;
+
+        ok(send_text(a, p2pbus_get_full(b), "first"));
+        ok(p2pbus_send(a, p2pbus_get_full(b), late, SECOND / 20, NULL));
+        p2pbus_message_unref(late);
+        ok(send_text(a, p2pbus_get_full(b), "last"));
+        ok(p2pbus_process(a));
+        while (came.received < 3) {
+                ok(p2pbus_process(b));
+                ok(p2pbus_get_counters(b, &came));
+        }
+        until = now_usec(CLOCK_BOOTTIME) + SECOND / 20;
+        while (now_usec(CLOCK_BOOTTIME) <= until)
+                ;
+
+        expect_text(b, "first");
+        expect_text(b, "last");
+        expect_nothing(b);
+        while (sent.expired + sent.delivered < 3) {
+                ok(p2pbus_process(a));
+                ok(p2pbus_process(b));
+                ok(p2pbus_get_counters(a, &sent));
+        }
+        ck_assert_uint_eq(sent.expired, 1);
+        ck_assert_uint_eq(sent.delivered, 2);
+        p2pbus_unref(b);
         p2pbus_unref(a);
 }
 END_TEST
@@ -1215,6 +1251,7 @@ Suite *check_suite(void) {
         tcase_add_test(messages, sixty_four_mebibytes_arrive_and_one_byte_more_is_refused);
         tcase_add_test(messages, a_stream_keeps_its_order);
         tcase_add_test(messages, a_killed_daemon_loses_nothing_and_doubles_nothing);
+        tcase_add_test(messages, what_comes_too_late_to_be_taken_is_not_handed_out);
         tcase_add_test(messages, a_receiver_that_does_not_take_stops_its_sender_alone);
         tcase_add_test(messages, who_is_not_here_is_told_at_once);
         tcase_add_test(messages, results_come_in_the_order_of_sending);

@@ -131,6 +131,61 @@ START_TEST(a_message_arrives_and_is_delivered_when_it_was_taken) {
 }
 END_TEST
 
+/* By the receiver's clock: the sender has heard of nothing yet. */
+START_TEST(what_was_not_given_out_in_time_is_expired) {
+        Message *late = message(100, MESSAGE_ONE_WAY), *next = message(10, MESSAGE_ONE_WAY), *got;
+        uint64_t sent_at = now;
+
+        late->deadline_usec = now + 500 * USEC_PER_MSEC;
+        ck_assert_int_eq(session_send(a, late, now), 0);
+        ck_assert_int_eq(session_send(a, next, now), 0);
+        carry(a, b);
+        got = popped(b);
+        got->is_waiting = true;
+        ck_assert_uint_eq(got->deadline_usec, now + 500 * USEC_PER_MSEC);
+        now += 500 * USEC_PER_MSEC;
+
+        ck_assert(session_expire(b, got));
+        message_unref(got);
+        ck_assert(!session_is_closed(b));
+        got = popped(b);
+        ck_assert_uint_eq(got->n_data, 10);
+        ck_assert_uint_eq(got->deadline_usec, USEC_NEVER);
+        take(b, got);
+        session_flush(b, now);
+        now = sent_at;
+        carry_all();
+
+        for (unsigned i = 0; i < 2; i++)
+                ck_assert_ptr_null(message_unref(session_pop_finished(a)));
+        ck_assert_int_eq(late->result, CODE_EXPIRED);
+        ck_assert_int_eq(next->result, RESULT_DELIVERED);
+        ck_assert_uint_eq(session_counters(a)->n_expired, 1);
+        ck_assert_uint_eq(session_counters(a)->n_delivered, 1);
+        ck_assert_uint_eq(session_memory(a), 0);
+        ck_assert_uint_eq(session_memory(b), 0);
+        message_unref(late);
+        message_unref(next);
+}
+END_TEST
+
+/* Its sender does not come back: then there is nobody to tell. */
+START_TEST(what_has_expired_does_not_keep_a_session_for_ever) {
+        Message *late = message(100, MESSAGE_ONE_WAY), *got;
+
+        late->deadline_usec = now + 1;
+        ck_assert_int_eq(session_send(a, late, now), 0);
+        carry(a, b);
+        got = popped(b);
+        got->is_waiting = true;
+        ck_assert(!session_is_forgettable(b, now + 11 * SESSION_IDLE_USEC));
+        ck_assert(session_expire(b, got));
+        message_unref(got);
+        ck_assert(session_is_forgettable(b, now + 11 * SESSION_IDLE_USEC));
+        message_unref(late);
+}
+END_TEST
+
 /* The receiver has read it and found no memory; what came behind it cannot wait for it. */
 START_TEST(what_has_no_copy_and_was_lost_holds_up_nothing) {
         Message *first = message(10, MESSAGE_ONE_WAY), *lost = message(100, MESSAGE_ONE_WAY);
@@ -1450,7 +1505,7 @@ START_TEST(failing_finishes_everything_and_goes_on) {
         carry(b, a);
         session_fail(a, CODE_TIMEOUT, now);
         finished(a, RESULT_UNKNOWN); /* nobody has said that it did not arrive */
-        got = popped(a); /* stays */
+        got = popped(a);             /* stays */
         take(a, got);
         sends(a, 12, MESSAGE_ONE_WAY);
         carry_all();
@@ -1517,6 +1572,8 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(plain, two, none);
         tcase_add_test(plain, a_message_arrives_and_is_delivered_when_it_was_taken);
         tcase_add_test(plain, many_sizes_arrive_whole_and_in_order);
+        tcase_add_test(plain, what_was_not_given_out_in_time_is_expired);
+        tcase_add_test(plain, what_has_expired_does_not_keep_a_session_for_ever);
         tcase_add_test(plain, what_has_no_copy_and_was_lost_holds_up_nothing);
         tcase_add_test(plain, a_closed_session_says_so_once);
         tcase_add_test(plain, start_is_in_front_until_it_was_answered);
@@ -1530,8 +1587,7 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_late_start_is_answered_reset);
         tcase_add_test(local, a_peer_that_begins_anew_leaves_what_was_begun_unknown);
         tcase_add_test(local, what_may_come_twice_goes_to_a_peer_that_begins_anew);
-        tcase_add_test(local,
-                       what_may_have_come_once_is_unknown_whatever_comes_of_the_repeat);
+        tcase_add_test(local, what_may_have_come_once_is_unknown_whatever_comes_of_the_repeat);
         tcase_add_test(local, reset_begins_another_session);
         tcase_add_test(local, beginning_anew_again_and_again_holds_no_more);
         tcase_add_test(local, an_ack_goes_alone_after_20_ms);
