@@ -23,6 +23,9 @@
 #define PACKETS_UNSAID 2   /* off-host: so many are acknowledged at once, */
 #define BYTES_UNSAID 32768 /* or, if they are large, so many bytes */
 
+#define LAPSE_USEC (10 * USEC_PER_SEC) /* what has reserved is to send so much in this time */
+#define LAPSE_BYTES SESSION_WINDOW_FIRST
+
 void session_in_init(SessionIn *in, const SessionOptions *options, SessionCounters *counters) {
         *in = (SessionIn){
                 .message_max = options->message_max,
@@ -30,6 +33,7 @@ void session_in_init(SessionIn *in, const SessionOptions *options, SessionCounte
                 .counters = counters,
                 .granted = SESSION_WINDOW_FIRST,
                 .ack_at = USEC_NEVER,
+                .lapse_at = USEC_NEVER,
         };
         memcpy(in->peer_key, options->peer_key, sizeof(in->peer_key));
 }
@@ -120,7 +124,24 @@ static size_t bytes_of_records(const RecordMessage *m) {
                RECORD_HEADER_SIZE * ((size_t)m->total / SESSION_BODY_MIN + 2);
 }
 
-int session_in_reserve(SessionIn *in) {
+static void get_in_line(SessionIn *in) {
+        if (!in->is_in_line)
+                DL_APPEND(in->quota->waiting, in);
+        in->is_in_line = true;
+}
+
+static void leave_line(SessionIn *in) {
+        if (in->is_in_line)
+                DL_DELETE(in->quota->waiting, in);
+        in->is_in_line = false;
+        in->need = 0;
+}
+
+static bool has_lapsed(const SessionIn *in) {
+        return in->need > 0 && in->assembly->reserved > 0;
+}
+
+int session_in_reserve(SessionIn *in, uint64_t now_usec) {
         uint8_t *data;
 
         if (in->need == 0 || in->quota->waiting != in || in->need > in->quota->left)
@@ -133,12 +154,39 @@ int session_in_reserve(SessionIn *in) {
         in->memory += in->total - in->assembly->n_data;
         in->assembly->n_data = in->total;
 
-        in->assembly->reserved = in->need;
+        in->assembly->reserved += in->need;
         in->quota->left -= in->need;
-        in->need = 0;
-        DL_DELETE(in->quota->waiting, in);
+        leave_line(in);
+        in->lapse_at = now_usec + LAPSE_USEC;
+        in->lapse_mark = in->assembled;
         in->ack_due = true;
         return 0;
+}
+
+void session_in_lapse(SessionIn *in, uint64_t now_usec) {
+        Message *m = in->assembly;
+        bool is_slow = in->assembled - in->lapse_mark < LAPSE_BYTES;
+        size_t kept;
+        uint8_t *data;
+
+        in->lapse_at = now_usec + LAPSE_USEC;
+        in->lapse_mark = in->assembled;
+        if (!is_slow || !in->quota->waiting)
+                return;
+        kept = (size_t)(in->position - m->first_position) + reorder_bytes(in->reorder);
+        if (kept >= m->reserved)
+                return; /* all of it has come, behind a gap */
+        data = realloc(m->data, in->assembled);
+        if (!data)
+                return;
+        m->data = data;
+        in->memory -= m->n_data - in->assembled;
+        m->n_data = in->assembled;
+
+        in->need = m->reserved - kept;
+        in->quota->left += in->need;
+        m->reserved = kept;
+        in->lapse_at = USEC_NEVER;
 }
 
 static void give_back(SessionIn *in, Message *message) {
@@ -149,9 +197,8 @@ static void give_back(SessionIn *in, Message *message) {
 static void drop_assembly(SessionIn *in) {
         if (!in->assembly)
                 return;
-        if (in->need > 0)
-                DL_DELETE(in->quota->waiting, in);
-        in->need = 0;
+        leave_line(in);
+        in->lapse_at = USEC_NEVER;
         give_back(in, in->assembly);
         in->memory -= message_memory(in->assembly);
         in->assembly = message_unref(in->assembly);
@@ -276,8 +323,8 @@ static int begin_message(SessionIn *in, const Record *r, uint16_t refusal, uint6
         in->total = head->total;
         in->need = need;
         if (need > 0) {
-                DL_APPEND(in->quota->waiting, in);
-                (void)session_in_reserve(in); /* no memory now: it stays waiting */
+                get_in_line(in);
+                (void)session_in_reserve(in, came_usec); /* no memory now: it stays waiting */
         }
         /* What the message lacks is there to be given: do not let its sender wait for the timer. */
         if (m->first_position + bytes_of_records(head) > in->granted && limit_now(in) > in->granted)
@@ -325,9 +372,8 @@ static int continue_message(SessionIn *in, const Record *r) {
         m->last_position = in->position + r->size;
         if (in->assembled == in->total) {
                 /* It fitted into the window after all: then it needs no room. */
-                if (in->need > 0)
-                        DL_DELETE(in->quota->waiting, in);
-                in->need = 0;
+                leave_line(in);
+                in->lapse_at = USEC_NEVER;
                 in->assembly = NULL;
                 message_is_whole(in, m);
         }
@@ -420,6 +466,12 @@ int session_in_record(SessionIn *in, const Record *record, uint16_t refusal, uin
                 in->counters->n_doubles++;
                 in->ack_due = true; /* our word on it was lost */
                 return 0;
+        }
+        if (has_lapsed(in)) {
+                get_in_line(in);
+                c = session_in_reserve(in, now_usec);
+                if (c < 0 || in->need > 0)
+                        return c;
         }
         if (record->seq > in->next_seq || waits_for_skip(in, record->type))
                 c = keep(in, record, refusal, now_usec);

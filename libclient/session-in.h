@@ -52,6 +52,10 @@ typedef struct SessionIn {
         Message *withdrawn;  /* was popped and waited when its sender gave it up; its owner's, or NULL */
         Message *discarding; /* the refused one whose parts come now */
 
+        bool is_in_line;   /* in @quota->waiting */
+        uint64_t lapse_at; /* when what @assembly has reserved is looked at, or USEC_NEVER */
+        size_t lapse_mark; /* what had come of it the last time */
+
         Reorder *reorder; /* records behind a gap; or NULL */
 
         SessionSkips *skips; /* NULL until the first SKIP */
@@ -68,7 +72,7 @@ typedef struct SessionIn {
         uint64_t came_usec; /* when the last record came */
         size_t memory;
 
-        struct SessionIn *prev, *next; /* in @quota->waiting, while @need > 0 */
+        struct SessionIn *prev, *next; /* in @quota->waiting, while @is_in_line */
 } SessionIn;
 
 void session_in_init(SessionIn *in, const SessionOptions *options, SessionCounters *counters);
@@ -86,7 +90,13 @@ void session_in_taken(SessionIn *in, Message *message, uint64_t now_usec);
 bool session_in_expire(SessionIn *in, Message *message);
 
 /* There may be room for the message that waits for it. Return: 0, -ENOMEM: try again later. */
-int session_in_reserve(SessionIn *in);
+int session_in_reserve(SessionIn *in, uint64_t now_usec);
+/*
+ * At @lapse_at: a message of which next to nothing came since the last look has reserved in vain, if
+ * others wait: it keeps room for what it has, and gets in line again with its next record. What comes
+ * before it has its turn is as if lost.
+ */
+void session_in_lapse(SessionIn *in, uint64_t now_usec);
 
 /* Something is not yet acknowledged that may be. */
 bool session_in_is_dirty(const SessionIn *in);

@@ -106,7 +106,7 @@ static void ask(Session *s, uint64_t now_usec) {
 
 /* Room comes back when other sessions are done with theirs: look now and then. */
 static void arm_reserve(Session *s, uint64_t now_usec) {
-        if (s->in.need == 0)
+        if (!s->in.is_in_line)
                 s->reserve_at = USEC_NEVER;
         else if (s->reserve_at == USEC_NEVER)
                 s->reserve_at = now_usec + SESSION_ACK_DELAY_USEC;
@@ -528,9 +528,11 @@ void session_tick(Session *session, uint64_t now_usec) {
                 s->in.ack_due = true;
         if (s->reserve_at <= now_usec) {
                 s->reserve_at = USEC_NEVER;
-                (void)session_in_reserve(&s->in); /* no memory: later */
+                (void)session_in_reserve(&s->in, now_usec); /* no memory: later */
                 arm_reserve(s, now_usec);
         }
+        if (s->in.lapse_at <= now_usec)
+                session_in_lapse(&s->in, now_usec);
         if (s->paused_until > 0 && s->paused_until <= now_usec)
                 unpause(s, now_usec);
         if (s->hinted_since != USEC_NEVER && s->hinted_since + SESSION_HINT_USEC <= now_usec)
@@ -545,7 +547,7 @@ uint64_t session_due(const Session *session) {
         const Session *s = session;
         uint64_t due = MIN(MIN(s->out.expire_at, s->linger_until), MIN(s->probe.at, s->reserve_at));
 
-        due = MIN(due, s->let_in_at);
+        due = MIN(due, MIN(s->let_in_at, s->in.lapse_at));
         if (s->out.flight)
                 due = MIN(due, s->out.flight->lost_at);
         if (!s->in.ack_due && s->path != SESSION_PATH_NONE)

@@ -855,6 +855,67 @@ START_TEST(large_messages_wait_for_room_in_their_order) {
 }
 END_TEST
 
+/* Of a message of 2 MB only the announcement comes. */
+START_TEST(who_announces_and_does_not_send_holds_up_nobody) {
+        Session *c = session('b', &quota_b, 5, 0), *d = session('a', &quota_a, 4, 0);
+        uint64_t number = n_ids + 1;
+        Message *got;
+
+        session_set_path(c, SESSION_PATH_LOCAL, 1, now);
+        session_set_path(d, SESSION_PATH_LOCAL, 1, now);
+        quota_b.size = quota_b.left = 1100000;
+        sends(a, 1000000, MESSAGE_ONE_WAY);
+        carry(a, b);
+        carry(b, a); /* all of it is granted */
+        ck_assert_uint_lt(quota_b.left, 100000);
+
+        sends(d, 900000, MESSAGE_ONE_WAY);
+        while (carry(d, c) + carry(c, d) > 0)
+                ;
+        ck_assert_ptr_null(session_pop(c));
+        now += 10 * USEC_PER_SEC;
+        session_tick(b, now);
+        ck_assert_uint_gt(session_due(b), now);
+        ck_assert_uint_gt(quota_b.left, 900000);
+        session_tick(c, now);
+        while (carry(d, c) + carry(c, d) > 0)
+                ;
+        got = popped(c);
+        ck_assert_uint_eq(got->n_data, 900000);
+
+        /* It may go on, and what comes before there is room is lost. */
+        carry(a, b);
+        ck_assert_uint_lt(session_memory(b), 200000);
+        session_taken(c, got, now);
+        message_unref(got);
+        for (unsigned i = 0; i < 20; i++) {
+                time_goes(USEC_PER_SEC);
+                carry_all();
+        }
+        got = popped(b);
+        ck_assert_uint_eq(got->n_data, 1000000);
+        for (size_t i = 0; i < got->n_data; i++)
+                if (got->data[i] != (uint8_t)(i * 31 + number))
+                        ck_abort_msg("byte %zu", i);
+        take(b, got);
+        ck_assert_uint_eq(quota_b.left, quota_b.size);
+        session_free(c);
+        session_free(d);
+}
+END_TEST
+
+/* Nobody else needs the room. */
+START_TEST(who_is_slow_keeps_its_room_while_nobody_waits) {
+        sends(a, 1000000, MESSAGE_ONE_WAY);
+        carry(a, b);
+        now += 60 * USEC_PER_SEC;
+        session_tick(b, now);
+        ck_assert_uint_lt(quota_b.left, quota_b.size - 1000000);
+        carry_all();
+        take(b, popped(b));
+}
+END_TEST
+
 START_TEST(what_is_too_big_for_the_receiver_is_refused) {
         Message *got;
 
@@ -1601,6 +1662,8 @@ Suite *check_suite(void) {
         tcase_add_test(local, without_credit_nothing_goes);
         tcase_add_test(local, a_full_queue_refuses_all_but_replies);
         tcase_add_test(local, a_large_message_reserves_its_whole_length);
+        tcase_add_test(local, who_announces_and_does_not_send_holds_up_nobody);
+        tcase_add_test(local, who_is_slow_keeps_its_room_while_nobody_waits);
         tcase_add_test(local, large_messages_wait_for_room_in_their_order);
         tcase_add_test(local, what_is_too_big_for_the_receiver_is_refused);
         tcase_add_test(local, a_refused_message_says_why);
