@@ -14,6 +14,7 @@
 #include <sys/select.h>
 #include <sys/wait.h>
 
+#include "libcore/log.h"
 #include "libcore/provider.h"
 #include "libcore/record.h"
 #include "libsecure/crypto.h"
@@ -52,6 +53,12 @@ static void expect_attach_refused(Client *c, const void *frame, size_t n, Contro
         expect_error(c, code);
         expect_closed(c);
         client_close(c);
+}
+
+/* So often altogether. Of what comes after the burst, one is told in a while. */
+static void expect_logged(const char *what, unsigned n) {
+        ck_assert_uint_ge(daemon_said_times(&d, what), MIN(n, (unsigned)LOG_RATE_BURST));
+        ck_assert_uint_le(daemon_said_times(&d, what), n);
 }
 
 static void send_with_fds(Client *from, Address dst, const int *fds, uint8_t n_fds) {
@@ -178,18 +185,20 @@ static const struct {
 };
 
 START_TEST(a_wrong_field_is_refused_though_signed) {
-        uint8_t frame[ATTACH_FRAME];
-        Client c;
-        Slice parts[2] = { { c.hello, HELLO_SIZE }, { frame + FRAME_PREFIX_SIZE, 40 } };
-
         start(NULL);
-        client_connect(&c, &d, NULL);
-        client_make_attach(&c, 0, frame);
-        frame[FRAME_PREFIX_SIZE + bad_fields[_i].at] = bad_fields[_i].value;
-        ck_assert_int_eq(
-                identity_sign(c.key, "p2pbus-attach-1", parts, 2, frame + FRAME_PREFIX_SIZE + 40),
-                0);
-        expect_attach_refused(&c, frame, sizeof(frame), bad_fields[_i].code);
+        for (unsigned i = 0; i < ELEMENTSOF(bad_fields); i++) {
+                uint8_t frame[ATTACH_FRAME];
+                Client c;
+                Slice parts[2] = { { c.hello, HELLO_SIZE }, { frame + FRAME_PREFIX_SIZE, 40 } };
+
+                client_connect(&c, &d, NULL);
+                client_make_attach(&c, 0, frame);
+                frame[FRAME_PREFIX_SIZE + bad_fields[i].at] = bad_fields[i].value;
+                ck_assert_int_eq(identity_sign(c.key, "p2pbus-attach-1", parts, 2,
+                                               frame + FRAME_PREFIX_SIZE + 40),
+                                 0);
+                expect_attach_refused(&c, frame, sizeof(frame), bad_fields[i].code);
+        }
         stop();
 }
 END_TEST
@@ -216,20 +225,22 @@ static const struct {
 };
 
 START_TEST(nothing_else_is_read_before_attach) {
-        size_t n = not_attach[_i].n;
-        FramePrefix prefix = { .size = not_attach[_i].size,
-                               .type = not_attach[_i].type,
-                               .n_fds = not_attach[_i].n_fds };
-        uint8_t *bytes = calloc(1, n);
-        Client c;
-
         start(NULL);
-        frame_prefix_encode(&prefix, bytes);
-        client_connect(&c, &d, NULL);
-        expect_attach_refused(&c, bytes, n, CODE_VIOLATION);
-        free(bytes);
-        ck_assert_uint_eq(daemon_said_times(&d, "disconnecting"), 1);
-        ck_assert_uint_eq(daemon_said_times(&d, "reason=violation"), 1);
+        for (unsigned i = 0; i < ELEMENTSOF(not_attach); i++) {
+                size_t n = not_attach[i].n;
+                FramePrefix prefix = { .size = not_attach[i].size,
+                                       .type = not_attach[i].type,
+                                       .n_fds = not_attach[i].n_fds };
+                uint8_t *bytes = calloc(1, n);
+                Client c;
+
+                frame_prefix_encode(&prefix, bytes);
+                client_connect(&c, &d, NULL);
+                expect_attach_refused(&c, bytes, n, CODE_VIOLATION);
+                free(bytes);
+                expect_logged("disconnecting", i + 1);
+                expect_logged("reason=violation", i + 1);
+        }
         stop();
 }
 END_TEST
@@ -548,23 +559,25 @@ START_TEST(sealed_for_this_host_is_delivered_and_hinted_once) {
 END_TEST
 
 START_TEST(a_foreign_source_ends_the_connection) {
-        PacketHeader header = { .kind = PACKET_RECORDS };
-        Client c;
-
         start(NULL);
-        client_open(&c, &d, 0);
-        header.src = _i == 0   ? x.address
-                     : _i == 1 ? (Address){ c.address.pid, c.address.tag ^ 1 }
-                     : _i == 2 ? (Address){ c.address.pid, 0 }
-                               : (Address){ PID_DAEMON, 0 };
-        header.dst = y.address;
-        header.kind = _i == 4 ? PACKET_SEALED : PACKET_RECORDS;
-        ck_assert(client_send_header(&c, header, "spoof", 5));
-        expect_error(&c, CODE_VIOLATION);
-        expect_closed(&c);
-        expect_silence(&y);
-        ck_assert_uint_eq(daemon_said_times(&d, "source not its own"), 1);
-        client_close(&c);
+        for (unsigned i = 0; i < 5; i++) {
+                PacketHeader header = { .kind = PACKET_RECORDS };
+                Client c;
+
+                client_open(&c, &d, 0);
+                header.src = i == 0   ? x.address
+                             : i == 1 ? (Address){ c.address.pid, c.address.tag ^ 1 }
+                             : i == 2 ? (Address){ c.address.pid, 0 }
+                                      : (Address){ PID_DAEMON, 0 };
+                header.dst = y.address;
+                header.kind = i == 4 ? PACKET_SEALED : PACKET_RECORDS;
+                ck_assert(client_send_header(&c, header, "spoof", 5));
+                expect_error(&c, CODE_VIOLATION);
+                expect_closed(&c);
+                expect_silence(&y);
+                expect_logged("source not its own", i + 1);
+                client_close(&c);
+        }
         stop();
 }
 END_TEST
@@ -591,22 +604,24 @@ static const struct {
 };
 
 START_TEST(a_malformed_packet_ends_its_connection_alone) {
-        PacketHeader header = { .size = PACKET_HEADER_SIZE + 4, .kind = PACKET_RECORDS };
-        uint8_t packet[PACKET_HEADER_SIZE + 4] = { 0 };
-        Client c;
-
         start(NULL);
-        client_open(&c, &d, 0);
-        header.src = c.address;
-        header.dst = y.address;
-        packet_header_encode(&header, packet);
-        packet[bad_packets[_i].at] = bad_packets[_i].value;
-        ck_assert(client_write(&c, packet, sizeof(packet)));
-        expect_error(&c, CODE_VIOLATION);
-        expect_closed(&c);
-        ck_assert_uint_eq(daemon_said_times(&d, "disconnecting"), 1);
-        expect_silence(&y);
-        client_close(&c);
+        for (unsigned i = 0; i < ELEMENTSOF(bad_packets); i++) {
+                PacketHeader header = { .size = PACKET_HEADER_SIZE + 4, .kind = PACKET_RECORDS };
+                uint8_t packet[PACKET_HEADER_SIZE + 4] = { 0 };
+                Client c;
+
+                client_open(&c, &d, 0);
+                header.src = c.address;
+                header.dst = y.address;
+                packet_header_encode(&header, packet);
+                packet[bad_packets[i].at] = bad_packets[i].value;
+                ck_assert(client_write(&c, packet, sizeof(packet)));
+                expect_error(&c, CODE_VIOLATION);
+                expect_closed(&c);
+                expect_logged("disconnecting", i + 1);
+                expect_silence(&y);
+                client_close(&c);
+        }
         stop();
 }
 END_TEST
@@ -1679,9 +1694,8 @@ Suite *check_suite(void) {
         tcase_add_test(attach,
                        a_replayed_attach_is_refused_on_a_new_connection_and_after_a_restart);
         tcase_add_test(attach, a_signature_of_another_key_is_refused);
-        tcase_add_loop_test(attach, a_wrong_field_is_refused_though_signed, 0,
-                            ELEMENTSOF(bad_fields));
-        tcase_add_loop_test(attach, nothing_else_is_read_before_attach, 0, ELEMENTSOF(not_attach));
+        tcase_add_test(attach, a_wrong_field_is_refused_though_signed);
+        tcase_add_test(attach, nothing_else_is_read_before_attach);
         tcase_add_test(attach, descriptors_sent_with_attach_are_closed);
         tcase_add_test(attach, a_second_attach_is_a_violation);
         tcase_add_test(attach, who_does_not_attach_in_time_is_closed);
@@ -1697,9 +1711,8 @@ Suite *check_suite(void) {
         tcase_add_test(routing, packets_of_every_size_arrive_in_order);
         tcase_add_test(routing, who_is_not_here_is_said_at_once);
         tcase_add_test(routing, sealed_for_this_host_is_delivered_and_hinted_once);
-        tcase_add_loop_test(routing, a_foreign_source_ends_the_connection, 0, 5);
-        tcase_add_loop_test(routing, a_malformed_packet_ends_its_connection_alone, 0,
-                            ELEMENTSOF(bad_packets));
+        tcase_add_test(routing, a_foreign_source_ends_the_connection);
+        tcase_add_test(routing, a_malformed_packet_ends_its_connection_alone);
         tcase_add_loop_test(routing,
                             a_malformed_word_ends_its_connection_and_an_unknown_one_does_not, 0, 3);
         tcase_add_test(routing, random_bytes_hurt_nobody_else);
