@@ -38,8 +38,6 @@ unit_tests += %D%/check_streams
 %C%_check_streams_LDADD = $(unit_libs) libp2pbus.la libp2pbus-harness.la
 EXTRA_%C%_check_streams_DEPENDENCIES = p2pbusd
 
-shell_tests += %D%/check-abi.sh
-
 unit_tests += %D%/check_known_peers
 %C%_check_known_peers_CFLAGS = $(unit_cflags)
 %C%_check_known_peers_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-secure.la libp2pbus-core.la
@@ -54,7 +52,7 @@ unit_tests += %D%/check_bus_off_host
 	libp2pbus-secure.la libp2pbus-core.la
 EXTRA_%C%_check_bus_off_host_DEPENDENCIES = p2pbusd
 
-unit_tests += %D%/check_zero_copy
+long_unit_tests += %D%/check_zero_copy
 %C%_check_zero_copy_CFLAGS = $(unit_cflags)
 %C%_check_zero_copy_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-client.la \
 	libp2pbus-secure.la libp2pbus-core.la

@@ -13,9 +13,14 @@
 # finds $top_srcdir and $top_builddir (absolute) in its environment, as every test does; programs
 # are $top_builddir/p2pbusd and so on, also first in its PATH.
 
+# What mostly waits, for half a minute or so, goes into long_unit_tests or long_shell_tests instead:
+# these begin first, and the others run meanwhile.
+
 unit_tests =
+long_unit_tests =
 fuzz_tests =
 shell_tests =
+long_shell_tests =
 
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 SH_LOG_DRIVER = $(LOG_DRIVER)
@@ -40,13 +45,14 @@ all_cppflags = -D_GNU_SOURCE $(SYSTEMD_CFLAGS) $(SODIUM_CFLAGS) $(LWS_CFLAGS) $(
 
 unit_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS)
 unit_libs = libp2pbus-checkmain.la $(CHECK_LIBS)
+TESTS += $(long_shell_tests)
 if HAVE_CHECK
 check_LTLIBRARIES += libp2pbus-checkmain.la
 libp2pbus_checkmain_la_SOURCES = %D%/main.c %D%/main.h
 libp2pbus_checkmain_la_CFLAGS = $(unit_cflags)
 
-check_PROGRAMS += $(unit_tests)
-TESTS += $(unit_tests)
+check_PROGRAMS += $(long_unit_tests) $(unit_tests)
+TESTS += $(long_unit_tests) $(unit_tests)
 check_needed =
 else
 check_needed = check-needs-check
@@ -69,12 +75,15 @@ TESTS += $(fuzz_tests)
 endif
 EXTRA_DIST += %D%/fuzz/corpus
 
-shell_tests += %D%/check-docs.sh
-shell_tests += %D%/check-headers.sh
-shell_tests += %D%/check-install.sh
-shell_tests += %D%/check-layers.sh
+# What they look at is the same with a sanitizer.
+source_tests = %D%/check-abi.sh %D%/check-docs.sh %D%/check-headers.sh %D%/check-install.sh \
+	%D%/check-layers.sh
+if !SANITIZERS
+shell_tests += $(source_tests)
+endif
+EXTRA_DIST += $(source_tests)
 
-dist_check_SCRIPTS += $(shell_tests)
+dist_check_SCRIPTS += $(shell_tests) $(long_shell_tests)
 TESTS += $(shell_tests)
 
 # `make valgrind` runs valgrind_tests with the daemon that each of them starts under memcheck, which
@@ -95,20 +104,13 @@ valgrind: all $(check_needed)
 	cat $(valgrind_log)/*.log 2>/dev/null && status=1; \
 	exit $$status
 
-# FUZZ_FLAGS is libFuzzer's; new inputs that it finds go to fuzz-found/ in the build directory.
+# FUZZ_FLAGS is libFuzzer's; as many targets at a time as there are processors.
 FUZZ_FLAGS = -max_total_time=60
+EXTRA_DIST += %D%/fuzz/run.sh
 if ENABLE_FUZZERS
 fuzz: $(fuzz_tests)
-	@status=0; for t in $(fuzz_tests); do \
-	  name=$${t##*/fuzz_}; \
-	  $(MKDIR_P) fuzz-found/$$name; \
-	  if $(AM_TESTS_ENVIRONMENT) ./$$t $(FUZZ_FLAGS) -artifact_prefix=fuzz-found/$$name- \
-	      fuzz-found/$$name $(srcdir)/%D%/fuzz/corpus/$$name >fuzz-found/$$name.log 2>&1; then \
-	    echo "ok - $$name, fuzzed"; \
-	  else \
-	    tail -n 50 fuzz-found/$$name.log; echo "not ok - $$name, fuzzed"; status=1; \
-	  fi; \
-	done; exit $$status
+	@$(AM_TESTS_ENVIRONMENT) FUZZ_FLAGS='$(FUZZ_FLAGS)'; export FUZZ_FLAGS; \
+	printf './%s\n' $(fuzz_tests) | xargs -n 1 -P "`nproc`" $(srcdir)/%D%/fuzz/run.sh
 else
 fuzz:
 	@echo 'make fuzz: configure with --enable-fuzzers CC=clang first' >&2; exit 1

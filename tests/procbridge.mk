@@ -11,7 +11,8 @@ fuzz_tests += %D%/fuzz/fuzz_procbridge
 check_PROGRAMS += %D%/pb-raw
 %C%_pb_raw_SOURCES = %D%/pb-raw.c
 
-shell_tests += %D%/46-procbridge.sh %D%/47-procbridge-services.sh %D%/48-procbridge-places.sh
+long_shell_tests += %D%/46-procbridge.sh
+shell_tests += %D%/47-procbridge-services.sh %D%/48-procbridge-places.sh
 EXTRA_DIST += %D%/procbridge.js %D%/procbridge.sh
 # What 46-procbridge.sh fetches, once a build directory.
 CLEANFILES += npm/procbridge-1.1.1.tgz

@@ -19,7 +19,7 @@ unit_tests += %D%/check_relay_outbox
 %C%_check_relay_outbox_CFLAGS = $(unit_cflags)
 %C%_check_relay_outbox_LDADD = $(unit_libs) $(relay_libs)
 
-unit_tests += %D%/check_relay
+long_unit_tests += %D%/check_relay
 %C%_check_relay_SOURCES = %D%/check_relay.c %D%/relay-bridge.c %D%/relay-bridge.h
 %C%_check_relay_CFLAGS = $(unit_cflags) $(SYSTEMD_CFLAGS)
 %C%_check_relay_LDADD = $(unit_libs) $(relay_libs)
