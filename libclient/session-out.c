@@ -146,6 +146,7 @@ static void begin_again(SessionOut *out, Message *m, Message **list) {
 
         m->flags |= MESSAGE_MAYBE_REPEAT;
         m->n_records_sent = 0;
+        m->was_bounced = false;
         m->place = MESSAGE_QUEUED;
         out->waiting += bytes;
         if (is_reply(m))
@@ -193,6 +194,7 @@ int session_out_send(SessionOut *out, Message *m, uint64_t now_usec) {
         }
         m->n_records = count_records(out, m);
         m->n_records_sent = 0;
+        m->was_bounced = false;
         bytes = bytes_before(out, m, m->n_records);
         out->waiting += bytes;
         if (is_reply(m))
@@ -313,6 +315,9 @@ void session_out_refused(SessionOut *out, const PacketId *id) {
         for (m = out->unreceived; m && out->refused_seq == UINT64_MAX; m = m->next)
                 if (!id || memcmp(&m->id, id, sizeof(*id)) == 0)
                         out->refused_seq = m->first_seq;
+        DL_FOREACH (out->unreceived, m)
+                if (m->first_seq >= out->refused_seq && m->n_records_sent == 1 && !m->was_resent)
+                        m->was_bounced = true;
 }
 
 void session_out_lose(SessionOut *out, uint64_t end, int result) {
@@ -460,7 +465,9 @@ void session_out_advance(SessionOut *out) {
                 out->waiting -= size;
                 out->blocked_since = USEC_NEVER;
         } else {
-                m->was_resent = true;
+                if (!m->was_bounced)
+                        m->was_resent = true;
+                m->was_bounced = false;
                 out->counters->n_resent++;
         }
         out->cursor_at++;
