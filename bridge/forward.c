@@ -7,6 +7,7 @@
 #include "bridge/leases.h"
 #include "bridge/lookups.h"
 #include "bridge/routes.h"
+#include "bridge/services.h"
 #include "bridge/wants.h"
 #include "libcore/err.h"
 
@@ -26,6 +27,8 @@ struct Forward {
         Routes *routes;
         Lookups *lookups;
         Wants *wants;
+        Lookups *name_lookups;
+        Services *services;
 
         bool daemon_synced;                   /* it has handed over all its leases */
         uint64_t purge_usec;                  /* when leases it did not confirm are dropped */
@@ -71,8 +74,13 @@ int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
                 r = lookups_new(&f->lookups);
         if (r == 0)
                 r = wants_new(&f->wants, &wants_handlers, f);
+        if (r == 0)
+                r = lookups_new(&f->name_lookups);
+        if (r == 0)
+                r = services_new(&f->services);
         if (r < 0)
                 return err_trace(r);
+        lookups_want_all(f->name_lookups, LOOKUP_NAME_TIMEOUT_USEC);
         *ret = TAKE_PTR(f);
         return 0;
 }
@@ -82,6 +90,8 @@ Forward *forward_free(Forward *f) {
                 return NULL;
 
         wants_free(f->wants);
+        services_free(f->services);
+        lookups_free(f->name_lookups);
         lookups_free(f->lookups);
         routes_free(f->routes);
         leases_free(f->leases);
@@ -298,6 +308,70 @@ static void on_daemon_wanted(Forward *f, const Control *control) {
                 forward_wake(f);
 }
 
+static void say_service(Uplink *uplink, const Service *service) {
+        const Control control = {
+                .verb = CONTROL_SERVICE,
+                .address = service->address,
+                .body = service->bytes,
+                .n_body = service->n_bytes,
+        };
+
+        uplink_say(uplink, &control, to_relay, NULL);
+}
+
+static void say_services_of(Forward *f, Uplink *uplink, Address address) {
+        const Service *service;
+
+        DL_FOREACH2(services_first_of(f->services, address), service, next_own)
+        say_service(uplink, service);
+}
+
+static void say_to_links(Forward *f, const Control *control) {
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
+                        uplink_say(f->uplinks[i], control, to_relay, NULL);
+}
+
+/* It provides the name no more, and did not say so itself. */
+static void end_service(Forward *f, Service *service) {
+        const Control control = {
+                .verb = CONTROL_SERVICE,
+                .code = CODE_GONE,
+                .address = service->address,
+                .body = (const uint8_t *)service_name(service),
+                .n_body = service->n_name,
+        };
+
+        say_to_links(f, &control);
+        services_drop(f->services, service);
+}
+
+static void on_daemon_service(Forward *f, const Control *control) {
+        const Control word = {
+                .verb = CONTROL_SERVICE,
+                .address = control->address,
+                .body = control->body,
+                .n_body = control->n_body,
+        };
+        Service *service;
+
+        if (control->code == CODE_GONE) {
+                service = services_find(f->services, control->address, (const char *)control->body,
+                                        control->n_body);
+                if (service)
+                        end_service(f, service);
+                return;
+        }
+        /* Behind the lease, or not at all: our daemon says it in this order. */
+        if (!leases_find(f->leases, control->address, now_usec(CLOCK_REALTIME)))
+                return;
+        switch (services_put(f->services, control->body, control->n_body)) {
+        case 0:
+        case SERVICES_E_WITHDRAWN:
+                say_to_links(f, &word);
+        }
+}
+
 static void link_synced(Forward *f, Uplink *uplink) {
         Control control = { .verb = CONTROL_SYNCED };
         uint32_t bit = 1U << uplink_slot(uplink);
@@ -320,9 +394,13 @@ static void on_daemon_synced(Forward *f) {
 
 static void lease_end(Forward *f, Lease *lease) {
         Address address = lease->address;
+        Service *service;
 
         leases_drop(f->leases, lease);
         wants_on_detached(f->wants, address);
+        /* Said of each, for if the process is back before a link hears of its leaving it never does. */
+        while ((service = services_first_of(f->services, address)))
+                end_service(f, service);
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                 if (f->uplinks[i])
                         uplink_detach(f->uplinks[i], address);
@@ -383,6 +461,48 @@ static void on_daemon_resolve(Forward *f, const PacketHeader *header, const Cont
                         uplink_say(f->uplinks[i], &question, to_relay, &id);
 }
 
+static void end_name_lookup(Forward *f, const LookupResult *result) {
+        Control control = {
+                .verb = CONTROL_SERVICES,
+                .code = result->code,
+                .ref = result->ref,
+        };
+
+        gateway_say(f->gateway, &control, to_daemon, NULL);
+}
+
+/* As on_daemon_resolve(); but all links are to answer, and who only asks again wakes nobody. */
+static void on_daemon_resolve_name(Forward *f, const PacketHeader *header, const Control *control) {
+        uint32_t links = links_where(f, uplink_is_synced);
+        Control question = {
+                .verb = CONTROL_RESOLVE_NAME,
+                .body = control->body,
+                .n_body = control->n_body,
+        };
+        LookupResult no = { .ref = header->id, .code = CODE_SETTLING };
+        uint64_t number;
+        PacketId id;
+        int r;
+
+        if (control->value != RESOLVE_NAME_AGAIN)
+                forward_wake(f);
+        if (links == 0) {
+                end_name_lookup(f, &no);
+                return;
+        }
+        r = lookups_add(f->name_lookups, &header->id, control->address, links, links != links_up(f),
+                        clock_usec(), &number);
+        if (r != 0) {
+                no.code = CODE_OVERLOAD;
+                end_name_lookup(f, &no);
+                return;
+        }
+        id = packet_id_make(now_usec(CLOCK_REALTIME), number);
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (links & 1U << i)
+                        uplink_say(f->uplinks[i], &question, to_relay, &id);
+}
+
 /* Something that came over a link was refused here: back to where it came from. */
 static void on_daemon_error(Forward *f, const PacketHeader *header, const Control *control) {
         int slot = routes_find(f->routes, header->dst, clock_usec()).last;
@@ -411,6 +531,12 @@ static void on_daemon_control(const PacketHeader *header, const Control *control
                 break;
         case CONTROL_WANTED:
                 on_daemon_wanted(f, control);
+                break;
+        case CONTROL_SERVICE:
+                on_daemon_service(f, control);
+                break;
+        case CONTROL_RESOLVE_NAME:
+                on_daemon_resolve_name(f, header, control);
                 break;
         case CONTROL_ERROR:
                 on_daemon_error(f, header, control);
@@ -467,6 +593,7 @@ static void on_daemon_detached_from(void *userdata) {
         f->purge_usec = USEC_NEVER;
         leases_unconfirm(f->leases);
         wants_unconfirm(f->wants);
+        services_unconfirm(f->services);
 }
 
 const GatewayHandlers forward_gateway_handlers = {
@@ -484,8 +611,10 @@ static void on_link_proven(Uplink *uplink, void *userdata) {
         Lease *lease;
 
         DL_FOREACH (leases_first(f->leases), lease)
-                if (lease->not_after_usec > now)
+                if (lease->not_after_usec > now) {
                         uplink_present(uplink, lease->address, lease->bytes);
+                        say_services_of(f, uplink, lease->address);
+                }
         link_synced(f, uplink);
 }
 
@@ -533,6 +662,7 @@ static void link_gone(Forward *f, unsigned slot) {
         routes_forget_link(f->routes, slot);
         lookups_forget_link(f->lookups, slot);
         wants_forget_link(f->wants, slot);
+        lookups_forget_link(f->name_lookups, slot);
         DL_FOREACH (leases_first(f->leases), lease)
                 if (lease->leased & 1U << slot) {
                         lease->leased &= ~(1U << slot);
@@ -585,8 +715,10 @@ static void on_link_leased(Forward *f, Uplink *uplink, const Control *control) {
                 return; /* it has left since */
         if (control->code == CODE_OK) {
                 /* What the relay heard before it had this lease it may have refused, or dropped. */
-                if (!(lease->leased & bit))
+                if (!(lease->leased & bit)) {
                         wants_present(f->wants, uplink_slot(uplink), lease->address);
+                        say_services_of(f, uplink, lease->address);
+                }
                 lease->leased |= bit;
         } else if (log_rate_pass(&f->refusals, now_usec(CLOCK_MONOTONIC), &n_suppressed))
                 log_write(f->log, LOG_LEVEL_WARNING,
@@ -610,6 +742,28 @@ static void on_link_resolved(Forward *f, Uplink *uplink, const Control *control)
                 answer_daemon(f, &result, control);
 }
 
+/* What a relay knows of a name goes on as it is: the daemon judges. */
+static void on_link_services(Forward *f, Uplink *uplink, const Control *control) {
+        uint64_t number = load_be64(control->ref.bytes + 8);
+        Control word = {
+                .verb = CONTROL_SERVICES,
+                .value = SERVICES_MORE,
+                .body = control->body,
+                .n_body = control->n_body,
+        };
+        LookupResult result;
+
+        if (!lookups_await(f->name_lookups, number, uplink_slot(uplink), &word.ref))
+                return;
+        if (control->code == CODE_OK && control->n_body > 0)
+                gateway_say(f->gateway, &word, to_daemon, NULL);
+        if (control->value & SERVICES_MORE)
+                return;
+        if (lookups_answer(f->name_lookups, number, uplink_slot(uplink), control->code, &result) ==
+            0)
+                end_name_lookup(f, &result);
+}
+
 /* The relay has no lease of that process (any more): present it again and send once more. */
 static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control) {
         Lease *lease = leases_find(f->leases, control->address, now_usec(CLOCK_REALTIME));
@@ -618,6 +772,7 @@ static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control)
         if (lease) {
                 uplink_present(uplink, lease->address, lease->bytes);
                 wants_present(f->wants, uplink_slot(uplink), lease->address);
+                say_services_of(f, uplink, lease->address);
         }
         if (!parcel)
                 return;
@@ -694,6 +849,9 @@ static void on_link_control(Uplink *uplink, const PacketHeader *header, const Co
         case CONTROL_RESOLVED:
                 on_link_resolved(f, uplink, control);
                 break;
+        case CONTROL_SERVICES:
+                on_link_services(f, uplink, control);
+                break;
         case CONTROL_UNLEASED:
                 on_link_unleased(f, uplink, control);
                 break;
@@ -737,7 +895,9 @@ void forward_set_uplink(Forward *f, unsigned slot, Uplink *uplink) {
 /* Time */
 
 uint64_t forward_deadline(const Forward *f) {
-        return MIN(MIN(lookups_deadline(f->lookups), f->purge_usec), f->look_usec);
+        uint64_t usec = MIN(lookups_deadline(f->lookups), lookups_deadline(f->name_lookups));
+
+        return MIN(MIN(usec, f->purge_usec), f->look_usec);
 }
 
 /*
@@ -780,12 +940,16 @@ bool forward_is_resting(const Forward *f) {
 }
 
 static void purge(Forward *f) {
+        Service *service, *next_service;
         Lease *lease, *next;
 
         DL_FOREACH_SAFE (leases_first(f->leases), lease, next)
                 if (!lease->confirmed)
                         lease_end(f, lease);
         wants_purge(f->wants);
+        DL_FOREACH_SAFE (services_first(f->services), service, next_service)
+                if (!service->confirmed)
+                        end_service(f, service);
 }
 
 void forward_tick(Forward *f, uint64_t now) {
@@ -793,6 +957,8 @@ void forward_tick(Forward *f, uint64_t now) {
 
         while (lookups_pop(f->lookups, now, &result) == 0)
                 answer_daemon(f, &result, NULL);
+        while (lookups_pop(f->name_lookups, now, &result) == 0)
+                end_name_lookup(f, &result);
         if (now >= f->purge_usec) {
                 f->purge_usec = USEC_NEVER;
                 purge(f);

@@ -6,6 +6,8 @@ libp2pbus_bridge_la_SOURCES = \
 	%D%/backoff.h \
 	%D%/batch.c \
 	%D%/batch.h \
+	%D%/services.c \
+	%D%/services.h \
 	%D%/settings.c \
 	%D%/settings.h \
 	%D%/forward.c \

@@ -17,6 +17,7 @@ struct Lookup {
         Address address;
         uint32_t waiting; /* links that have not answered */
         uint16_t code;    /* the best refusal so far */
+        bool found;       /* of those that want all: a link knew something */
         uint64_t deadline_usec;
 };
 
@@ -24,6 +25,8 @@ struct Lookups {
         Lookup *by_id;
         Lookup *by_age;
         unsigned n;
+        bool wants_all;
+        uint64_t timeout_usec;
         bool ready; /* a link went away: some may wait for nobody now */
         uint64_t last_id;
 };
@@ -46,6 +49,7 @@ static int weight(uint16_t code) {
         case CODE_GONE:
                 return 2;
         case CODE_NOT_HERE:
+        case CODE_NO_PROVIDER:
                 return 1;
         default: /* of a later version, or nonsense: the link could not say */
                 return 0;
@@ -69,8 +73,14 @@ int lookups_new(Lookups **ret) {
 
         if (!lookups)
                 return err_origin(-ENOMEM);
+        lookups->timeout_usec = LOOKUP_TIMEOUT_USEC;
         *ret = lookups;
         return 0;
+}
+
+void lookups_want_all(Lookups *lookups, uint64_t timeout_usec) {
+        lookups->wants_all = true;
+        lookups->timeout_usec = timeout_usec;
 }
 
 static void lookup_drop(Lookups *lookups, Lookup *lookup) {
@@ -105,8 +115,10 @@ int lookups_add(Lookups *lookups, const PacketId *ref, Address address, uint32_t
                 .ref = *ref,
                 .address = address,
                 .waiting = links,
-                .code = settling ? CODE_SETTLING : CODE_NOT_HERE,
-                .deadline_usec = now_usec + LOOKUP_TIMEOUT_USEC,
+                .code = settling             ? CODE_SETTLING
+                        : lookups->wants_all ? CODE_NO_PROVIDER
+                                             : CODE_NOT_HERE,
+                .deadline_usec = now_usec + lookups->timeout_usec,
         };
         HASH_ADD(hh, lookups->by_id, id, sizeof(lookup->id), lookup);
         DL_APPEND(lookups->by_age, lookup);
@@ -116,7 +128,11 @@ int lookups_add(Lookups *lookups, const PacketId *ref, Address address, uint32_t
 }
 
 static void lookup_end(Lookups *lookups, Lookup *lookup, uint16_t code, LookupResult *ret) {
-        *ret = (LookupResult){ .ref = lookup->ref, .address = lookup->address, .code = code };
+        *ret = (LookupResult){
+                .ref = lookup->ref,
+                .address = lookup->address,
+                .code = lookup->found ? CODE_OK : code,
+        };
         lookup_drop(lookups, lookup);
 }
 
@@ -128,15 +144,28 @@ int lookups_answer(Lookups *lookups, uint64_t id, unsigned slot, uint16_t code, 
                 return LOOKUPS_E_UNKNOWN;
 
         lookup->waiting &= ~(1U << slot);
-        if (code == CODE_OK) {
+        if (code == CODE_OK && !lookups->wants_all) {
                 lookup_end(lookups, lookup, CODE_OK, ret);
                 return 0;
         }
-        lookup_refused(lookup, code);
+        if (code == CODE_OK)
+                lookup->found = true;
+        else
+                lookup_refused(lookup, code);
         if (lookup->waiting != 0)
                 return LOOKUPS_E_PENDING;
         lookup_end(lookups, lookup, lookup->code, ret);
         return 0;
+}
+
+bool lookups_await(const Lookups *lookups, uint64_t id, unsigned slot, PacketId *ret) {
+        const Lookup *lookup;
+
+        HASH_FIND(hh, lookups->by_id, &id, sizeof(id), lookup);
+        if (!lookup || !(lookup->waiting & 1U << slot))
+                return false;
+        *ret = lookup->ref;
+        return true;
 }
 
 void lookups_forget_link(Lookups *lookups, unsigned slot) {

@@ -10,6 +10,9 @@
  * one counts (lookups_more_telling()). A link that dies or stays silent is not
  * waited for, but it makes a "not here" a SETTLING: it might have known.
  *
+ * Who provides a name is another matter: there each link's answer adds to the others', so all are
+ * waited for, and found is what any of them knew (lookups_want_all()).
+ *
  * Pure: no I/O, time is an argument (CLOCK_BOOTTIME). At most LOOKUPS_MAX at a time.
  */
 
@@ -22,6 +25,8 @@
 
 #define LOOKUPS_MAX 1024
 #define LOOKUP_TIMEOUT_USEC (3 * USEC_PER_SEC)
+#define LOOKUP_NAME_TIMEOUT_USEC                                                                   \
+        (1500 * USEC_PER_MSEC) /* who asks goes on without, after 2 seconds */
 
 typedef struct Lookups Lookups;
 
@@ -29,7 +34,8 @@ typedef struct Lookups Lookups;
 typedef struct LookupResult {
         PacketId ref; /* the daemon's request */
         Address address;
-        uint16_t code; /* CODE_OK: the link that ended it sent the lease */
+        uint16_t
+                code; /* CODE_OK: the link that ended it sent the lease; of names: some link knew */
 } LookupResult;
 
 enum {
@@ -49,6 +55,8 @@ int lookups_new(Lookups **ret);
 Lookups *lookups_free(Lookups *lookups);
 DEFINE_CLEANUP(Lookups, lookups_free)
 
+/* Of all that is asked here all links are to answer, within @timeout_usec; it is empty. */
+void lookups_want_all(Lookups *lookups, uint64_t timeout_usec);
 /*
  * The daemon asks, as @ref, for @address; the caller asks all of @links, a mask that is not empty,
  * under @ret_id. With @settling a link exists that could not be asked.
@@ -62,6 +70,8 @@ int lookups_add(Lookups *lookups, const PacketId *ref, Address address, uint32_t
  * Return: 0, LOOKUPS_E_PENDING, LOOKUPS_E_UNKNOWN.
  */
 int lookups_answer(Lookups *lookups, uint64_t id, unsigned slot, uint16_t code, LookupResult *ret);
+/* Whether the answer of link @slot to @id is still waited for; @ret: the daemon's request. */
+bool lookups_await(const Lookups *lookups, uint64_t id, unsigned slot, PacketId *ret);
 /* Link @slot is gone; lookups that waited for nobody else are ready for lookups_pop(). */
 void lookups_forget_link(Lookups *lookups, unsigned slot);
 /* The next that is over, by lookups_forget_link() or by its age. Return: 0, LOOKUPS_E_NONE. */

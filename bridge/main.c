@@ -14,6 +14,7 @@
  *      routes.c         which links know whom elsewhere
  *      lookups.c        one question on several links
  *      wants.c          who wants what is published, here and elsewhere
+ *      services.c       which names the processes of this host provide
  *      uplink.c         the link to one relay, for as long as it is configured
  *      handshake.c      the way up of an uplink: who is the relay, does it take us
  *      batch.c          what goes out on one link, and what went lately

@@ -197,6 +197,7 @@ void gateway_remove(Peer *peer) {
                 pending_answer(manager, pending, CODE_NO_ROUTE, NULL);
         cache_clear(gateway);
         wants_doubt_all(manager);
+        remote_names_end(manager);
         manager_notice(manager);
         log_write(&manager->log, LOG_LEVEL_INFO,
                   &(LogFields){ .peer = address_format(peer->entry.address, text) },
@@ -386,6 +387,8 @@ void gateway_on_resolved(Manager *manager, const Control *word) {
                 code = CODE_SETTLING;
         if (code == CODE_NOT_HERE && registry_has_left(&manager->registry, pending->address))
                 code = CODE_GONE;
+        if (code == CODE_NOT_HERE || code == CODE_GONE)
+                remote_names_on_gone(manager, pending->address);
         pending_answer(manager, pending, code, code == CODE_OK ? word->body : NULL);
 }
 
@@ -405,6 +408,7 @@ void gateway_on_time(Manager *manager) {
 
 void gateway_on_synced(Manager *manager) {
         manager->gateway.synced = true;
+        remote_names_begin(manager);
 }
 
 void gateway_on_links(Manager *manager, uint32_t value) {
@@ -460,6 +464,8 @@ void gateway_on_error(Manager *manager, const Control *word, Address to) {
         RegistryEntry *entry;
 
         cache_forget(&manager->gateway, word->address);
+        if (word->code == CODE_NOT_HERE || word->code == CODE_GONE)
+                remote_names_on_gone(manager, word->address);
         if (registry_find(&manager->registry, to, &entry) != 0) {
                 manager->counters.words_dropped++;
                 return;

@@ -4,6 +4,7 @@
 
 #include <utlist.h>
 
+#include "daemon/own-services.h"
 #include "daemon/peer.h"
 #include "libsecure/crypto.h"
 #include "libsecure/signed-record.h"
@@ -60,7 +61,8 @@ bool lease_is_given(const Peer *peer) {
         const Lease *lease = peer->lease;
         const Peer *gateway = peer->manager->gateway.peer;
 
-        return lease && lease->is_held && gateway && key_equal(&lease->bridge, &gateway->key);
+        return lease && lease->is_held && gateway && gateway != peer &&
+               key_equal(&lease->bridge, &gateway->key);
 }
 
 /* And with it what others need to know of the process. */
@@ -74,6 +76,7 @@ static void lease_give(Peer *peer) {
 
         peer_say(peer->manager->gateway.peer, &word);
         topics_say_wants(peer);
+        own_services_give(peer);
 }
 
 void lease_hand_over(Peer *peer) {

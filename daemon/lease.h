@@ -25,6 +25,8 @@ void lease_hand_over(Peer *peer);
 bool lease_is_given(const Peer *peer);
 /* Handles LEASE: checks, keeps and hands over. Return: CODE_OK, or what is wrong with it. */
 ControlCode lease_accept(Peer *peer, const uint8_t *bytes, size_t n_bytes);
+/* Whether the gateway that is attached has @peer's lease. */
+bool lease_is_given(const Peer *peer);
 /* The gateway says on how many links @peer is known. */
 void lease_on_leased(Peer *peer, uint16_t code, uint32_t n_links);
 /* @peer leaves: the gateway is told. */

@@ -21,12 +21,16 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/metrics.h \
 	%D%/monitor.c \
 	%D%/monitor.h \
+	%D%/name-trust.c \
+	%D%/name-trust.h \
 	%D%/name-watches.c \
 	%D%/name-watches.h \
 	%D%/names.c \
 	%D%/names.h \
 	%D%/outbox.c \
 	%D%/outbox.h \
+	%D%/own-services.c \
+	%D%/own-services.h \
 	%D%/peer.c \
 	%D%/peer.h \
 	%D%/policy.c \
@@ -45,6 +49,8 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/quota.h \
 	%D%/registry.c \
 	%D%/registry.h \
+	%D%/remote-names.c \
+	%D%/remote-names.h \
 	%D%/rings.c \
 	%D%/rings.h \
 	%D%/route.c \

@@ -19,6 +19,9 @@
  *      registry.c  -- from an address to a connection
  *      names.c     -- from a name to its providers
  *      name-watches.c -- who is told when they change
+ *      remote-names.c -- who provides them on other hosts
+ *      name-trust.c -- and who of these is believed
+ *      own-services.c -- what other hosts are told of the names of this one
  *      gateway.c   -- the gateway role: questions, answers, cached leases
  *      lease.c     -- leases of this host's processes
  *      introduction.c -- how two processes get a ring, and lose it

@@ -152,6 +152,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         tell_space(manager);
         gateway_on_time(manager);
         lease_on_time(manager);
+        remote_names_on_time(manager);
         rings_on_time(manager);
         wants_on_time(manager);
         survey_on_time(manager);
@@ -293,6 +294,7 @@ bool manager_reload(Manager *manager) {
                 manager->config = config;
                 apply_policy(manager, policy);
                 apply_config(manager);
+                remote_names_rejudge(manager);
                 if (flags != manager_hello_flags(manager))
                         manager_notice(manager);
                 manager_wake_at(manager, manager->now_usec); /* time-outs may be others now */

@@ -25,6 +25,7 @@
 #include "daemon/policy.h"
 #include "daemon/quota.h"
 #include "daemon/registry.h"
+#include "daemon/remote-names.h"
 #include "daemon/rings.h"
 #include "daemon/settings.h"
 #include "daemon/survey.h"
@@ -86,6 +87,7 @@ struct Manager {
         Quota quota;
         Registry registry;
         Names names;
+        RemoteNames remote_names;
         Gateway gateway;
         Monitors monitors;
         Rings rings;

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "daemon/peer.h"
+#include "daemon/remote-names.h"
 
 #define ENTRIES_MAX (CONTROL_BODY_MAX / PROVIDER_ENTRY_SIZE)
 
@@ -31,11 +32,21 @@ static bool answer(Peer *to, const Name *name, const PacketId *ref) {
         size_t n = name ? put_local(name, body) : 0;
         static const PacketId none;
 
-        /* Providers on other hosts follow here, flagged REMOTE. */
+        if (name && to->off_host) {
+                n += remote_names_put(name, body + n * PROVIDER_ENTRY_SIZE, ENTRIES_MAX - n);
+                if (remote_names_is_awaited(name))
+                        word.value = NAMED_MORE;
+        }
+        if (n == 0 && word.value == NAMED_MORE)
+                return true; /* they may be elsewhere: that will be said in a moment */
         word.n_body = n * PROVIDER_ENTRY_SIZE;
         if (n == 0)
                 word.code = CODE_NO_PROVIDER;
         return peer_say_with_id(to, &word, &none);
+}
+
+void name_watches_answer(Peer *to, const Name *name, const PacketId *ref) {
+        (void)answer(to, name, ref); /* who does not read loses words */
 }
 
 static NameWatch *find(const Peer *peer, const Name *name) {
@@ -89,28 +100,52 @@ static ControlCode begin(Peer *peer, const Control *word, const PacketId *id) {
         return CODE_OK;
 }
 
+/*
+ * Asked once. Others are waited for only if nobody of this host provides it.
+ * Return: CODE_OK; CODE_QUOTA, CODE_OVERLOAD.
+ */
+static ControlCode answer_once(Peer *from, const char *text, size_t n_text, const PacketId *id) {
+        Names *names = &from->manager->names;
+        Name *name = names_find(names, text, n_text);
+        ControlCode code = CODE_OK;
+
+        if ((!name || !name->owners) && remote_names_may_look(from, text, n_text)) {
+                name = names_get(names, text, n_text);
+                if (!name)
+                        return CODE_OVERLOAD;
+                if (remote_names_look(from, name) && !remote_names_first(name))
+                        return remote_names_wait(from, name, id);
+        }
+        name_watches_answer(from, name, id);
+        if (name)
+                names_put(names, name);
+        return code;
+}
+
 ControlCode name_watches_resolve(Peer *from, const Control *word, const PacketId *id) {
-        const Names *names = &from->manager->names;
+        const char *text = (const char *)word->body;
+        Names *names = &from->manager->names;
         ControlCode code = CODE_OK;
         NameWatch *watch = NULL;
-        const Name *name;
+        Name *name;
 
-        if (!name_is_valid((const char *)word->body, word->n_body) ||
-            word->value > RESOLVE_NAME_END)
+        if (!name_is_valid(text, word->n_body) || word->value > RESOLVE_NAME_END)
                 return CODE_UNSUPPORTED;
+        if (word->value == RESOLVE_NAME_ONCE)
+                return answer_once(from, text, word->n_body, id);
         if (word->value == RESOLVE_NAME_WATCH)
                 code = begin(from, word, id);
         if (code != CODE_OK)
                 return code;
-        name = names_find(names, (const char *)word->body, word->n_body);
-        if (name && word->value != RESOLVE_NAME_ONCE)
-                watch = find(from, name);
+        name = names_find(names, text, word->n_body);
+        watch = name ? find(from, name) : NULL;
         if (word->value == RESOLVE_NAME_END) {
                 if (watch)
                         watch_free(watch);
                 return CODE_OK;
         }
-        if (!answer(from, name, id) && watch)
+        (void)remote_names_look(from, name);
+        if (!answer(from, name, id))
                 watch->is_owed = true;
         return CODE_OK;
 }

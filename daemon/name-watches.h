@@ -24,6 +24,8 @@ struct NameWatch {
 
 /* Handles RESOLVE_NAME, in the packet @id. Answers with NAMED; or returns what to say in ERROR. */
 ControlCode name_watches_resolve(Peer *from, const Control *word, const PacketId *id);
+/* Answers a question that was asked once. */
+void name_watches_answer(Peer *to, const Name *name, const PacketId *ref);
 /* @name's providers changed. */
 void name_watches_note(Names *names, Name *name);
 /* The end of the turn: tells of all that changed in it. */

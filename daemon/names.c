@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "daemon/name-watches.h"
+#include "daemon/own-services.h"
 #include "daemon/peer.h"
 
 Name *names_find(const Names *names, const char *text, size_t n_text) {
@@ -36,7 +37,7 @@ Name *names_get(Names *names, const char *text, size_t n_text) {
 }
 
 void names_put(Names *names, Name *name) {
-        if (name->owners || name->watches || name->is_changed)
+        if (name->owners || name->watches || name->is_changed || name->remote)
                 return;
         HASH_DELETE(hh, names->table, name);
         free(name);
@@ -64,6 +65,7 @@ static void owned_free(OwnedName *owned) {
         Name *name = owned->name;
 
         announce(owned, TOPICS_OWN "name.gone");
+        own_services_end(owned);
         DL_DELETE2(peer->owned_names, owned, prev_peer, next_peer);
         DL_DELETE(name->owners, owned);
         name->n_owners--;

@@ -22,6 +22,8 @@
 
 typedef struct Manager Manager;
 typedef struct NameWatch NameWatch;
+typedef struct OwnService OwnService;
+typedef struct RemoteName RemoteName;
 typedef struct Peer Peer;
 typedef struct Name Name;
 typedef struct OwnedName OwnedName;
@@ -30,7 +32,8 @@ struct OwnedName {
         Name *name;
         Peer *peer;
         ProviderRank rank;
-        char *metadata; /* ends in a NUL; NULL: none */
+        OwnService *service;              /* what it tells other hosts; NULL: nothing */
+        char *metadata;                   /* ends in a NUL; NULL: none */
         OwnedName *prev, *next;           /* the name's, in the order of claiming */
         OwnedName *prev_peer, *next_peer; /* the process's */
 };
@@ -40,7 +43,8 @@ struct Name {
         OwnedName *owners;
         uint32_t n_owners;
         NameWatch *watches;
-        bool is_changed; /* in the list of those whose watchers are to be told */
+        RemoteName *remote; /* who provides it elsewhere, if anybody asked */
+        bool is_changed;    /* in the list of those whose watchers are to be told */
         Name *next_changed;
         char text[]; /* ends in a NUL */
 };
@@ -62,5 +66,5 @@ const char *names_account(User *user);
 Name *names_find(const Names *names, const char *name, size_t n_name);
 /* The same, made if it is not there yet; NULL: no memory. */
 Name *names_get(Names *names, const char *name, size_t n_name);
-/* Frees it if nobody provides or watches it. */
+/* Frees it if nobody provides or watches it, and nothing is known of others. */
 void names_put(Names *names, Name *name);

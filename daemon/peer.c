@@ -153,6 +153,7 @@ void peer_kill(Peer *peer) {
                 wants_leave(peer);
                 names_release_all(peer);
                 name_watches_leave(peer);
+                remote_names_forget_askers(peer);
                 monitor_remove(peer);
                 rings_remove_all(peer);
                 registry_remove(&manager->registry, &peer->entry);

@@ -89,6 +89,9 @@ struct Peer {
         Lease *lease; /* NULL: none was ever asked for */
         OwnedName *owned_names;
         NameWatch *name_watches;
+        NameAsker *name_askers;
+        unsigned n_services;    /* names that it tells other hosts of */
+        uint64_t services_usec; /* till when what these cost was paid for */
         TopicReader topics;
         ToldTopics told; /* who reads elsewhere what it publishes */
         Waiter *waiters; /* questions to the gateway */

@@ -213,13 +213,24 @@ static void on_survey_done(const Survey *survey) {
                 peer_say_error(asker, code, &survey->ref, (Address){ PID_NONE, 0 });
 }
 
+static void write_remote(FILE *out, const Name *name) {
+        char text[KEY_TEXT_SIZE];
+        const RemoteProvider *p;
+
+        DL_FOREACH (remote_names_first(name), p)
+                fprintf(out, "%s\t%s\t%" PRIu16 "\t%" PRIu16 "\tremote%s\t-\t%.*s\n", name->text,
+                        key_format(&p->key, text), p->rank.priority, p->rank.weight,
+                        p->rank.flags & PROVIDER_DRAIN ? ",drain" : "", (int)p->metadata.size,
+                        (const char *)p->metadata.data);
+}
+
 /* Who provides what, a line each. */
 static void write_services(FILE *out, const Manager *manager) {
         char text[KEY_TEXT_SIZE];
         const OwnedName *owned;
         Name *name, *next;
 
-        HASH_ITER (hh, manager->names.table, name, next)
+        HASH_ITER (hh, manager->names.table, name, next) {
                 DL_FOREACH (name->owners, owned) {
                         const ProviderRank *rank = &owned->rank;
 
@@ -228,6 +239,8 @@ static void write_services(FILE *out, const Manager *manager) {
                                 rank->weight, rank->flags & PROVIDER_DRAIN ? "drain" : "-",
                                 owned->peer->user->uid, owned->metadata ? owned->metadata : "");
                 }
+                write_remote(out, name);
+        }
 }
 
 ControlCode query_answer(Peer *from, uint32_t what, const PacketId *id) {

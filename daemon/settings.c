@@ -7,9 +7,67 @@
 #include <stdio.h>
 
 #include "libcore/err.h"
+#include "libcore/name.h"
 
 #define SYSTEM_SOCKET "/run/p2pbus/bus"
 #define MIB (UINT64_C(1) << 20)
+
+/* Whether the @n characters at @text are the full form of a key. */
+static bool is_full(const char *text, size_t n) {
+        char copy[KEY_TEXT_SIZE];
+        KeyText key;
+
+        if (n >= sizeof(copy))
+                return false;
+        memcpy(copy, text, n);
+        copy[n] = '\0';
+        return key_text_parse(copy, &key) == 0 && key.form == KEY_FORM_FULL;
+}
+
+static const char *next_word(const char *word) {
+        word += strcspn(word, " \t");
+        return word + strspn(word, " \t");
+}
+
+/* Pairs of words: a name, and a key. */
+static int parse_pin(const char *value, const ConfOption *option, void *field,
+                     const char **ret_reason) {
+        for (const char *at = value; *at != '\0'; at = next_word(at)) {
+                if (!name_is_pattern(at, strcspn(at, " \t"))) {
+                        *ret_reason = "first the name, or a name and .* for all below it";
+                        return CONF_E_BAD;
+                }
+                at = next_word(at);
+                if (!is_full(at, strcspn(at, " \t"))) {
+                        *ret_reason = "behind the name the full form of a key; see p2pbusctl id";
+                        return CONF_E_BAD;
+                }
+        }
+        return conf_parse_list(value, option, field, ret_reason);
+}
+
+static int parse_realm(const char *value, const ConfOption *option, void *field,
+                       const char **ret_reason) {
+        for (const char *at = value; *at != '\0'; at = next_word(at))
+                if (!is_full(at, strcspn(at, " \t"))) {
+                        *ret_reason = "the full form of a realm's key; see p2pbusctl id";
+                        return CONF_E_BAD;
+                }
+        return conf_parse_list(value, option, field, ret_reason);
+}
+
+/* A list of one word, so that it is written as it was read. */
+static int parse_trust(const char *value, const ConfOption *option, void *field,
+                       const char **ret_reason) {
+        int r;
+
+        if (*value != '\0' && name_trust_mode(value) == NAME_DISTRUSTED) {
+                *ret_reason = "pinned, granted or any";
+                return CONF_E_BAD;
+        }
+        r = conf_parse_list("", option, field, ret_reason);
+        return r != 0 ? r : conf_parse_list(value, option, field, ret_reason);
+}
 
 #define FIELD(member) offsetof(Config, member)
 #define LIMIT(slot) (offsetof(Config, limits.max) + (slot) * sizeof(uint64_t))
@@ -23,6 +81,10 @@ static const ConfOption options[] = {
         { "Bus", "LeaseTime", conf_parse_time, FIELD(lease_usec), 2 * USEC_PER_SEC, 24 * 3600 * USEC_PER_SEC },
         { "Bus", "Rings", conf_parse_bool, FIELD(rings), 0, 0 },
         { "Bus", "RingTimeout", conf_parse_time, FIELD(ring_timeout_usec), 10 * USEC_PER_MSEC, 3600 * USEC_PER_SEC },
+
+        { "Names", "Pin", parse_pin, FIELD(pins), 0, 0 },
+        { "Names", "RealmKey", parse_realm, FIELD(realm_keys), 0, 0 },
+        { "Names", "TrustNames", parse_trust, FIELD(trust_names), 0, 0 },
 
         { "Limits", "Connections", conf_parse_number, LIMIT(QUOTA_CONNECTIONS), 1, UINT32_MAX },
         { "Limits", "Unattached", conf_parse_number, LIMIT(QUOTA_UNATTACHED), 1, UINT32_MAX },
@@ -75,15 +137,27 @@ void config_init(Config *config) {
 }
 
 void config_done(Config *config) {
+        const char *reason;
+
+        name_trust_done(&config->trust);
+        /* conf.c knows the lists that it parses itself; an empty value empties any. */
+        (void)conf_parse_list("", NULL, &config->pins, &reason);
+        (void)conf_parse_list("", NULL, &config->realm_keys, &reason);
+        (void)conf_parse_list("", NULL, &config->trust_names, &reason);
         conf_done(options, ELEMENTSOF(options), config);
 }
 
 int config_load(Config *config, const char *path, ConfMissing missing, ConfError *ret_error) {
+        const char *reason;
         Config fresh;
         int r;
 
         config_init(&fresh);
         r = conf_load(path, missing, options, ELEMENTSOF(options), &fresh, ret_error);
+        if (r == 0 && !fresh.trust_names)
+                r = conf_parse_list("granted", NULL, &fresh.trust_names, &reason);
+        if (r == 0)
+                r = name_trust_init(&fresh.trust, fresh.pins, fresh.realm_keys, fresh.trust_names);
         if (r != 0) {
                 config_done(&fresh);
                 return r;

@@ -13,6 +13,10 @@
  * LeaseTime=1h           life of leases it asks for (2s to 24h)
  * Rings=yes              processes may have rings
  * RingTimeout=5s         from the offer of a ring to its answer
+ * [Names]                whom on other hosts to believe that they provide a name
+ * Pin=                   NAME FULL: that key does; many
+ * RealmKey=              keys that grant names
+ * TrustNames=granted     pinned: only those of Pin=; any: everybody, for development
  * [Limits]               per uid, root 8 times as much; on a user bus only ConnectionQueue,
  *                        Descriptors, Memory and what the limit of open files leaves count
  * Connections=256        attached or not
@@ -34,6 +38,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/name-trust.h"
 #include "daemon/policy-folder.h"
 #include "daemon/quota.h"
 #include "libcore/conf.h"
@@ -47,6 +52,8 @@ typedef struct Config {
         bool rings;
         uint64_t ring_timeout_usec;
         uint64_t connection_queue;
+        char **pins, **realm_keys, **trust_names;
+        NameTrust trust;    /* of these */
         QuotaLimits limits; /* per_user is not a matter of the file */
 } Config;
 

@@ -8,6 +8,7 @@
 #include "daemon/introduction.h"
 #include "daemon/lease.h"
 #include "daemon/name-watches.h"
+#include "daemon/own-services.h"
 #include "daemon/peer.h"
 #include "daemon/query.h"
 
@@ -98,6 +99,22 @@ static void on_resolve_name(Peer *from, const Word *word) {
 
         if (code != CODE_OK)
                 reply(from, word, code, 0);
+}
+
+static void on_service(Peer *from, const Word *word) {
+        ControlCode code = own_services_accept(from, &word->control);
+
+        if (code == CODE_OK)
+                return;
+        from->manager->counters.refused[code]++;
+        peer_log(from, LOG_LEVEL_WARNING, NULL, "service_refused",
+                 "what it tells other hosts of a name is refused: %s",
+                 control_code_text((uint16_t)code));
+        peer_say_error(from, code, &word->id, from->entry.address);
+}
+
+static void on_services(Peer *from, const Word *word) {
+        remote_names_on_services(from->manager, &word->control);
 }
 
 static void on_monitor(Peer *from, const Word *word) {
@@ -218,6 +235,8 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_GATEWAY] = { false, on_gateway },
         [CONTROL_OWN] = { false, on_own },
         [CONTROL_RESOLVE_NAME] = { false, on_resolve_name },
+        [CONTROL_SERVICE] = { false, on_service },
+        [CONTROL_SERVICES] = { true, on_services },
         [CONTROL_SUBSCRIBE] = { false, on_subscribe },
         [CONTROL_PUBLISH] = { false, on_publish },
         [CONTROL_MONITOR] = { false, on_monitor },

@@ -204,12 +204,14 @@ void attachment_on_lease_request(p2pbus *bus, const Control *control) {
                 return;
         memcpy(bus->lease, bytes, sizeof(bytes));
         bus->has_lease = true;
+        bus->lease_life_usec = lease.not_after_usec - lease.issued_usec;
         (void)connection_queue_control(bus->connection,
                                        &(Control){ .verb = CONTROL_LEASE,
                                                    .address = bus->self.address,
                                                    .body = bytes,
                                                    .n_body = n },
                                        NULL);
+        own_name_announce(bus);
         peer_update_all_paths(bus, true);
         topic_remote_flush(bus);
 }

@@ -39,8 +39,9 @@ typedef struct Choice {
         bool any;
         bool with_self;
         uint16_t priority;
-        uint64_t weight; /* of all candidates */
-        uint64_t best_usec;
+        bool is_remote;     /* which of these are candidates now */
+        uint64_t weight;    /* of all candidates */
+        uint64_t best_usec; /* of those here and elsewhere */
         size_t n_candidates;
 } Choice;
 
@@ -50,31 +51,51 @@ static bool is_eligible(const Choice *c, const BalanceEntry *e) {
         return c->any ? !(e->rank.flags & PROVIDER_DRAIN) : balance_may_ask(e, c->now_usec);
 }
 
-static bool is_candidate(const Choice *c, const BalanceEntry *e) {
+static bool is_remote(const BalanceEntry *e) {
+        return e->rank.flags & PROVIDER_REMOTE;
+}
+
+static bool is_of_priority(const Choice *c, const BalanceEntry *e) {
         return e->rank.priority == c->priority && is_eligible(c, e);
 }
 
-/* Finds the lowest priority, and who has it. Return: false: nobody. */
-static bool find_candidates(Choice *c) {
-        c->n_candidates = 0;
-        c->weight = 0;
+static bool is_candidate(const Choice *c, const BalanceEntry *e) {
+        return is_of_priority(c, e) && is_remote(e) == c->is_remote;
+}
+
+/* Finds the lowest priority. Return: false: nobody. */
+static bool find_priority(Choice *c) {
+        bool any = false;
+
         c->best_usec = 0;
         c->priority = UINT16_MAX;
         for (size_t i = 0; i < c->n; i++)
-                if (is_eligible(c, c->entries[i]))
+                if (is_eligible(c, c->entries[i])) {
                         c->priority = MIN(c->priority, c->entries[i]->rank.priority);
+                        any = true;
+                }
         for (size_t i = 0; i < c->n; i++) {
-                const BalanceEntry *e = c->entries[i];
                 uint64_t usec;
 
-                if (!is_candidate(c, e))
+                if (!is_of_priority(c, c->entries[i]))
                         continue;
-                usec = latency(e, c->now_usec);
+                usec = latency(c->entries[i], c->now_usec);
                 if (usec > 0 && (c->best_usec == 0 || usec < c->best_usec))
                         c->best_usec = usec;
-                c->weight += e->rank.weight;
-                c->n_candidates++;
         }
+        return any;
+}
+
+/* Those who have it, of this host or of others. Return: false: nobody. */
+static bool find_candidates(Choice *c, bool remote) {
+        c->is_remote = remote;
+        c->n_candidates = 0;
+        c->weight = 0;
+        for (size_t i = 0; i < c->n; i++)
+                if (is_candidate(c, c->entries[i])) {
+                        c->weight += c->entries[i]->rank.weight;
+                        c->n_candidates++;
+                }
         return c->n_candidates > 0;
 }
 
@@ -107,25 +128,44 @@ static BalanceEntry *draw(const Choice *c, uint32_t chance, const BalanceEntry *
         return last;
 }
 
+/* Of @a and @b the one that is likely to answer sooner; @a if there is little between them. */
+static BalanceEntry *sooner(const Choice *c, BalanceEntry *a, BalanceEntry *b) {
+        /* Who has a third of the weight is taken to be full with a third of the requests. */
+        double heavier = MAX(a->rank.weight, b->rank.weight);
+        double cost_a = balance_cost(a, heavier / a->rank.weight, c->best_usec, c->now_usec);
+        double cost_b = balance_cost(b, heavier / b->rank.weight, c->best_usec, c->now_usec);
+
+        return cost_a <= cost_b * NEAR ? a : b;
+}
+
 static BalanceEntry *share(const Choice *c, uint64_t chance) {
-        BalanceEntry *a = draw(c, (uint32_t)chance, NULL), *b;
-        double heavier, cost_a, cost_b;
+        BalanceEntry *a = draw(c, (uint32_t)chance, NULL);
 
         if (c->n_candidates == 1)
                 return a;
-        b = draw(c, (uint32_t)(chance >> 32), a);
-        /* Who has a third of the weight is taken to be full with a third of the requests. */
-        heavier = MAX(a->rank.weight, b->rank.weight);
-        cost_a = balance_cost(a, heavier / a->rank.weight, c->best_usec, c->now_usec);
-        cost_b = balance_cost(b, heavier / b->rank.weight, c->best_usec, c->now_usec);
-        return cost_a <= cost_b * NEAR ? a : b;
+        return sooner(c, a, draw(c, (uint32_t)(chance >> 32), a));
+}
+
+static BalanceEntry *choose(Choice *c, BalanceMode mode, uint64_t chance) {
+        BalanceEntry *near = NULL;
+
+        if (find_candidates(c, false)) {
+                near = mode == BALANCE_FAILOVER ? first(c) : share(c, chance);
+                if (mode == BALANCE_FAILOVER || n_waiting(near, c->now_usec) == 0)
+                        return near;
+        }
+        if (!find_candidates(c, true))
+                return near;
+        if (mode == BALANCE_FAILOVER)
+                return first(c);
+        return near ? sooner(c, near, share(c, chance)) : share(c, chance);
 }
 
 BalanceEntry *balance_choose(BalanceEntry *const *entries, size_t n, BalanceMode mode, bool any,
                              uint64_t chance, uint64_t now_usec) {
         Choice c = { .entries = entries, .n = n, .now_usec = now_usec };
 
-        while (!find_candidates(&c)) {
+        while (!find_priority(&c)) {
                 if (!c.with_self)
                         c.with_self = true;
                 else if (any && !c.any)
@@ -133,7 +173,7 @@ BalanceEntry *balance_choose(BalanceEntry *const *entries, size_t n, BalanceMode
                 else
                         return NULL;
         }
-        return mode == BALANCE_FAILOVER ? first(&c) : share(&c, chance);
+        return choose(&c, mode, chance);
 }
 
 unsigned balance_begin(BalanceEntry *e, uint64_t now) {

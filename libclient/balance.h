@@ -12,6 +12,10 @@
  * moment ago. If there is little between the two the first that was drawn stays: then the weights
  * alone decide.
  *
+ * Those of this host and those of others are drawn for apart. One of this host that has nothing to do is
+ * taken; else the two that were chosen are compared in the same way. So what is near stays near, and others
+ * help out when it is much.
+ *
  * How long an answer will take is the time that one request takes there times those in front of it: our
  * own that wait there, and those of others, as its last reply reported (LOAD). The one is measured by
  * dividing what a request took by those that were in front of it, so that many who work side by side
@@ -47,7 +51,8 @@ typedef struct BalanceEntry {
 
 typedef enum BalanceMode {
         BALANCE_SHARE,    /* as above */
-        BALANCE_FAILOVER, /* of the lowest priority number always the one that came first */
+        BALANCE_FAILOVER, /* of the lowest priority number always the one that came first, rather of
+                           * this host */
 } BalanceMode;
 
 /* Whether it is to be asked: not draining, and not one that could not be reached a moment ago. */

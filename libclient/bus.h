@@ -35,6 +35,8 @@
  *      balance.c     which of several providers is asked
  *      fan-out.c     all of them are
  *      own-name.c    service names that we provide
+ *      announcement.c  what other hosts are told of them
+ *      grant.c       and what gives them the right to believe that
  *      send.c        messages out, and what became of them
  *      request.c     requests and replies
  *      answer-part.c  replies that come in parts
@@ -178,6 +180,7 @@ struct p2pbus {
         Sealer *sealer; /* NULL without P2PBUS_OFF_HOST */
         Sealing sealing;
         bool has_lease;
+        uint64_t lease_life_usec;
         uint8_t lease[SIGNED_RECORD_LEASE_SIZE];
         NetworkRules network;
         Ask *asks;

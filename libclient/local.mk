@@ -4,6 +4,8 @@ noinst_LTLIBRARIES += libp2pbus-client.la
 libp2pbus_client_la_SOURCES = \
 	%D%/admin.c \
 	%D%/admin.h \
+	%D%/announcement.c \
+	%D%/announcement.h \
 	%D%/answer-part.c \
 	%D%/answer-part.h \
 	%D%/attachment.c \
@@ -25,6 +27,7 @@ libp2pbus_client_la_SOURCES = \
 	%D%/fan-out.h \
 	%D%/flight.c \
 	%D%/flight.h \
+	%D%/grant.c \
 	%D%/introduction.c \
 	%D%/introduction.h \
 	%D%/key-file.c \

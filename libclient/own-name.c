@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "libclient/announcement.h"
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
 #include "libclient/peer.h"
@@ -22,7 +23,8 @@ struct OwnName {
         bool is_claimed;     /* the daemon has granted it once */
         unsigned n_claiming; /* threads that wait for its answer: what comes by it may be quicker */
         bool is_drained;     /* nothing more is taken by it */
-        Ask ask;             /* claims it again */
+        Announcement announcement;
+        Ask ask; /* claims it again */
         OwnName *next;
         char text[P2PBUS_NAME_MAX + 1];
         UT_hash_handle hh;
@@ -86,6 +88,14 @@ void own_name_claim_again(p2pbus *bus) {
                         claim_again(bus, own, false);
 }
 
+void own_name_announce(p2pbus *bus) {
+        OwnName *own, *next;
+
+        HASH_ITER (hh, bus->own_names, own, next)
+                if (own->is_claimed && !own->is_drained)
+                        announcement_say(bus, &own->announcement, &own->claim);
+}
+
 /* Claiming and releasing */
 
 /* Return: 0; noted: -ENOMEM. */
@@ -103,11 +113,16 @@ static int get(p2pbus *bus, const ProviderClaim *claim, OwnName **ret) {
         return 0;
 }
 
-static void remember(p2pbus *bus, OwnName *own, const ProviderClaim *claim) {
+/* @grant: of @n_grant bytes, for other hosts; those before are of no use any more. */
+static void remember(p2pbus *bus, OwnName *own, const ProviderClaim *claim, const uint8_t *grant,
+                     size_t n_grant) {
         daemon_drop(bus, &own->ask); /* an older claim that is still asked for */
         own->is_claimed = true;
         own->is_drained = false;
         set_claim(own, claim);
+        memcpy(own->announcement.grant, grant, n_grant);
+        own->announcement.n_grant = n_grant;
+        announcement_say(bus, &own->announcement, &own->claim);
 }
 
 static int check_name(const char *name) {
@@ -117,7 +132,8 @@ static int check_name(const char *name) {
         return 0;
 }
 
-static int provide(p2pbus *bus, const ProviderClaim *claim, uint64_t timeout_usec) {
+static int provide(p2pbus *bus, const ProviderClaim *claim, const uint8_t *grant, size_t n_grant,
+                   uint64_t timeout_usec) {
         uint8_t body[PROVIDER_CLAIM_MAX];
         Ask ask = {
                 .control = { .verb = CONTROL_OWN,
@@ -139,7 +155,7 @@ static int provide(p2pbus *bus, const ProviderClaim *claim, uint64_t timeout_use
         daemon_drop(bus, &ask);
         own->n_claiming--;
         if (r == 0)
-                remember(bus, own, claim);
+                remember(bus, own, claim, grant, n_grant);
         own_put(bus, own);
         return bus_leave(bus, r);
 }
@@ -150,6 +166,9 @@ _public_ int p2pbus_provide(p2pbus *bus, const char *name, const p2pbus_service 
                 .name = name,
                 .rank = { PROVIDER_PRIORITY_DEFAULT, PROVIDER_WEIGHT_DEFAULT, 0 },
         };
+        uint8_t grant[GRANT_SIZE_MAX];
+        size_t n_grant = 0;
+        SignedRecord record;
         int r;
 
         r = check_name(name);
@@ -171,8 +190,19 @@ _public_ int p2pbus_provide(p2pbus *bus, const char *name, const p2pbus_service 
                                 "a weight of 0, unknown flags, or metadata that is "
                                 "no text of up to %d bytes",
                                 P2PBUS_METADATA_MAX);
+                if (service->grant && grant_parse(service->grant, grant, &n_grant, &record) != 0)
+                        return reason_fail_errno(-EINVAL, "that is no grant, or it is damaged");
+                if (n_grant > 0 &&
+                    !key_equal(&record.grant.subject, identity_public(bus->identity)))
+                        return reason_fail_errno(-EINVAL, "the grant is for another key than %s",
+                                                 bus->self_full);
+                if (n_grant > 0 && !name_fits(record.grant.pattern.data, record.grant.pattern.size,
+                                              name, claim.n_name))
+                        return reason_fail_errno(-EINVAL, "the grant is for %.*s, not for %s",
+                                                 (int)record.grant.pattern.size,
+                                                 (const char *)record.grant.pattern.data, name);
         }
-        return provide(bus, &claim, timeout_usec);
+        return provide(bus, &claim, grant, n_grant, timeout_usec);
 }
 
 _public_ int p2pbus_own_name(p2pbus *bus, const char *name, uint64_t timeout_usec) {
@@ -192,6 +222,9 @@ _public_ int p2pbus_release_name(p2pbus *bus, const char *name, uint64_t timeout
         r = bus_enter_blocking(bus);
         if (r < 0)
                 return r;
+        own = find(bus, name, strlen(name));
+        if (own) /* first: afterwards it is not ours to say */
+                announcement_withdraw(bus, &own->announcement, &own->claim);
         r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
         daemon_drop(bus, &ask);
         own = find(bus, name, strlen(name));
@@ -267,6 +300,7 @@ static void begin_drain(p2pbus *bus) {
                 claim.rank.flags |= PROVIDER_DRAIN;
                 set_claim(own, &claim);
                 claim_again(bus, own, true);
+                announcement_say(bus, &own->announcement, &own->claim);
         }
 }
 
@@ -309,8 +343,11 @@ _public_ int p2pbus_drain(p2pbus *bus, uint64_t timeout_usec) {
         if (r == -ETIMEDOUT)
                 r = reason_fail(P2PBUS_REASON_TIMEOUT);
         if (r == 0)
-                HASH_ITER (hh, bus->own_names, own, next)
+                HASH_ITER (hh, bus->own_names, own, next) {
+                        if (!own->is_drained)
+                                announcement_withdraw(bus, &own->announcement, &own->claim);
                         own->is_drained = true;
+                }
         return bus_leave(bus, r);
 }
 

@@ -22,6 +22,8 @@ int own_name_put_load(p2pbus *bus, Message *reply);
 void own_name_count(p2pbus *bus, Message *request);
 void own_name_discount(p2pbus *bus, Message *request);
 
+/* There is a lease, a new one: other hosts are told of all that we provide. */
+void own_name_announce(p2pbus *bus);
 /* After an attach: daemon_ask_again() follows. */
 void own_name_claim_again(p2pbus *bus);
 void own_name_free_all(p2pbus *bus);

@@ -87,6 +87,7 @@ extern "C" {
 #define P2PBUS_TOPIC_MAX 255 /* characters of a topic or pattern, without NUL */
 #define P2PBUS_TOPIC_MESSAGE_MAX 60000U /* bytes of a message that is published */
 #define P2PBUS_METADATA_MAX 512 /* bytes that a provider may say of itself, without NUL */
+#define P2PBUS_GRANT_SIZE 800   /* of the text of a grant, a NUL included */
 #define P2PBUS_ERROR_TEXT_MAX 4096 /* bytes of the text of an error reply, without NUL */
 
 #define P2PBUS_TIMEOUT_DEFAULT ((uint64_t)30 * 1000000) /* microseconds */
@@ -699,6 +700,8 @@ typedef struct p2pbus_service {
         uint32_t flags;       /* P2PBUS_SERVICE_X */
         const char *metadata; /* at most P2PBUS_METADATA_MAX bytes of UTF-8 without control
                                * characters; NULL: none */
+        const char *grant;    /* of a realm, that this process may have the name, for other hosts;
+                               * as p2pbus_grant_sign() writes it; NULL: none */
 } p2pbus_service;
 
 /**
@@ -708,9 +711,10 @@ typedef struct p2pbus_service {
  *
  * Several processes of one user may provide a name. Called again, it changes what was said. Blocks for
  * the daemon's answer. The name is claimed again by itself, with all that was said of it, after each
- * new attach.
+ * new attach. A process with P2PBUS_OFF_HOST and a key file tells other hosts of it, too, of 16 names at
+ * most; these believe it if their settings pin its key for the name, or name the realm that granted it.
  *
- * Return: 0; -EINVAL: no name, or a malformed @service; -EACCES: policy; -EDQUOT; -EBUSY: another
+ * Return: 0; -EINVAL: no name, a malformed @service, or a grant for another key or name; -EACCES: policy; -EDQUOT; -EBUSY: another
  * user's; -ETIMEDOUT; -ENOTCONN; -ECHILD; -ENOMEM.
  */
 int p2pbus_provide(p2pbus *bus, const char *name, const p2pbus_service *service,
@@ -1056,6 +1060,29 @@ uint64_t p2pbus_message_get_lost(p2pbus_message *message);
 int p2pbus_key_generate(const char *file, char ret_full[P2PBUS_FULL_SIZE]);
 /* Reads a key file, as p2pbus_open() does. Return: 0, -ENOKEY, -EKEYREJECTED. */
 int p2pbus_key_read(const char *file, char ret_full[P2PBUS_FULL_SIZE]);
+
+/* ---- Grants of names: without a bus ---- */
+
+/* What is in a grant. Set struct_size before the call. */
+typedef struct p2pbus_grant {
+        size_t struct_size;             /* sizeof(p2pbus_grant) */
+        char realm[P2PBUS_FULL_SIZE];   /* whose word it is */
+        char subject[P2PBUS_FULL_SIZE]; /* the key that may */
+        char name[P2PBUS_NAME_MAX + 1]; /* have this name; or, with .* at its end, all below */
+        uint64_t issued_usec;           /* since the Unix epoch */
+        uint64_t not_after_usec;
+} p2pbus_grant;
+
+/* The realm whose key is in @realm_key_file grants the process with the key @full, a full form, that
+ * hosts which name this realm believe that it provides @name, or, if it ends in ".*", any below;
+ * @life_usec from now, 400 days at most. @ret_grant receives one line of text, without a newline.
+ * Return: 0; -EINVAL; -ENOKEY, -EKEYREJECTED: as p2pbus_key_read(). */
+int p2pbus_grant_sign(const char *realm_key_file, const char *full, const char *name,
+                      uint64_t life_usec, char ret_grant[P2PBUS_GRANT_SIZE]);
+/* Reads one, blanks at its end left out. That it is signed by the realm that it names is checked; whether
+ * it has begun and has not ended yet is not.
+ * Return: 0; -EINVAL: that is none, or struct_size. */
+int p2pbus_grant_read(const char *grant, p2pbus_grant *ret);
 
 /* ---- Known peers: without a bus ---- */
 

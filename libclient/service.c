@@ -166,7 +166,8 @@ static void bury(Provider *p) {
         if (!peer || peer->mirror)
                 return;
         introduction_end(peer, CODE_GONE);
-        session_fail(peer->session, RESULT_UNKNOWN, bus->now_usec);
+        /* What it may have had is unknown all the same; a first contact off-host met nobody. */
+        session_fail(peer->session, CODE_GONE, bus->now_usec);
         peer_mark(peer);
 }
 
@@ -418,10 +419,12 @@ static void on_named(p2pbus *bus, Ask *ask) {
         bool is_full = ask->code == CODE_QUOTA && s->is_watched;
         uint16_t code = ask->code;
 
-        s->is_asking = false;
+        /* Who is on other hosts may come in a moment: then nobody has to be told that there is none. */
+        s->is_asking = is_list && s->is_watched && (ask->value & NAMED_MORE);
         if (is_list) {
                 take_list(s, ask->body, ask->n_body);
-                unlist_missing(s, ask->body, ask->n_body);
+                if (!s->is_asking)
+                        unlist_missing(s, ask->body, ask->n_body);
                 rebuild(s);
                 s->answered_usec = bus->now_usec;
         }
@@ -439,7 +442,7 @@ static void on_named(p2pbus *bus, Ask *ask) {
         else if (!is_list)
                 while (s->waiting)
                         settle(s, s->waiting, code);
-        if (is_list && s->ask_at_usec == USEC_NEVER)
+        if (is_list && s->ask_at_usec == USEC_NEVER && !s->is_asking)
                 start_fan_outs(s);
         place_waiting(s);
         bus_happened(bus);
@@ -673,7 +676,7 @@ static void make_new(Message *m, bool is_repeat) {
         }
         m->peer = NULL;
         m->result = RESULT_PENDING;
-        m->skip_due = m->was_resent = m->was_refused = false;
+        m->skip_due = m->was_resent = m->was_refused = m->was_bounced = false;
         m->n_records = m->n_records_sent = 0;
 }
 

@@ -40,6 +40,8 @@ static const struct {
         [CONTROL_OWN] = { true, 1, PROVIDER_CLAIM_MAX },
         [CONTROL_RESOLVE_NAME] = { true, 1, CONTROL_NAME_MAX },
         [CONTROL_NAMED] = { true, 0, BODY_ANY },
+        [CONTROL_SERVICE] = { true, 1, CONTROL_SERVICE_MAX },
+        [CONTROL_SERVICES] = { true, 0, BODY_ANY },
         [CONTROL_MONITOR] = { true, 0, 0 },
         [CONTROL_MONITORED] = { true, CONTROL_MONITORED_HEAD_SIZE + PACKET_HEADER_SIZE, BODY_ANY },
         [CONTROL_QUERY] = { true, 0, 0 },

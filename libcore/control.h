@@ -26,6 +26,7 @@
 #define CONTROL_TOMB_SIZE 160
 #define CONTROL_KEY_SIZE 32
 #define CONTROL_NAME_MAX 255
+#define CONTROL_SERVICE_MAX 1536 /* a SERVICE record 1024, a GRANT 512 */
 #define CONTROL_TEXT_MAX 511     /* of ERROR: which rule, for people */
 #define CONTROL_QUESTION_MAX 1024 /* of EXPLAIN */
 #define CONTROL_NETWORK_ENTRY_SIZE 4 /* list 1, kind 1, size 2; the key or name follows */
@@ -73,6 +74,8 @@ typedef enum ControlVerb {
         CONTROL_OWN = 40,
         CONTROL_RESOLVE_NAME = 41,
         CONTROL_NAMED = 42,
+        CONTROL_SERVICE = 43,
+        CONTROL_SERVICES = 44,
 
         CONTROL_MONITOR = 50,
         CONTROL_MONITORED = 51,
@@ -175,6 +178,10 @@ enum {
         RESOLVE_NAME_ONCE = 0, /* RESOLVE_NAME's value */
         RESOLVE_NAME_WATCH = 1,
         RESOLVE_NAME_END = 2,
+        RESOLVE_NAME_AGAIN = 1, /* to gateway and bridge: links that rest are not woken for it */
+
+        NAMED_MORE = 1 << 0,    /* NAMED's value: who is elsewhere follows in another one */
+        SERVICES_MORE = 1 << 0, /* SERVICES' value: so many fitted into one */
 
         REFUSED_BY_DAEMON = 1, /* ERROR's value, where it is about a packet: of the sender's host */
         REFUSED_BY_BRIDGE = 2,

@@ -45,3 +45,23 @@ bool name_is_below(const char *name, size_t n_name, const char *prefix) {
 
         return n_name > n + 1 && memcmp(name, prefix, n) == 0 && name[n] == '.';
 }
+
+static bool is_wild(const char *pattern, size_t n) {
+        return n > 2 && pattern[n - 1] == '*' && pattern[n - 2] == '.';
+}
+
+bool name_is_pattern(const char *pattern, size_t n) {
+        char name[NAME_SIZE_MAX + 1];
+
+        if (n > NAME_SIZE_MAX || !is_wild(pattern, n))
+                return name_is_valid(pattern, n);
+        memcpy(name, pattern, n);
+        name[n - 1] = 'x'; /* one of those below */
+        return name_is_valid(name, n);
+}
+
+bool name_fits(const char *pattern, size_t n_pattern, const char *name, size_t n_name) {
+        if (!is_wild(pattern, n_pattern))
+                return n_pattern == n_name && memcmp(pattern, name, n_name) == 0;
+        return n_name >= n_pattern && memcmp(pattern, name, n_pattern - 1) == 0;
+}

@@ -32,6 +32,8 @@ libp2pbus_secure_la_SOURCES = \
 	%D%/secret.h \
 	%D%/seen.c \
 	%D%/seen.h \
+	%D%/service-record.c \
+	%D%/service-record.h \
 	%D%/signed-answer.c \
 	%D%/signed-answer.h \
 	%D%/signed-record.c \

@@ -5,6 +5,7 @@ man3_pages = \
 	%D%/p2pbus_call.3 \
 	%D%/p2pbus_get_fd.3 \
 	%D%/p2pbus_get_reason.3 \
+	%D%/p2pbus_grant_sign.3 \
 	%D%/p2pbus_key_generate.3 \
 	%D%/p2pbus_message_new.3 \
 	%D%/p2pbus_open.3 \

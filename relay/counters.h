@@ -52,6 +52,8 @@ typedef enum Counter {
         COUNT_LEASES_VERIFIED, /* signatures, the dear part */
         COUNT_LEASES_EQUIVOCAL,
         COUNT_KEYS_REVOKED,
+        COUNT_SERVICES_TAKEN,
+        COUNT_SERVICES_REFUSED,
 
         COUNT_WANTS_TAKEN,
         COUNT_WANTS_REFUSED,

@@ -184,7 +184,7 @@ void directory_close_route(Directory *d, DirectoryRoute *route, uint64_t now_use
         }
 }
 
-static bool directory_is_settling(Directory *d, uint64_t now_usec) {
+bool directory_is_settling(Directory *d, uint64_t now_usec) {
         while (d->settling && d->settling->settling_until_usec <= now_usec)
                 directory_route_synced(d, d->settling);
         return d->settling || now_usec < d->settled_usec;

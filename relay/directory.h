@@ -100,6 +100,8 @@ void directory_use_hash(Directory *directory, KeyHash (*hash)(const PublicKey *k
 void directory_open_route(Directory *directory, DirectoryRoute *route, const PublicKey *bridge,
                           uint64_t leases_max, uint64_t now_usec);
 void directory_route_synced(Directory *directory, DirectoryRoute *route);
+/* "Not here" would be too early to say. */
+bool directory_is_settling(Directory *directory, uint64_t now_usec);
 /* The link is over. */
 void directory_close_route(Directory *directory, DirectoryRoute *route, uint64_t now_usec);
 

@@ -51,6 +51,7 @@ static int link_go_up(RelayLink *link, const PublicKey *bridge) {
         link_replace_older(link, bridge);
         directory_open_route(shared->directory, &link->route, bridge, limits->leases, now);
         relay_wants_open_route(shared->wants, &link->topics, (unsigned)limits->topics);
+        relay_services_open_route(&link->services, limits->services);
         HASH_ADD(hh, shared->by_bridge, route.bridge, sizeof(*bridge), link);
         link->phase = PHASE_UP;
         shared->n_up++;

@@ -27,6 +27,8 @@ static void write_metrics(FILE *f, const RelayShared *s) {
                     relay_wants_size(s->wants));
         write_gauge(f, "leases_remembered", "Leases without a route",
                     directory_n_remembered(s->directory));
+        write_gauge(f, "services", "Names that processes provide, each counted for each of them",
+                    relay_services_size(s->services));
         write_gauge(f, "keys_revoked", "Keys that are refused for ever",
                     directory_n_revoked(s->directory));
         write_gauge(f, "draining", "1 while the relay is about to stop", s->draining);

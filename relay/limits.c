@@ -25,6 +25,7 @@ const LinkLimits limits_admitted = {
         .wants         = { 1000, 10000 },
         .leases        = 10000,
         .topics        = 10000,
+        .services      = 2000,
         .queue_bytes   = 4 << 20,
         .queue_packets = 16384, /* 1024 would be two milliseconds of the packets above */
 };
@@ -38,6 +39,7 @@ const LinkLimits limits_open = {
         .wants         = { 20, 200 },
         .leases        = 64,
         .topics        = 64,
+        .services      = 64,
         .queue_bytes   = 512 << 10,
         .queue_packets = 512, /* twice a burst of one source: shares are halves at most */
 };

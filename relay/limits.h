@@ -52,6 +52,7 @@ typedef struct LinkLimits {
         BucketRate wants;    /* words about topics, which others are told */
         uint64_t leases;
         uint64_t topics;      /* patterns that its processes want */
+        uint64_t services;    /* names that its processes provide, in all */
         uint64_t queue_bytes; /* out */
         uint64_t queue_packets;
 } LinkLimits;

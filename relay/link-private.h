@@ -8,6 +8,7 @@
  *      link.c       its life, reading, writing, packets
  *      handshake.c  how a connection becomes a link, or does not
  *      words.c      what its bridge says to the relay, and what is said in return
+ *      service-words.c  the same of names that processes provide
  */
 
 #include "libcore/control.h"
@@ -37,6 +38,7 @@ struct RelayLink {
         unsigned pauses;
         DirectoryRoute route; /* while it is up */
         WantsRoute topics;    /* likewise */
+        ServicesRoute services;
         Stream *stream;       /* frames that were cut */
         Outbox *outbox;
         Parcel *cut;     /* sent in part */

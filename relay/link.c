@@ -75,6 +75,7 @@ static void link_take_down(RelayLink *link) {
                 HASH_DEL(shared->by_bridge, link);
                 directory_close_route(shared->directory, &link->route, relay_mono_usec());
                 relay_wants_close_route(shared->wants, &link->topics);
+                relay_services_close_route(shared->services, &link->services, relay_mono_usec());
                 shared->n_up--;
                 if (link->open)
                         shared->n_open--;

@@ -28,6 +28,7 @@
 #include "relay/limits.h"
 #include "relay/outbox.h"
 #include "relay/self.h"
+#include "relay/services.h"
 #include "relay/wants.h"
 
 #define RELAY_HANDSHAKE_USEC (10 * USEC_PER_SEC)
@@ -48,6 +49,7 @@ typedef struct RelayShared {
         Self *self;
         Directory *directory;
         RelayWants *wants;
+        RelayServices *services;
         AddressTable *addresses;
         ParcelPool *parcels;
         Counters counters;

@@ -22,6 +22,10 @@ libp2pbus_relay_la_SOURCES = \
 	%D%/outbox.h \
 	%D%/self.c \
 	%D%/self.h \
+	%D%/service-words.c \
+	%D%/service-words.h \
+	%D%/services.c \
+	%D%/services.h \
 	%D%/settings.c \
 	%D%/settings.h \
 	%D%/tombs.c \

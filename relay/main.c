@@ -11,6 +11,8 @@
  *      link.c                one bridge's connection: reading, writing, packets, its end
  *      handshake.c           how a connection becomes a link
  *      words.c               control words of bridges, a handler each
+ *      service-words.c       the same of names that processes provide
+ *      services.c            who provides which name
  *      forward.c             what becomes of a packet
  *      directory.h           who can be reached through which link
  *      directory-embedded.c  that, in memory

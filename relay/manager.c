@@ -19,6 +19,7 @@
 #include "libcore/err.h"
 #include "relay/http.h"
 #include "relay/link.h"
+#include "relay/service-words.h"
 #include "relay/tombs.h"
 
 #define TICK_USEC USEC_PER_SEC
@@ -266,6 +267,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
                 m->wants_usec = now + WANTS_SWEEP_USEC;
                 words_sweep_wanted(&m->shared);
         }
+        service_words_sweep(&m->shared);
         address_table_sweep(m->shared.addresses, now);
         manager_show_status(m);
         (void)sd_event_source_set_time_relative(source, TICK_USEC);
@@ -361,6 +363,8 @@ static int manager_setup(Manager *m, const ManagerOptions *options, IdentityKey 
         if (r == 0)
                 r = relay_wants_new(&s->wants, words_say_wanted);
         if (r == 0)
+                r = relay_services_new(&s->services);
+        if (r == 0)
                 r = sd_event_default(&s->event);
         if (r < 0)
                 return err_trace(r);
@@ -430,6 +434,7 @@ Manager *manager_free(Manager *m) {
         m->deadline = sd_event_source_disable_unref(m->deadline);
         directory_free(s->directory);
         relay_wants_free(s->wants);
+        relay_services_free(s->services);
         parcel_pool_free(s->parcels);
         address_table_free(s->addresses);
         self_free(s->self);

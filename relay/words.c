@@ -10,6 +10,7 @@
 #include "libcore/control.h"
 #include "relay/forward.h"
 #include "relay/link-private.h"
+#include "relay/service-words.h"
 #include "relay/tombs.h"
 
 static const Address to_bridge = { PID_BRIDGE, 0 };
@@ -74,6 +75,9 @@ static void on_lease(RelayLink *link, const Control *control) {
         answer.address = r == DIRECTORY_E_MALFORMED ? control->address : put.address;
         if (r == 0) /* what it wants comes along, or ends */
                 relay_wants_drop(shared->wants, put.address, put.withdrawn ? NULL : &link->topics);
+        if (r == 0) /* what it provides is where its lease is */
+                relay_services_drop(shared->services, put.address, NULL, 0,
+                                    put.withdrawn ? NULL : &link->services);
         relay_link_say(link, &answer, to_bridge);
 }
 
@@ -99,8 +103,11 @@ static void on_revoke(RelayLink *link, const PacketHeader *header, const Control
         if (r != 0)
                 return;
         count(&shared->counters, COUNT_KEYS_REVOKED);
-        if (signed_record_decode(control->body, control->n_body, &record) == 0)
+        if (signed_record_decode(control->body, control->n_body, &record) == 0) {
                 relay_wants_drop(shared->wants, key_hash(&record.signer).address, NULL);
+                relay_services_drop(shared->services, key_hash(&record.signer).address, NULL, 0,
+                                    NULL);
+        }
         r = tombs_append(shared->tombs, control->body);
         if (r < 0) /* it holds for this run, and whoever revoked the key will say so again */
                 log_write(shared->log, LOG_LEVEL_ERROR, NULL, "%s: %s; a revocation is not kept",
@@ -115,6 +122,7 @@ static void on_detached(RelayLink *link, const Control *control) {
                 return;
         count(&shared->counters, COUNT_LEASES_WITHDRAWN);
         relay_wants_drop(shared->wants, control->address, NULL);
+        relay_services_drop(shared->services, control->address, NULL, 0, NULL);
 }
 
 /* Whether the process at @address has its lease on this very link; @ret_key: NULL: whose it is. */
@@ -172,6 +180,13 @@ static bool is_still_leased(Address address, const WantsRoute *route, void *user
 
 void words_sweep_wanted(RelayShared *shared) {
         relay_wants_sweep(shared->wants, is_still_leased, NULL);
+}
+
+static void on_service(RelayLink *link, const PacketHeader *header, const Control *control) {
+        uint16_t code = service_words_take(link, control);
+
+        if (code != CODE_OK)
+                link_answer_error(link, header, code);
 }
 
 static void on_resolve(RelayLink *link, const PacketHeader *header, const Control *control) {
@@ -297,6 +312,12 @@ void words_handle(RelayLink *link, const PacketHeader *header, const uint8_t *fr
                 break;
         case CONTROL_RESOLVE:
                 on_resolve(link, header, &control);
+                break;
+        case CONTROL_SERVICE:
+                on_service(link, header, &control);
+                break;
+        case CONTROL_RESOLVE_NAME:
+                service_words_answer(link, &header->id, &control);
                 break;
         case CONTROL_SYNCED:
                 on_synced(link);

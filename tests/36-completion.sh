@@ -22,7 +22,7 @@ offered() {
 
 is 'an option of send' '--lines' "$(offered p2pbus-send --li)"
 is 'a format of recv' 'hex json line raw' "$(offered p2pbus-recv --format '')"
-is 'all verbs' 'audit call forget id keygen list metrics peers ping policy reload resolve services show-config status top watch' "$(offered p2pbusctl '')"
+is 'all verbs' 'audit call forget id keygen list metrics peers ping policy realm reload resolve services show-config status top watch' "$(offered p2pbusctl '')"
 is 'a verb' 'resolve' "$(offered p2pbusctl --json res)"
 is "a verb behind an option's value" 'status' "$(offered p2pbusctl -t 3 stat)"
 is 'options behind a verb' '--count' "$(offered p2pbusctl ping --cou)"

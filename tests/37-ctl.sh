@@ -151,4 +151,41 @@ if command -v script >/dev/null; then
 else
         skip 'on a terminal there are headings' script
 fi
+
+# Realms need no bus.
+realm=$(p2pbusctl realm keygen "$work/realm.key")
+subject=$(p2pbusctl keygen "$work/subject.key")
+run p2pbusctl realm grant --realm-key "$work/realm.key" --name 'demo.*' --days 30 "$subject"
+is 'a realm grants a name' 0 "$status"
+cp "$work/out" "$work/grant"
+run p2pbusctl realm show "$work/grant"
+is 'which can be read' "0 realm $realm subject $subject name demo.*" \
+        "$status $(head -n 3 "$work/out" | tr '\t\n' '  ' | sed 's/ $//')"
+run p2pbusctl --json realm show "$work/grant"
+is 'as JSON, too' 1 "$(grep -c "\"realm\": \"$realm\", .*\"name\": \"demo.\*\"" "$work/out")"
+sed 's/.$/-/' "$work/grant" >"$work/bad.grant"
+run p2pbusctl realm show "$work/bad.grant"
+is 'a changed one is none' 1 "$status"
+run p2pbusctl realm show "$work/realm.key"
+is 'nor is a key' 1 "$status"
+run p2pbusctl realm grant --realm-key "$work/realm.key" --name demo "$subject"
+is 'a name has a dot' 2 "$status"
+run p2pbusctl realm grant --realm-key "$work/realm.key" --name demo.x "${subject%%:*}"
+is 'a grant is for a whole key' 2 "$status"
+run p2pbusctl realm grant --name demo.x "$subject"
+is 'and of a realm' 2 "$status"
+run p2pbusctl realm grant --realm-key "$work/none.key" --name demo.x "$subject"
+is 'whose key is there' 1 "$status"
+run p2pbusctl realm grant --realm-key "$work/realm.key" --name demo.x --days 401 "$subject"
+is 'for 400 days at most' 2 "$status"
+run p2pbusctl realm revoke "$work/grant"
+is 'and that is all' 2 "$status"
+run p2pbusctl --days 3 list
+is 'other verbs have no such options' 2 "$status"
+run p2pbus-recv -t 0 --grant "$work/grant" --name other.x
+is 'a grant is for a name' 2 "$status"
+run p2pbus-recv -t 0 --key "$work/realm.key" --grant "$work/grant" --name demo.x
+is 'and for a key' 2 "$status"
+run p2pbus-recv -t 0 --key "$work/subject.key" --grant "$work/grant" --name demo.x --name demo.y
+is 'a receiver with both has both' 0 "$status"
 finish

@@ -75,6 +75,35 @@ START_TEST(one_that_failed_is_better_than_none) {
 }
 END_TEST
 
+START_TEST(who_is_near_and_idle_is_asked_and_others_help_out) {
+        unsigned hits[PROVIDERS];
+
+        reset();
+        e[0].rank.flags = e[1].rank.flags = PROVIDER_REMOTE;
+        draw(PROVIDERS, BALANCE_SHARE, hits);
+        ck_assert_uint_eq(hits[0] + hits[1], 0);
+        ck_assert_uint_gt(hits[2], 0);
+        ck_assert_uint_gt(hits[3], 0);
+        draw(PROVIDERS, BALANCE_FAILOVER, hits);
+        ck_assert_uint_eq(hits[2], DRAWS); /* although others came before */
+        /* Each near one takes 1 ms and has 10 requests in front of the next; a far one takes 3. */
+        for (unsigned i = 0; i < PROVIDERS; i++) {
+                e[i].latency_usec = i < 2 ? 3000 : 1000;
+                e[i].latency_at_usec = e[i].busy_usec = NOW;
+                e[i].n_outstanding = i < 2 ? 0 : 10;
+        }
+        draw(PROVIDERS, BALANCE_SHARE, hits);
+        ck_assert_uint_eq(hits[0] + hits[1], DRAWS);
+        e[2].n_outstanding = e[3].n_outstanding = 1; /* 2 ms */
+        draw(PROVIDERS, BALANCE_SHARE, hits);
+        ck_assert_uint_eq(hits[0] + hits[1], 0);
+        /* Of the lowest priority number all the same. */
+        e[0].rank.priority = 1;
+        draw(PROVIDERS, BALANCE_SHARE, hits);
+        ck_assert_uint_eq(hits[0], DRAWS);
+}
+END_TEST
+
 START_TEST(ourselves_are_asked_last) {
         unsigned hits[PROVIDERS];
 
@@ -289,6 +318,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, nobody_is_chosen_of_none);
         tcase_add_test(tcase, the_lowest_priority_number_counts);
         tcase_add_test(tcase, one_that_failed_is_better_than_none);
+        tcase_add_test(tcase, who_is_near_and_idle_is_asked_and_others_help_out);
         tcase_add_test(tcase, ourselves_are_asked_last);
         tcase_add_test(tcase, failover_keeps_to_the_first_that_came);
         tcase_add_test(tcase, idle_ones_share_by_weight);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "bridge/routes.h"
+#include "libsecure/service-record.h"
 #include "tests/bridge-relay.h"
 #include "tests/main.h"
 
@@ -687,6 +688,188 @@ START_TEST(a_link_that_dies_is_not_waited_for) {
 }
 END_TEST
 
+/* Names */
+
+/* The daemon hands over what alice says of a name. */
+static void service(const char *name, uint64_t issued_usec, uint8_t flags) {
+        const SignedRecord record = {
+                .type = SIGNED_RECORD_SERVICE,
+                .flags = flags,
+                .issued_usec = issued_usec,
+                .not_after_usec = issued_usec + SIGNED_RECORD_LEASE_LIFE_USEC,
+                .service = { .weight = 1, .name = { name, strlen(name) } },
+        };
+        uint8_t bytes[SERVICE_RECORD_SIZE_MAX];
+        Control control = { .verb = CONTROL_SERVICE, .address = alice, .body = bytes };
+
+        ck_assert_int_eq(service_record_sign(&record, alice_key, NULL, 0, bytes, &control.n_body),
+                         0);
+        daemon_says(&control, alice, 0);
+        run();
+}
+
+static void resolve_name(uint32_t value) {
+        Control control = { .verb = CONTROL_RESOLVE_NAME,
+                            .value = value,
+                            .body = (const uint8_t *)"a.b",
+                            .n_body = 3 };
+
+        daemon_says(&control, to_bridge, 66);
+        run();
+}
+
+static void relay_answers(unsigned i, uint16_t code, uint32_t value, const char *body) {
+        Control answer = { .verb = CONTROL_SERVICES,
+                           .code = code,
+                           .value = value,
+                           .body = (const uint8_t *)body,
+                           .n_body = body ? strlen(body) : 0 };
+        const RelayFrame *question = NULL;
+
+        ck_assert_uint_gt(relay_heard(&relays[i], CONTROL_RESOLVE_NAME, &question), 0);
+        answer.ref = question->header.id;
+        relay_says(i, &answer, to_bridge);
+}
+
+/* The @n-th word, counted from 1, is the last, of this. */
+static void expect_services(unsigned n, uint16_t code, uint32_t value, size_t n_body) {
+        const RelayFrame *word = NULL;
+
+        ck_assert_uint_eq(heard(CONTROL_SERVICES, &word), n);
+        ck_assert_uint_eq(word->control.code, code);
+        ck_assert_uint_eq(word->control.value, value);
+        ck_assert_uint_eq(word->control.n_body, n_body);
+        ck_assert_uint_eq(load_be64(word->control.ref.bytes + 8), 66);
+}
+
+START_TEST(names_follow_the_lease_before_synced) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+
+        service("a.b", now, 0); /* nobody's, as yet */
+        lease(now);
+        service("a.b", now, 0);
+        daemon_synced();
+        uplink_tick(uplinks[0], 1);
+        run();
+        ck_assert_uint_eq(relays[0].frames[0].control.verb, CONTROL_LEASE);
+        ck_assert_uint_eq(relays[0].frames[1].control.verb, CONTROL_SERVICE);
+        ck_assert_uint_eq(relays[0].frames[2].control.verb, CONTROL_SYNCED);
+}
+END_TEST
+
+START_TEST(names_are_said_once_and_again_to_who_has_the_lease_only_now) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        Control leased = { .verb = CONTROL_LEASED };
+
+        ready();
+        service("a.b", now, 0);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, NULL), 1);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_SERVICE, NULL), 1);
+        service("a.b", now, 0);
+        service("a.b", now - 1, 0);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, NULL), 1);
+        lease(now_usec(CLOCK_REALTIME) + 1000);
+        leased.address = alice;
+        relay_says(0, &leased, to_bridge);
+        relay_says(0, &leased, to_bridge);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, NULL), 2);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_SERVICE, NULL), 1);
+}
+END_TEST
+
+START_TEST(names_that_end_are_over_everywhere) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        const RelayFrame *word = NULL;
+
+        ready();
+        service("a.b", now, 0);
+        service("a.c", now, 0);
+        service("a.d", now, 0);
+        service("a.b", now + 1, SIGNED_RECORD_WITHDRAWN);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, &word), 4);
+        ck_assert_uint_eq(word->control.code, CODE_OK); /* in its own words */
+        daemon_says(&(Control){ .verb = CONTROL_SERVICE,
+                                .code = CODE_GONE,
+                                .address = alice,
+                                .body = (const uint8_t *)"a.c",
+                                .n_body = 3 },
+                    to_bridge, 0);
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_SERVICE, &word), 5);
+        ck_assert_uint_eq(word->control.code, CODE_GONE);
+        /* With its process all goes, even if that comes back at once; a link that comes hears of nothing. */
+        daemon_says(&(Control){ .verb = CONTROL_DETACHED, .address = alice }, to_bridge, 0);
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_SERVICE, &word), 6);
+        ck_assert_uint_eq(word->control.code, CODE_GONE);
+        hang_up(0);
+        relay_forget(&relays[0]);
+        bring_up(0);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, NULL), 0);
+}
+END_TEST
+
+START_TEST(names_that_do_not_come_back_with_the_daemon_are_dropped) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        const RelayFrame *word = NULL;
+
+        ready();
+        service("a.b", now, 0);
+        service("a.c", now, 0);
+        attached = false;
+        forward_gateway_handlers.on_detached(forward);
+        attached = true;
+        forward_gateway_handlers.on_attached(forward);
+        lease(now_usec(CLOCK_REALTIME));
+        service("a.c", now, 0);
+        daemon_synced();
+        relay_forget(&relays[0]);
+        forward_tick(forward, forward_deadline(forward));
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_GONE);
+        ck_assert_uint_eq(word->control.n_body, 3);
+}
+END_TEST
+
+START_TEST(what_all_links_know_of_a_name_goes_to_the_daemon) {
+        ready();
+        resolve_name(0);
+        relay_answers(0, CODE_OK, SERVICES_MORE, "first");
+        expect_services(1, CODE_OK, SERVICES_MORE, 5);
+        relay_answers(0, CODE_OK, 0, "more of it");
+        expect_services(2, CODE_OK, SERVICES_MORE, 10);
+        relay_answers(0, CODE_OK, 0, "and too late");
+        ck_assert_uint_eq(heard(CONTROL_SERVICES, NULL), 2);
+        relay_answers(1, CODE_NO_PROVIDER, 0, NULL);
+        expect_services(3, CODE_OK, 0, 0);
+}
+END_TEST
+
+START_TEST(nobody_is_said_only_when_all_links_say_so) {
+        ready();
+        resolve_name(0);
+        relay_answers(0, CODE_NO_PROVIDER, 0, NULL);
+        ck_assert_uint_eq(heard(CONTROL_SERVICES, NULL), 0);
+        relay_answers(1, CODE_NO_PROVIDER, 0, NULL);
+        expect_services(1, CODE_NO_PROVIDER, 0, 0);
+        resolve_name(0);
+        relay_answers(0, CODE_NO_PROVIDER, 0, NULL);
+        hang_up(1);
+        forward_tick(forward, MAX(forward_deadline(forward), UINT64_C(1)));
+        expect_services(2, CODE_SETTLING, 0, 0);
+}
+END_TEST
+
+START_TEST(a_silent_link_is_not_waited_for_long) {
+        ready();
+        resolve_name(0);
+        relay_answers(0, CODE_OK, 0, "known");
+        forward_tick(forward, now_usec(CLOCK_BOOTTIME) + 2 * USEC_PER_SEC);
+        expect_services(2, CODE_OK, 0, 0);
+}
+END_TEST
+
 /* Links */
 
 START_TEST(the_daemon_is_told_of_links) {
@@ -883,6 +1066,17 @@ START_TEST(a_question_wakes_the_links) {
 }
 END_TEST
 
+START_TEST(a_name_that_is_asked_for_again_wakes_no_links) {
+        rest();
+        resolve_name(RESOLVE_NAME_AGAIN);
+        expect_services(1, CODE_SETTLING, 0, 0);
+        ck_assert(forward_is_resting(forward));
+        resolve_name(RESOLVE_NAME_ONCE);
+        expect_services(2, CODE_SETTLING, 0, 0);
+        expect_awake();
+}
+END_TEST
+
 START_TEST(who_is_new_wakes_the_links_and_who_renews_his_lease_does_not) {
         rest();
         lease(now_usec(CLOCK_REALTIME) + 1);
@@ -914,7 +1108,7 @@ Suite *check_suite(void) {
         Suite *suite = suite_create("bridge forward");
         TCase *leases = tcase_create("leases"), *out = tcase_create("out"),
               *in = tcase_create("in"), *questions = tcase_create("questions"),
-              *links = tcase_create("links");
+              *links = tcase_create("links"), *names = tcase_create("names");
 
         tcase_add_checked_fixture(leases, setup, teardown);
         tcase_add_test(leases, leases_are_presented_before_synced);
@@ -952,6 +1146,16 @@ Suite *check_suite(void) {
         tcase_add_test(questions, a_link_that_dies_is_not_waited_for);
         suite_add_tcase(suite, questions);
 
+        tcase_add_checked_fixture(names, setup, teardown);
+        tcase_add_test(names, names_follow_the_lease_before_synced);
+        tcase_add_test(names, names_are_said_once_and_again_to_who_has_the_lease_only_now);
+        tcase_add_test(names, names_that_end_are_over_everywhere);
+        tcase_add_test(names, names_that_do_not_come_back_with_the_daemon_are_dropped);
+        tcase_add_test(names, what_all_links_know_of_a_name_goes_to_the_daemon);
+        tcase_add_test(names, nobody_is_said_only_when_all_links_say_so);
+        tcase_add_test(names, a_silent_link_is_not_waited_for_long);
+        suite_add_tcase(suite, names);
+
         tcase_add_checked_fixture(links, setup, teardown);
         tcase_add_test(links, the_daemon_is_told_of_links);
         tcase_add_test(links, synced_waits_for_all_links_that_are_up);
@@ -962,6 +1166,7 @@ Suite *check_suite(void) {
         tcase_add_loop_test(links, traffic_keeps_the_links, 0, 2);
         tcase_add_test(links, a_packet_wakes_the_links);
         tcase_add_test(links, a_question_wakes_the_links);
+        tcase_add_test(links, a_name_that_is_asked_for_again_wakes_no_links);
         tcase_add_test(links, who_is_new_wakes_the_links_and_who_renews_his_lease_does_not);
         tcase_add_test(links, a_relay_that_is_no_longer_configured_counts_as_dead);
         suite_add_tcase(suite, links);

@@ -177,6 +177,8 @@ static const struct {
         { CONTROL_OWN, 1, PROVIDER_CLAIM_MAX },
         { CONTROL_RESOLVE_NAME, 1, 255 },
         { CONTROL_NAMED, 0, CONTROL_BODY_MAX },
+        { CONTROL_SERVICE, 1, CONTROL_SERVICE_MAX },
+        { CONTROL_SERVICES, 0, CONTROL_BODY_MAX },
         { CONTROL_MONITOR, 0, 0 },
         { CONTROL_MONITORED, 80, CONTROL_BODY_MAX },
         { CONTROL_QUERY, 0, 0 },
@@ -215,7 +217,7 @@ START_TEST(bodies_have_limits) {
 END_TEST
 
 START_TEST(verb_zero_is_a_violation_and_others_are_unknown) {
-        static const uint16_t unknown[] = { 6,   9,     16, 27, 36, 43, 57, 59, _CONTROL_VERB_MAX,
+        static const uint16_t unknown[] = { 6,   9,     16, 27, 36, 45, 57, 59, _CONTROL_VERB_MAX,
                                             256, 0xffff };
         uint8_t data[CONTROL_HEAD_SIZE] = { 0 };
 

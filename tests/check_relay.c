@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "libsecure/service-record.h"
 #include "tests/main.h"
 #include "tests/relay-bridge.h"
 
@@ -464,6 +465,174 @@ START_TEST(lookups_are_rate_limited) {
 END_TEST
 
 /* T53 */
+#define CLOCK "org.example.clock"
+
+/* @process says by @bridge that it provides the clock. */
+static void say_service(TestBridge *bridge, const IdentityKey *process, uint8_t flags, int issued) {
+        uint64_t now =
+                now_usec(CLOCK_REALTIME) + (uint64_t)((int64_t)issued * (int64_t)USEC_PER_SEC);
+        const SignedRecord record = {
+                .type = SIGNED_RECORD_SERVICE,
+                .flags = flags,
+                .issued_usec = now,
+                .not_after_usec = now + SIGNED_RECORD_LEASE_LIFE_USEC,
+                .service = { .weight = 1, .name = { CLOCK, strlen(CLOCK) } },
+        };
+        uint8_t bytes[SERVICE_RECORD_SIZE_MAX];
+        Control word = { .verb = CONTROL_SERVICE, .body = bytes };
+
+        ck_assert_int_eq(service_record_sign(&record, process, NULL, 0, bytes, &word.n_body), 0);
+        (void)bridge_say(bridge, &word);
+}
+
+/* Who provides the clock? */
+static const TestFrame *ask_clock(TestBridge *bridge) {
+        const Control word = { .verb = CONTROL_RESOLVE_NAME,
+                               .body = (const uint8_t *)CLOCK,
+                               .n_body = strlen(CLOCK) };
+        PacketId id = bridge_say(bridge, &word);
+        const TestFrame *f = expect_word(bridge, CONTROL_SERVICES);
+
+        ck_assert_mem_eq(&f->control.ref, &id, sizeof(id));
+        ck_assert_uint_eq(f->control.value, 0);
+        return f;
+}
+
+static void expect_clock(TestBridge *bridge, const IdentityKey *process) {
+        const TestFrame *f = ask_clock(bridge);
+        ServiceRecord record;
+
+        ck_assert_uint_eq(f->control.code, CODE_OK);
+        ck_assert_int_eq(service_record_decode_whole(f->body, f->control.n_body, &record), 0);
+        ck_assert(key_equal(&record.service.signer, identity_public(process)));
+}
+
+/* Nobody that the other bridge could hear of, as far as a relay that started just now can say. */
+static void expect_no_clock(TestBridge *bridge) {
+        const TestFrame *f = ask_clock(bridge);
+
+        ck_assert(f->control.code == CODE_SETTLING || f->control.code == CODE_NO_PROVIDER);
+        ck_assert_uint_eq(f->control.n_body, 0);
+}
+
+START_TEST(names_are_found_on_other_links_as_long_as_they_are_provided) {
+        start_pair();
+        expect_no_clock(&a);
+        say_service(&b, bob, 0, 0);
+        ping(&b);
+        expect_clock(&a, bob);
+        expect_no_clock(&b); /* its own it knows */
+        say_service(&b, bob, SIGNED_RECORD_WITHDRAWN, 1);
+        ping(&b);
+        expect_no_clock(&a);
+
+        say_service(&b, bob, 0, 2);
+        ping(&b);
+        expect_clock(&a, bob);
+        (void)bridge_say(&b, &(Control){ .verb = CONTROL_SERVICE,
+                                         .code = CODE_GONE,
+                                         .address = bob_address,
+                                         .body = (const uint8_t *)CLOCK,
+                                         .n_body = strlen(CLOCK) });
+        ping(&b);
+        expect_no_clock(&a);
+
+        say_service(&b, bob, 0, 3);
+        ping(&b);
+        expect_clock(&a, bob);
+        (void)bridge_say(&b, &(Control){ .verb = CONTROL_DETACHED, .address = bob_address });
+        ping(&b);
+        expect_no_clock(&a);
+        stop();
+}
+END_TEST
+
+START_TEST(a_bridge_speaks_for_names_of_its_own_processes_alone) {
+        IdentityKey *nobody = process_of(77);
+
+        start_pair();
+        say_service(&a, nobody, 0, 0); /* who has no lease at all */
+        ck_assert_uint_eq(expect_word(&a, CONTROL_ERROR)->control.code, CODE_NOT_LEASED);
+        say_service(&a, bob, 0, 0); /* whose lease is on another link */
+        ck_assert_uint_eq(expect_word(&a, CONTROL_ERROR)->control.code, CODE_NOT_LEASED);
+        expect_no_clock(&a);
+        say_service(&b, bob, 0, 0);
+        ping(&b);
+        (void)bridge_say(&a, &(Control){ .verb = CONTROL_SERVICE,
+                                         .code = CODE_GONE,
+                                         .address = bob_address,
+                                         .body = (const uint8_t *)CLOCK,
+                                         .n_body = strlen(CLOCK) });
+        ck_assert_uint_eq(expect_word(&a, CONTROL_ERROR)->control.code, CODE_NOT_LEASED);
+        expect_clock(&a, bob);
+        (void)bridge_say(&a, &(Control){ .verb = CONTROL_SERVICE,
+                                         .body = (const uint8_t *)"no record",
+                                         .n_body = 9 });
+        ck_assert_uint_eq(expect_word(&a, CONTROL_ERROR)->control.code, CODE_VIOLATION);
+        say_service(&a, alice, 0, 3600);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_ERROR)->control.code, CODE_CLOCK);
+        (void)bridge_say(&a, &(Control){ .verb = CONTROL_RESOLVE_NAME,
+                                         .body = (const uint8_t *)"clock",
+                                         .n_body = 5 });
+        ck_assert_uint_eq(expect_word(&a, CONTROL_SERVICES)->control.code, CODE_UNSUPPORTED);
+        identity_free(nobody);
+        stop();
+}
+END_TEST
+
+START_TEST(names_go_with_their_link_and_with_their_lease) {
+        start_pair();
+        say_service(&b, bob, 0, 0);
+        ping(&b);
+        expect_clock(&a, bob);
+        bridge_down(&b);
+        WAIT_FOR(relay_said_it, (void *)"link down");
+        ck_assert_uint_eq(ask_clock(&a)->control.code, CODE_SETTLING); /* it may come back */
+        bridge_up(&b, &relay);
+        bridge_lease(&b, bob, CODE_OK);
+        say_service(&b, bob, 0, 1);
+        ping(&b);
+        expect_clock(&a, bob);
+
+        /* The process has gone over to the other host, and says nothing there of the name. */
+        {
+                uint8_t lease[SIGNED_RECORD_LEASE_SIZE];
+
+                lease_of(bob, &a, 2, lease);
+                (void)bridge_say(&a, &(Control){ .verb = CONTROL_LEASE,
+                                                 .body = lease,
+                                                 .n_body = sizeof(lease) });
+                ck_assert_uint_eq(expect_word(&a, CONTROL_LEASED)->control.code, CODE_OK);
+        }
+        expect_no_clock(&b);
+        expect_no_clock(&a);
+        stop();
+}
+END_TEST
+
+START_TEST(who_is_revoked_provides_nothing) {
+        const SignedRecord record = {
+                .type = SIGNED_RECORD_TOMB,
+                .issued_usec = now_usec(CLOCK_REALTIME),
+                .not_after_usec = USEC_NEVER,
+        };
+        uint8_t tomb[CONTROL_TOMB_SIZE];
+        size_t n;
+
+        start_pair();
+        say_service(&b, bob, 0, 0);
+        ping(&b);
+        expect_clock(&a, bob);
+        ck_assert_int_eq(signed_record_sign(&record, bob, tomb, sizeof(tomb), &n), 0);
+        (void)bridge_say(&a, &(Control){ .verb = CONTROL_REVOKE, .body = tomb, .n_body = n });
+        ping(&a);
+        expect_no_clock(&a);
+        say_service(&b, bob, 0, 1);
+        ck_assert_uint_eq(expect_word(&b, CONTROL_ERROR)->control.code, CODE_NOT_LEASED);
+        stop();
+}
+END_TEST
+
 START_TEST(open_bridge_has_few_leases) {
         start_with("--open");
         bridge_up(&a, &relay);
@@ -1260,6 +1429,10 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, errors_are_rate_limited);
         tcase_add_test(tcase, a_bridge_refuses_for_its_own_host_alone);
         tcase_add_test(tcase, lookups_are_rate_limited);
+        tcase_add_test(tcase, names_are_found_on_other_links_as_long_as_they_are_provided);
+        tcase_add_test(tcase, a_bridge_speaks_for_names_of_its_own_processes_alone);
+        tcase_add_test(tcase, names_go_with_their_link_and_with_their_lease);
+        tcase_add_test(tcase, who_is_revoked_provides_nothing);
         tcase_add_test(tcase, open_bridge_has_few_leases);
         tcase_add_test(tcase, flood_to_one_link_leaves_room_for_others);
         tcase_add_test(tcase, what_waits_for_a_link_that_dies_is_told_to_its_sender);

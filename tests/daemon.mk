@@ -65,3 +65,8 @@ unit_tests += %D%/check_quota
 unit_tests += %D%/check_registry
 %C%_check_registry_CFLAGS = $(unit_cflags)
 %C%_check_registry_LDADD = $(unit_libs) libp2pbus-daemon.la
+
+unit_tests += %D%/check_remote_names
+%C%_check_remote_names_CFLAGS = $(unit_cflags)
+%C%_check_remote_names_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-secure.la libp2pbus-core.la
+EXTRA_%C%_check_remote_names_DEPENDENCIES = p2pbusd

@@ -12,7 +12,8 @@
 #     cut_wire HOST; mend_wire HOST  nothing passes; all does again
 #     start_relay NAME [OPTION]... in $ns_r if there is one; admits the bridges of a and b; $url_NAME
 #     start_host HOST URL...       a bus and its bridge with the settings $heartbeat and $idle; waits
-#                                  for all links; processes bus_HOST and bridge_HOST
+#                                  for all links; processes bus_HOST and bridge_HOST. The bus reads
+#                                  $work/HOST/p2pbusd.conf if there is one
 #     on HOST COMMAND...           there, with that bus; for functions of lib.sh: at HOST; ...; home
 #     wait_size FILE N             until FILE has N bytes
 #     wait_count FILE PATTERN N    until N lines of it match
@@ -142,8 +143,11 @@ start_host() {
         printf '[Bridge]\nHeartbeat=%s\nIdleDisconnect=%s\n' "${heartbeat:-5s}" "${idle:-0}" \
                 >"$work/$host/bridge.conf"
         at "$host"
+        bus_config=
+        [ ! -f "$work/$host/p2pbusd.conf" ] || bus_config="--config $work/$host/p2pbusd.conf"
+        # shellcheck disable=SC2086 # words
         start "bus_$host" in_ns "$here" p2pbusd --user --socket "$P2PBUS_SOCKET" \
-                --state-dir "$work/$host/state"
+                --state-dir "$work/$host/state" $bus_config
         wait_line "$work/bus_$host.err" '^Listening on '
         relays=
         for url; do relays="$relays --relay $url"; done

@@ -24,3 +24,7 @@ long_unit_tests += %D%/check_relay
 %C%_check_relay_CFLAGS = $(unit_cflags) $(SYSTEMD_CFLAGS)
 %C%_check_relay_LDADD = $(unit_libs) $(relay_libs)
 EXTRA_%C%_check_relay_DEPENDENCIES = p2pbus-relay
+
+unit_tests += %D%/check_relay_services
+%C%_check_relay_services_CFLAGS = $(unit_cflags)
+%C%_check_relay_services_LDADD = $(unit_libs) $(relay_libs)

@@ -57,3 +57,7 @@ fuzz_tests += %D%/fuzz/fuzz_seal
 
 fuzz_tests += %D%/fuzz/fuzz_epoch
 %C%_fuzz_fuzz_epoch_LDADD = $(fuzz_libs) $(secure_libs)
+
+unit_tests += %D%/check_service_record
+%C%_check_service_record_CFLAGS = $(unit_cflags)
+%C%_check_service_record_LDADD = $(unit_libs) libp2pbus-wire.la $(secure_libs)

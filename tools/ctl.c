@@ -38,6 +38,9 @@ enum {
         OPTION_GATEWAY,
         OPTION_ADMIN,
         OPTION_OFF_HOST,
+        OPTION_REALM_KEY, /* options of realm */
+        OPTION_NAME,
+        OPTION_DAYS,
 };
 
 typedef struct Verb {
@@ -66,6 +69,7 @@ static const Verb verbs[] = {
         { "watch",   ctl_watch,   "[DEST]",        0, 1, "who is there, and then who comes and goes" },
         { "metrics", ctl_metrics, "",              0, 0, "what the daemon counts, as OpenMetrics text" },
         { "policy",  ctl_policy,  "explain",       1, 1, "who may do what, and which file says so" },
+        { "realm",   ctl_realm,   "keygen|grant|show FILE|FULL", 2, 2, "a realm's key, and whom it grants which name" },
         { "show-config", ctl_show_config, "",      0, 0, "the settings that the daemon goes by" },
         { "reload",  ctl_reload,  "",              0, 0, "make the daemon read its configuration again" },
 };
@@ -89,8 +93,10 @@ static const char help_tail[] =
         "      --unit UNIT     policy: of a process of this unit\n"
         "      --own NAME, --call DEST, --publish TOPIC, --publish-off-host TOPIC,\n"
         "      --subscribe PATTERN, --monitor, --gateway, --admin, --off-host\n"
-        "                      policy: may it? One of these; without, all that holds\n" OPTIONS_HELP
-        "\n"
+        "                      policy: may it? One of these; without, all that holds\n"
+        "      --realm-key FILE, --name NAME, --days N\n"
+        "                      realm grant: the realm's key; the name, or demo.* for all below;\n"
+        "                      for so long (default: 365)\n" OPTIONS_HELP "\n"
         "Exit status: 0 done, 1 failed, 2 usage, 3 no such destination, 4 timed out, 5 refused,\n"
         "6 no bus. More in p2pbusctl(1).\n";
 
@@ -241,6 +247,20 @@ static int take_policy(Ctl *ctl, int c, const char *value) {
         return -1;
 }
 
+/* Options of realm. Return: as take_policy(). */
+static int take_realm(Ctl *ctl, int c, const char *value) {
+        CtlRealm *realm = &ctl->realm;
+
+        realm->is_given = true;
+        if (c == OPTION_REALM_KEY)
+                realm->key = value;
+        else if (c == OPTION_NAME)
+                realm->name = value;
+        else if (argument_count(value, 1, 400, &realm->days) < 0)
+                return fail(STATUS_USAGE, "--days %s: write a number of days from 1 to 400", value);
+        return -1;
+}
+
 static int check_arguments(const Ctl *ctl, const Verb *verb, bool interval_given) {
         if (!verb)
                 return fail(STATUS_USAGE, "VERB: missing; see p2pbusctl --help");
@@ -256,6 +276,10 @@ static int check_arguments(const Ctl *ctl, const Verb *verb, bool interval_given
                 return fail(STATUS_USAGE,
                             "%s: has no options but -t and those that all verbs have; "
                             "leave out what is for policy",
+                            verb->name);
+        if (ctl->realm.is_given && verb->run != ctl_realm)
+                return fail(STATUS_USAGE,
+                            "%s: --realm-key, --name and --days are for realm; leave them out",
                             verb->name);
         return -1;
 }
@@ -278,6 +302,9 @@ static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
                 { "gateway", no_argument, NULL, OPTION_GATEWAY },
                 { "admin", no_argument, NULL, OPTION_ADMIN },
                 { "off-host", no_argument, NULL, OPTION_OFF_HOST },
+                { "realm-key", required_argument, NULL, OPTION_REALM_KEY },
+                { "name", required_argument, NULL, OPTION_NAME },
+                { "days", required_argument, NULL, OPTION_DAYS },
                 OPTIONS_LONG,
                 { 0 },
         };
@@ -311,6 +338,9 @@ static int parse_argv(Ctl *ctl, int argc, char **argv, const Verb **ret_verb) {
                 case OPTION_UID ... OPTION_OFF_HOST:
                         status = take_policy(ctl, c, optarg);
                         break;
+                case OPTION_REALM_KEY ... OPTION_DAYS:
+                        status = take_realm(ctl, c, optarg);
+                        break;
                 default:
                         status = options_take(&ctl->options, c, argv, help ? help : help_head);
                 }
@@ -329,6 +359,7 @@ int main(int argc, char **argv) {
                 .timeout_usec = TIMEOUT_DEFAULT_USEC,
                 .count = 4,
                 .interval_usec = USEC_PER_SEC,
+                .realm = { .days = 365 },
                 .operands = operands,
         };
         const Verb *verb;

@@ -25,6 +25,13 @@ typedef struct CtlPolicy {
         bool is_given;
 } CtlPolicy;
 
+/* What a realm grants. */
+typedef struct CtlRealm {
+        const char *key, *name;
+        uint64_t days;
+        bool is_given; /* any of them */
+} CtlRealm;
+
 typedef struct Ctl {
         Options options;
         Connection connection;
@@ -34,6 +41,7 @@ typedef struct Ctl {
         bool count_given;
         uint64_t interval_usec; /* -i */
         CtlPolicy policy;
+        CtlRealm realm;
         char **operands;
         size_t n_operands;
 } Ctl;
@@ -49,6 +57,7 @@ int ctl_audit(Ctl *ctl);
 int ctl_call(Ctl *ctl);
 int ctl_forget(Ctl *ctl);
 int ctl_policy(Ctl *ctl);
+int ctl_realm(Ctl *ctl);
 int ctl_reload(Ctl *ctl);
 int ctl_services(Ctl *ctl);
 int ctl_top(Ctl *ctl);

@@ -12,6 +12,8 @@ libp2pbus_tools_la_SOURCES = \
 	%D%/connection.h \
 	%D%/format.c \
 	%D%/format.h \
+	%D%/grant.c \
+	%D%/grant.h \
 	%D%/input.c \
 	%D%/input.h \
 	%D%/job.c \
@@ -64,6 +66,7 @@ p2pbusctl_SOURCES = \
 	%D%/ctl-watch.c \
 	%D%/ctl-ping.c \
 	%D%/ctl-policy.c \
+	%D%/ctl-realm.c \
 	%D%/ctl-reload.c \
 	%D%/ctl-resolve.c \
 	%D%/ctl-services.c \

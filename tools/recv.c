@@ -25,12 +25,14 @@
 #include "tools/common.h"
 #include "tools/connection.h"
 #include "tools/format.h"
+#include "tools/grant.h"
 #include "tools/job.h"
 #include "tools/options.h"
 #include "tools/output.h"
 
 #define JOBS_MAX 1024
 #define NAMES_MAX 64
+#define GRANTS_MAX 16
 #define REACHABLE_USEC (3 * USEC_PER_SEC) /* how long others may take to learn of us */
 #define ANSWER_USEC (5 * USEC_PER_SEC)    /* for the daemon to answer */
 #define TERMINATE_USEC (2 * USEC_PER_SEC) /* for commands to end after SIGTERM */
@@ -48,6 +50,7 @@ static const char help[] =
         "      --priority N    of these names: who has the lowest number is asked (default: 100)\n"
         "      --weight N      of these names: a share among those of one priority (default: 100)\n"
         "      --metadata TEXT of these names: what others may want to know of this provider\n"
+        "      --grant FILE    a realm's grant of such a name, for other hosts; may be repeated\n"
         "      --topic PATTERN receive what is published on topics that fit: * stands for one "
         "word,\n"
         "                      > at the end for all that follow; may be repeated\n"
@@ -78,6 +81,8 @@ typedef struct Receiver {
         size_t n_names;
         p2pbus_service service; /* what is said of all of them */
         bool service_given;
+        Grant grants[GRANTS_MAX];
+        size_t n_grants;
         const char *topics[NAMES_MAX];
         size_t n_topics;
         bool retained;
@@ -511,10 +516,26 @@ static int run(Receiver *receiver) {
 
 /* ---- Being there ---- */
 
+/* The text of the grant for @name; NULL: there is none. */
+static const char *find_grant(const Receiver *receiver, const char *name) {
+        for (size_t i = 0; i < receiver->n_grants; i++)
+                if (grant_fits(&receiver->grants[i], name))
+                        return receiver->grants[i].text;
+        return NULL;
+}
+
 static int own_names(Receiver *receiver) {
         for (size_t i = 0; i < receiver->n_names; i++) {
-                int r = p2pbus_provide(receiver->connection.bus, receiver->names[i],
-                                       &receiver->service, ANSWER_USEC);
+                int r;
+
+                receiver->service.grant = find_grant(receiver, receiver->names[i]);
+                r = p2pbus_provide(receiver->connection.bus, receiver->names[i], &receiver->service,
+                                   ANSWER_USEC);
+                if (r == -EINVAL && receiver->service.grant)
+                        return fail(STATUS_USAGE,
+                                    "--grant: %s; ask for another one, or name its "
+                                    "key with -k",
+                                    p2pbus_get_explanation());
 
                 if (r < 0)
                         return connection_fail(&receiver->connection, "name", receiver->names[i], r,
@@ -594,6 +615,7 @@ enum {
         OPTION_FORMAT,
         OPTION_JOBS,
         OPTION_EXEC,
+        OPTION_GRANT,
 };
 
 static int take_name(Receiver *receiver, const char *name) {
@@ -618,6 +640,35 @@ static int take_rank(Receiver *receiver, const char *option, const char *text, u
                 return fail(STATUS_USAGE, "%s %s: not such a number; write one from %u to %u",
                             option, text, (unsigned)least, UINT16_MAX);
         *ret = (uint16_t)n;
+        return -1;
+}
+
+static int take_grant(Receiver *receiver, const char *file) {
+        int status;
+
+        if (receiver->n_grants == GRANTS_MAX)
+                return fail(STATUS_USAGE, "--grant %s: one grant too many; %d are enough", file,
+                            GRANTS_MAX);
+        receiver->service_given = true;
+        status = grant_load(&receiver->grants[receiver->n_grants], file);
+        if (status != 0)
+                return status;
+        receiver->n_grants++;
+        return -1;
+}
+
+/* Each is for one of the names. Return: -1 to go on, else the status to end with. */
+static int check_grants(const Receiver *receiver) {
+        for (size_t i = 0; i < receiver->n_grants; i++) {
+                size_t k = 0;
+
+                while (k < receiver->n_names &&
+                       !grant_fits(&receiver->grants[i], receiver->names[k]))
+                        k++;
+                if (k == receiver->n_names)
+                        return fail(STATUS_USAGE, "--grant: one is for %s; add --name for that",
+                                    receiver->grants[i].read.name);
+        }
         return -1;
 }
 
@@ -689,8 +740,11 @@ static int check_arguments(Receiver *receiver) {
         if (receiver->retained && receiver->n_topics == 0)
                 return fail(STATUS_USAGE, "--retained: only a topic retains; add --topic");
         if (receiver->service_given && receiver->n_names == 0)
-                return fail(STATUS_USAGE, "--priority, --weight and --metadata: they are said of "
-                                          "names; add --name");
+                return fail(STATUS_USAGE, "--priority, --weight, --metadata and --grant: they are "
+                                          "said of names; add --name");
+        r = check_grants(receiver);
+        if (r >= 0)
+                return r;
         if (receiver->service.metadata && strlen(receiver->service.metadata) > P2PBUS_METADATA_MAX)
                 return fail(STATUS_USAGE, "--metadata: %zu bytes; write at most %d",
                             strlen(receiver->service.metadata), P2PBUS_METADATA_MAX);
@@ -721,6 +775,7 @@ static int parse_argv(Receiver *receiver, int argc, char **argv) {
                 { "priority", required_argument, NULL, OPTION_PRIORITY },
                 { "weight", required_argument, NULL, OPTION_WEIGHT },
                 { "metadata", required_argument, NULL, OPTION_METADATA },
+                { "grant", required_argument, NULL, OPTION_GRANT },
                 { "topic", required_argument, NULL, OPTION_TOPIC },
                 { "retained", no_argument, NULL, OPTION_RETAINED },
                 { "format", required_argument, NULL, OPTION_FORMAT },
@@ -760,6 +815,9 @@ static int parse_argv(Receiver *receiver, int argc, char **argv) {
                 case OPTION_METADATA:
                         receiver->service_given = true;
                         receiver->service.metadata = optarg;
+                        break;
+                case OPTION_GRANT:
+                        status = take_grant(receiver, optarg);
                         break;
                 case OPTION_TOPIC:
                         status = take_topic(receiver, optarg);

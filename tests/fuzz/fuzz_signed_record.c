@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libsecure/service-record.h"
 #include "libsecure/signed-answer.h"
 #include "libsecure/signed-record.h"
 #include "tests/fuzz/fuzz.h"
@@ -34,6 +35,33 @@ static void check_again(const uint8_t *data, size_t n_data, const SignedRecord *
                                     &(SignedRecord){ 0 }) == 0);
 }
 
+/* A row of SERVICEs and their GRANTs, and the text of a grant: what is read lies in what was given. */
+static void check_services(const uint8_t *data, size_t n_data) {
+        ServiceRecord record;
+        SignedRecord grant;
+        uint8_t bytes[GRANT_SIZE_MAX];
+        char text[1024];
+        size_t n;
+
+        for (size_t at = 0;
+             at < n_data && service_record_decode(data + at, n_data - at, &record) == 0;
+             at += record.bytes.size) {
+                SignedRecordCheck check = { .now_usec = record.service.issued_usec };
+
+                assert(record.bytes.size > 0 && record.bytes.size <= n_data - at);
+                assert(record.bytes.size <= SERVICE_RECORD_SIZE_MAX);
+                (void)service_record_verify(&record, &check);
+                if (record.has_grant)
+                        (void)service_record_is_granted(&record, &record.grant.signer,
+                                                        record.grant.issued_usec);
+        }
+        n = n_data < sizeof(text) - 1 ? n_data : sizeof(text) - 1;
+        memcpy(text, data, n);
+        text[n] = '\0';
+        if (grant_parse(text, bytes, &n, &grant) == 0)
+                assert(n <= sizeof(bytes));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_data) {
         static IdentityKey *identity;
         SignedAnswer answer;
@@ -52,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_data) {
                 assert(signed_record_verify(data, n_data, &check, &record) != 0);
                 check_again(data, n_data, &record, identity);
         }
+        check_services(data, n_data);
         (void)signed_answer_verify(data, n_data, 1, 2, &answer);
         return 0;
 }
