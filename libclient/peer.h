@@ -136,6 +136,8 @@ typedef struct PeerSource {
         bool is_remote;
         Peer *peer; /* not NULL: they stand in a ring with this one, who may change them */
         Loan *loan; /* what keeps them there, or NULL */
+        uint64_t sent_usec; /* when the packet was sent, by a clock of this host; 0: not known */
+        uint64_t ends_usec; /* the end of its only message; 0: it has several, or does not say */
 } PeerSource;
 
 /* A packet of records in the clear, from a process of this host. */

@@ -121,6 +121,8 @@ static Peer *consume_record(p2pbus *bus, const PeerSource *source, const Record 
                         return NULL; /* who it is has not been settled: its START will come */
         }
 
+        session_set_sent(peer->session, source->sent_usec > 0 ? source->sent_usec : USEC_NEVER,
+                         source->ends_usec > 0 ? source->ends_usec : USEC_NEVER);
         session_lend(peer->session, record->type == RECORD_MSG ? source->loan : NULL);
         r = session_consume(peer->session, record, bus->now_usec);
         session_lend(peer->session, NULL);
@@ -213,9 +215,23 @@ void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records,
         }
 }
 
+/* By the clock of this host's processes; what they say of the future is not believed. */
+static uint64_t local_usec(const p2pbus *bus, uint64_t wall_usec) {
+        uint64_t wall = bus_wall(bus);
+
+        return bus->now_usec - (wall_usec < wall ? MIN(wall - wall_usec, bus->now_usec - 1) : 0);
+}
+
 void peer_on_records(p2pbus *bus, const PacketHeader *header, const uint8_t *packet) {
-        const PeerSource source = { .address = header->src };
+        PeerSource source = { .address = header->src };
         Peer *peer;
+
+        /* How long it was in queues counts. One message alone has given the packet its own id, older
+         * than the packet, and its own end. */
+        if (header->deadline_usec == 0)
+                source.sent_usec = local_usec(bus, load_be64(header->id.bytes));
+        else if (header->deadline_usec <= bus_wall(bus))
+                source.ends_usec = local_usec(bus, header->deadline_usec);
 
         /* No daemon of ours lets them in from outside. */
         if (header->hflags & PACKET_REMOTE) {

@@ -28,6 +28,8 @@
 
 void session_in_init(SessionIn *in, const SessionOptions *options, SessionCounters *counters) {
         *in = (SessionIn){
+                .sent_usec = USEC_NEVER,
+                .ends_usec = USEC_NEVER,
                 .message_max = options->message_max,
                 .quota = options->quota,
                 .counters = counters,
@@ -300,8 +302,12 @@ static int begin_message(SessionIn *in, const Record *r, uint16_t refusal, uint6
         m->id = head->id;
         m->reply_to = head->reply_to;
         m->lifetime_msec = head->lifetime_msec;
-        if (head->lifetime_msec > 0)
-                m->deadline_usec = came_usec + head->lifetime_msec * USEC_PER_MSEC;
+        if (head->lifetime_msec > 0) {
+                m->deadline_usec = MIN(came_usec, in->sent_usec);
+                m->deadline_usec += head->lifetime_msec * USEC_PER_MSEC;
+                m->deadline_usec = MIN(m->deadline_usec, in->ends_usec);
+        }
+        in->ends_usec = USEC_NEVER;
         if (head->n_extensions > 0)
                 memcpy(m->extensions, head->extensions, head->n_extensions);
         if (head->n_data > 0 && !is_lent)

@@ -70,6 +70,8 @@ typedef struct SessionIn {
         unsigned n_unsaid;  /* packets with records since the last ACK */
         uint16_t n_marked;  /* packets that came with CE */
         uint64_t came_usec; /* when the last record came */
+        uint64_t sent_usec; /* when what comes now was sent, USEC_NEVER: not known; */
+        uint64_t ends_usec; /* and when its message, which comes next, is over */
         size_t memory;
 
         struct SessionIn *prev, *next; /* in @quota->waiting, while @is_in_line */

@@ -344,6 +344,11 @@ void session_begin_packet(Session *session, bool is_marked) {
                 session_in_begin_packet(&session->in, is_marked);
 }
 
+void session_set_sent(Session *session, uint64_t sent_usec, uint64_t ends_usec) {
+        session->in.sent_usec = sent_usec;
+        session->in.ends_usec = ends_usec;
+}
+
 void session_lend(Session *session, Loan *loan) {
         session->in.loan = loan;
 }

@@ -145,6 +145,13 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
 void session_begin_packet(Session *session, bool is_marked);
 
 /*
+ * What session_consume() is given from here on was sent at @sent_usec, and its one message, if it has one
+ * alone, ends at @ends_usec (USEC_NEVER: it does not say): by our clock, so in packets of this host only.
+ * Without this, records count as sent when they are given.
+ */
+void session_set_sent(Session *session, uint64_t sent_usec, uint64_t ends_usec);
+
+/*
  * The payload of the MSG that session_consume() is given next stands in memory that @loan keeps: its
  * message may take a reference instead of a copy. NULL: not any more.
  */

@@ -407,6 +407,40 @@ START_TEST(what_comes_too_late_to_be_taken_is_not_handed_out) {
 }
 END_TEST
 
+/* The same, but what is late waits in front of the receiver's library: alone in its packet, or not. */
+START_TEST(what_waits_too_long_with_the_daemon_is_not_handed_out) {
+        p2pbus *a = open_bus(), *b = open_bus();
+        p2pbus_counters came = { .struct_size = sizeof(came) };
+        const char *to = p2pbus_get_full(b);
+        uint64_t n_all = 0;
+
+        for (unsigned n_more = 0; n_more < 2; n_more++) {
+                p2pbus_message *late = message_of("late");
+                uint64_t until;
+
+                ok(send_text(a, to, "first"));
+                expect_from(a, b, "first");
+                ok(p2pbus_send(a, to, late, SECOND / 20, NULL));
+                p2pbus_message_unref(late);
+                if (n_more > 0)
+                        ok(send_text(a, to, "last"));
+                ok(p2pbus_process(a));
+                until = now_usec(CLOCK_BOOTTIME) + SECOND / 20;
+                while (now_usec(CLOCK_BOOTTIME) <= until)
+                        ;
+                for (n_all += 2 + n_more; came.received < n_all;) {
+                        ok(p2pbus_process(b));
+                        ok(p2pbus_get_counters(b, &came));
+                }
+                if (n_more > 0)
+                        expect_text(b, "last");
+                expect_nothing(b);
+        }
+        p2pbus_unref(b);
+        p2pbus_unref(a);
+}
+END_TEST
+
 START_TEST(a_receiver_that_does_not_take_stops_its_sender_alone) {
         static const char block[32768];
         p2pbus *a = open_bus(), *slow = open_bus(), *quick = open_bus();
@@ -1252,6 +1286,7 @@ Suite *check_suite(void) {
         tcase_add_test(messages, a_stream_keeps_its_order);
         tcase_add_test(messages, a_killed_daemon_loses_nothing_and_doubles_nothing);
         tcase_add_test(messages, what_comes_too_late_to_be_taken_is_not_handed_out);
+        tcase_add_test(messages, what_waits_too_long_with_the_daemon_is_not_handed_out);
         tcase_add_test(messages, a_receiver_that_does_not_take_stops_its_sender_alone);
         tcase_add_test(messages, who_is_not_here_is_told_at_once);
         tcase_add_test(messages, results_come_in_the_order_of_sending);
