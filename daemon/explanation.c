@@ -16,6 +16,7 @@
 
 #include "daemon/peer.h"
 #include "daemon/query.h"
+#include "daemon/rights.h"
 #include "libcore/name.h"
 #include "libcore/topic.h"
 
@@ -229,7 +230,7 @@ ControlCode explanation_answer(Peer *from, const Control *word, const PacketId *
                 return CODE_UNSUPPORTED;
         if (question.creds.uid != from->creds.uid && !from->caps.admin) {
                 admin = policy_role(from->subject, POLICY_ADMIN);
-                peer_deny(from, "ask for the policy of another user", &admin);
+                rights_deny(from, "ask for the policy of another user", &admin);
                 return CODE_DENIED;
         }
         subject = subject_of(from, &question);

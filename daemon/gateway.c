@@ -12,6 +12,7 @@
 
 #include "daemon/lease.h"
 #include "daemon/peer.h"
+#include "daemon/rights.h"
 #include "libcore/buf.h"
 #include "libsecure/signed-record.h"
 
@@ -152,7 +153,7 @@ ControlCode gateway_claim(Peer *peer) {
         if (!peer->caps.gateway) {
                 const PolicyAnswer answer = policy_role(peer->subject, POLICY_GATEWAY);
 
-                peer_deny(peer, "be the gateway", &answer);
+                rights_deny(peer, "be the gateway", &answer);
         }
         if (!peer->caps.gateway || peer->owned_names)
                 return CODE_DENIED;

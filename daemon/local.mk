@@ -2,6 +2,8 @@
 
 noinst_LTLIBRARIES += libp2pbus-daemon.la
 libp2pbus_daemon_la_SOURCES = \
+	%D%/admission.c \
+	%D%/admission.h \
 	%D%/builtin-policies.c \
 	%D%/credentials.c \
 	%D%/credentials.h \
@@ -51,6 +53,8 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/registry.h \
 	%D%/remote-names.c \
 	%D%/remote-names.h \
+	%D%/rights.c \
+	%D%/rights.h \
 	%D%/rings.c \
 	%D%/rings.h \
 	%D%/route.c \

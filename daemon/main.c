@@ -12,7 +12,8 @@
  *      builtin-policies.c -- those that are compiled in
  *      manager.c   -- owns everything; the loop, turns, signals, reload, stop
  *      listener.c  -- accepts connections
- *      peer.c      -- one connection: attach, reading, writing, its end
+ *      peer.c      -- one connection: reading, writing, its end
+ *      admission.c -- how it becomes a process of the bus
  *      outbox.c    -- what waits to be written to a connection, and who pays for it
  *      route.c     -- where a packet goes
  *      words.c     -- control words of processes, a handler each
@@ -38,6 +39,7 @@
  *      policy-answer.c -- what policy says, and by which line: pure functions
  *      policy.c    -- who may do what, found out once
  *      explanation.c -- the same for people
+ *      rights.c    -- what a process is to policy, and what a new one takes from it
  *      quota.c     -- who pays for what the daemon holds
  *
  * One message: peer.c reads it, route.c finds its receiver, quota.c charges it, outbox.c holds it,

@@ -13,6 +13,7 @@
 #include "daemon/lease.h"
 #include "daemon/name-watches.h"
 #include "daemon/peer.h"
+#include "daemon/rights.h"
 #include "libcore/err.h"
 #include "libsecure/crypto.h"
 
@@ -270,7 +271,7 @@ static void apply_policy(Manager *manager, Policy *policy) {
         manager->policy = policy;
         manager->registry.generation++; /* what was found out about pairs is not true any more */
         DL_FOREACH_SAFE (manager->peers, peer, next)
-                peer_reevaluate(peer);
+                rights_reevaluate(peer);
         topics_reevaluate(manager);
         wants_reevaluate(manager);
         rings_reevaluate(manager);

@@ -5,6 +5,7 @@
 #include <utlist.h>
 
 #include "daemon/peer.h"
+#include "daemon/rights.h"
 #include "libcore/buf.h"
 
 #define QUEUE_MAX (1U << 20) /* bytes; beyond, a monitor loses packets */
@@ -32,7 +33,7 @@ ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *r
         if (peer->caps.monitor == 0) {
                 const PolicyAnswer answer = policy_role(peer->subject, POLICY_MONITOR);
 
-                peer_deny(peer, "monitor", &answer);
+                rights_deny(peer, "monitor", &answer);
                 return CODE_DENIED;
         }
         if (!peer->monitor) {

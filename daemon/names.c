@@ -11,6 +11,7 @@
 #include "daemon/name-watches.h"
 #include "daemon/own-services.h"
 #include "daemon/peer.h"
+#include "daemon/rights.h"
 
 Name *names_find(const Names *names, const char *text, size_t n_text) {
         Name *name;
@@ -164,7 +165,7 @@ static bool may_own(Peer *peer, const char *text, size_t n_text) {
 
         if (!answer.is_allowed) {
                 (void)snprintf(what, sizeof(what), "own %.*s", (int)n_text, text);
-                peer_deny(peer, what, &answer);
+                rights_deny(peer, what, &answer);
         }
         return answer.is_allowed;
 }
@@ -186,7 +187,7 @@ ControlCode names_own(Peer *peer, const Control *word) {
                 code = claim(peer, &said);
         }
         if (code == CODE_OK)
-                peer_reclassify(peer);
+                rights_reclassify(peer);
         return code;
 }
 

@@ -4,23 +4,17 @@
 
 #include "daemon/peer.h"
 
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <utlist.h>
 
+#include "daemon/admission.h"
 #include "daemon/lease.h"
 #include "daemon/name-watches.h"
 #include "daemon/route.h"
 #include "libcore/err.h"
 #include "libcore/stream-socket.h"
-#include "libsecure/crypto.h"
-
-#define HELLO_FLAGS_AT 20 /* in HELLO: PROTOCOL.md, "Attach" */
-
-/* Two keys with one PID are absurd; one key at two users is theft. */
-#define MESSAGE_ID_KEY_THEFT "5c1d7f0a3f6d4b57a9be0c9b3e7a64d1"
 
 #define FIRST_FRAME_MAX (FRAME_PREFIX_SIZE + ATTACH_SIZE)
 
@@ -33,39 +27,10 @@ struct Waiting {
         } key;
 };
 
-static size_t queue_limit(const Peer *peer) {
+size_t peer_queue_limit(const Peer *peer) {
         const Config *config = &peer->manager->config;
 
         return MIN(config->connection_queue, config->limits.max[QUOTA_BYTES] / 4);
-}
-
-static int peer_greet(Peer *peer) {
-        Manager *manager = peer->manager;
-        FramePrefix prefix = { .size = FRAME_PREFIX_SIZE + HELLO_SIZE, .type = FRAME_HELLO };
-        Hello hello = {
-                .proto_min = 1,
-                .proto_max = 1,
-                .os_pid = peer->creds.os_pid,
-                .uid = peer->creds.uid,
-                .gid = peer->creds.gid,
-                .flags = manager_hello_flags(manager),
-                .now_usec = now_usec(CLOCK_REALTIME),
-        };
-        uint8_t *data;
-        int r;
-
-        memcpy(hello.instance, manager->instance, sizeof(hello.instance));
-        crypto_random(hello.nonce, sizeof(hello.nonce));
-        hello_encode(&hello, peer->hello);
-
-        r = outbox_reserve(&peer->outbox, peer->self, prefix.size, NULL, 0, manager->now_usec,
-                           &data);
-        if (r != 0)
-                return err_origin(-ENOBUFS);
-        frame_prefix_encode(&prefix, data);
-        memcpy(data + FRAME_PREFIX_SIZE, peer->hello, HELLO_SIZE);
-        peer_touch(peer);
-        return 0;
 }
 
 int peer_new(Manager *manager, int fd, User *user, const Credentials *credentials, Peer **ret) {
@@ -102,7 +67,7 @@ int peer_new(Manager *manager, int fd, User *user, const Credentials *credential
                 stream_set_pool(peer->stream, manager->pool);
                 outbox_init(&peer->outbox, peer->stream);
                 peer->hello = malloc(HELLO_SIZE);
-                r = peer->hello ? peer_greet(peer) : err_origin(-ENOMEM);
+                r = peer->hello ? admission_greet(peer) : err_origin(-ENOMEM);
         }
         event.data.ptr = peer;
         if (r == 0 && epoll_ctl(manager->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
@@ -129,7 +94,7 @@ static void waiting_clear(Peer *peer) {
         }
 }
 
-static void announce(Peer *peer, const char *topic) {
+void peer_announce(Peer *peer, const char *topic) {
         char text[KEY_TEXT_SIZE];
 
         topics_announce(peer->manager, topic, "%s\t%" PRIu32 "\t%" PRIu32 "\t%s",
@@ -158,7 +123,7 @@ void peer_kill(Peer *peer) {
                 rings_remove_all(peer);
                 registry_remove(&manager->registry, &peer->entry);
                 gateway_remove(peer);
-                announce(peer, TOPICS_OWN "process.gone");
+                peer_announce(peer, TOPICS_OWN "process.gone");
         } else {
                 DL_DELETE2(manager->unattached, peer, prev_unattached, next_unattached);
                 user_give(peer->user, QUOTA_UNATTACHED, 1);
@@ -293,7 +258,7 @@ void peer_flush(Peer *peer) {
                 outbox_discard(&peer->outbox);
         }
         peer_want_out(peer, r == STREAM_SOCKET_E_AGAIN);
-        if (peer->waiting && outbox_size(&peer->outbox) < queue_limit(peer) / 2) {
+        if (peer->waiting && outbox_size(&peer->outbox) < peer_queue_limit(peer) / 2) {
                 peer->tells_space = true;
                 peer_touch(peer);
         }
@@ -312,90 +277,6 @@ void peer_end_turn(Peer *peer) {
                 name_watches_settle(peer);
 }
 
-/*
- * Makes it a subject of the policy that there is now. Without memory it is nobody's, which ends it.
- * Return: whether it is another subject than before.
- */
-static bool peer_classify(Peer *peer) {
-        Subject *old = peer->subject;
-        Policy *policy = peer->manager->policy;
-        const OwnedName *owned;
-
-        policy_describe(policy, &peer->creds, &peer->key);
-        DL_FOREACH2(peer->owned_names, owned, next_peer)
-        policy_describe_name(policy, owned->name->text, strlen(owned->name->text));
-        peer->subject = policy_subject(policy);
-        if (peer->subject)
-                peer->caps = peer->subject->caps;
-        subject_unref(old);
-        return peer->subject != old;
-}
-
-void peer_reclassify(Peer *peer) {
-        Subject *was;
-
-        if (peer->state != PEER_ATTACHED || !policy_book(peer->manager->policy)->has_name_traits)
-                return;
-        was = subject_ref(peer->subject);
-        if (peer_classify(peer)) {
-                if (!peer->subject) {
-                        peer->subject = subject_ref(was); /* no memory: it stays what it was */
-                } else {
-                        peer->manager->registry.generation++;
-                        rings_reevaluate_of(peer);
-                }
-        }
-        subject_unref(was);
-}
-
-void peer_deny(Peer *peer, const char *what, const PolicyAnswer *answer) {
-        char text[POLICY_ANSWER_MAX];
-
-        (void)snprintf(peer->manager->denial, sizeof(peer->manager->denial), "%s",
-                       policy_answer_text(answer, text));
-        peer_log(peer, LOG_LEVEL_NOTICE, NULL, "policy", "may not %s: %s", what, text);
-}
-
-/* What it may send off-host and receive from there, which its library sees to. */
-static void say_network(Peer *peer) {
-        uint8_t body[CONTROL_BODY_MAX / 2];
-        Control word = { .verb = CONTROL_NETWORK, .value = NETWORK_ALL };
-
-        if (!peer->subject->network_is_open) {
-                word.value = NETWORK_SOME;
-                word.body = body;
-                word.n_body = policy_write_network(peer->subject, body, sizeof(body));
-        }
-        peer_say(peer, &word);
-}
-
-void peer_reevaluate(Peer *peer) {
-        bool was_open;
-
-        if (peer->state != PEER_ATTACHED)
-                return;
-        was_open = peer->subject->network_is_open;
-        (void)peer_classify(peer);
-        if (peer->subject && names_reevaluate(peer))
-                (void)peer_classify(peer);
-        if (!peer->subject) {
-                peer_refuse(peer, CODE_OVERLOAD, "no_memory", "no memory for its policy");
-                return;
-        }
-        topics_reevaluate_of(peer);
-        if (peer->off_host && peer->caps.off_host && !(was_open && peer->subject->network_is_open))
-                say_network(peer);
-        if (!peer->caps.off_host) {
-                lease_remove(peer);
-                wants_revoke(peer);
-                peer->off_host = false;
-        }
-        if (peer->monitor && peer->caps.monitor == 0)
-                monitor_remove(peer);
-        if (!peer->caps.gateway)
-                gateway_remove(peer);
-}
-
 void peer_say_to(Peer *peer, const Control *word, Address dst) {
         Manager *manager = peer->manager;
         static const PacketId none;
@@ -403,7 +284,7 @@ void peer_say_to(Peer *peer, const Control *word, Address dst) {
 
         if (peer->state == PEER_DEAD || peer->output_dead)
                 return;
-        if (outbox_size(&peer->outbox) > queue_limit(peer) + PEER_WORD_RESERVE ||
+        if (outbox_size(&peer->outbox) > peer_queue_limit(peer) + PEER_WORD_RESERVE ||
             outbox_reserve(&peer->outbox, peer->self, control_packet_size(word), NULL, 0,
                            manager->now_usec, &data) != 0) {
                 manager->counters.words_dropped++;
@@ -488,7 +369,7 @@ void peer_dismiss(Peer *peer, ControlCode code) {
 }
 
 bool peer_has_room(const Peer *peer, size_t size) {
-        return outbox_size(&peer->outbox) + size <= queue_limit(peer);
+        return outbox_size(&peer->outbox) + size <= peer_queue_limit(peer);
 }
 
 void peer_wait(Peer *peer, Address sender, Address address) {
@@ -496,7 +377,7 @@ void peer_wait(Peer *peer, Address sender, Address address) {
         Waiting *waiting, *found;
 
         /* This queue is not long: it is the user's total. */
-        if (outbox_size(&peer->outbox) < queue_limit(peer) / 2 &&
+        if (outbox_size(&peer->outbox) < peer_queue_limit(peer) / 2 &&
             manager->space_usec == USEC_NEVER) {
                 manager->space_usec = manager->now_usec + PEER_SPACE_USEC;
                 manager_wake_at(manager, manager->space_usec);
@@ -517,142 +398,6 @@ void peer_wait(Peer *peer, Address sender, Address address) {
                 HASH_ADD(hh, peer->waiting, key, sizeof(waiting->key), waiting);
 }
 
-/* For people who look at lists: the name of the program, as the kernel has it. */
-static void read_comm(uint32_t os_pid, char out[static PEER_COMM_SIZE]) {
-        _cleanup_(fd_closep) int fd = -EBADF;
-        char path[64];
-        ssize_t n = -1;
-
-        (void)snprintf(path, sizeof(path), "/proc/%u/comm", os_pid);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd >= 0)
-                n = read(fd, out, PEER_COMM_SIZE - 1);
-        if (n <= 0) {
-                memcpy(out, "-", 2);
-                return;
-        }
-        out[n] = '\0';
-        for (char *p = out; *p != '\0'; p++)
-                if (*p == '\n')
-                        *p = '\0';
-                else if ((unsigned char)*p < 0x20 || *p == 0x7f)
-                        *p = '?';
-}
-
-static void peer_welcome(Peer *peer, uint16_t granted) {
-        Manager *manager = peer->manager;
-        uint8_t body[CONTROL_WELCOME_SIZE];
-        Control word = {
-                .verb = CONTROL_WELCOME,
-                .value = granted,
-                .address = peer->entry.address,
-                .body = body,
-                .n_body = sizeof(body),
-        };
-
-        store_le64(body, manager->config.max_message);
-        store_le64(body + 8, queue_limit(peer));
-        store_le64(body + 16, manager->now_usec - manager->started_usec);
-        peer_say(peer, &word);
-}
-
-/* Somebody has this key already. Return: true if it made room. */
-static bool peer_make_room(Peer *peer, Peer *other, uint16_t flags) {
-        if (other->user != peer->user) {
-                /* Said of the one who was there too: one of the two has stolen the key. */
-                peer->entry.address = other->entry.address;
-                peer_log(other, LOG_LEVEL_WARNING, MESSAGE_ID_KEY_THEFT, "key_theft",
-                         "uid %u tried to attach with the key of this process: stolen?",
-                         peer->user->uid);
-                peer_refuse(peer, CODE_DENIED, "key_theft", "key is attached by another user");
-                return false;
-        }
-        if (!(flags & ATTACH_TAKEOVER)) {
-                peer_refuse(peer, CODE_BUSY, "busy", "key is attached already");
-                return false;
-        }
-        peer_dismiss(other, CODE_REPLACED);
-        return true;
-}
-
-/* The first and only thing that is read of a new connection. */
-static void peer_on_attach(Peer *peer, const StreamFrame *frame) {
-        Manager *manager = peer->manager;
-        RegistryEntry *entry;
-        Attach attach;
-        uint32_t flags_told;
-
-        switch (attach_verify(peer->hello, frame->data + FRAME_PREFIX_SIZE,
-                              frame->size - FRAME_PREFIX_SIZE, &attach)) {
-        case 0:
-                break;
-        case ATTACH_E_MALFORMED:
-                peer_refuse(peer, CODE_VIOLATION, "violation", "malformed ATTACH");
-                return;
-        case ATTACH_E_PROTO:
-                peer_refuse(peer, CODE_UNSUPPORTED, "attach_proto", "unknown protocol version");
-                return;
-        default:
-                peer_refuse(peer, CODE_BAD_SIGNATURE, "bad_signature",
-                            "signature of ATTACH does not verify");
-                return;
-        }
-        if (!user_attach_passes(peer->user, manager->now_usec)) {
-                peer_refuse(peer, CODE_RATE, "attach_rate", "too many attaches");
-                return;
-        }
-        if (credentials_read_all(peer->fd, policy_wanted_unit(manager->policy), &peer->creds) < 0) {
-                peer_refuse(peer, CODE_OVERLOAD, "no_memory", "its credentials cannot be read");
-                return;
-        }
-        if (!policy_may_attach(manager->policy, &peer->creds)) {
-                peer_refuse(peer, CODE_DENIED, "attach_group", "not a member of AttachGroup=");
-                return;
-        }
-        entry = registry_find_kid(&manager->registry, attach.hash.kid);
-        if (entry && !peer_make_room(peer, container_of(entry, Peer, entry), attach.flags))
-                return;
-
-        peer->key = attach.key;
-        if (!peer_classify(peer)) {
-                peer_refuse(peer, CODE_OVERLOAD, "no_memory", "no memory for its policy");
-                return;
-        }
-        memcpy(peer->entry.kid, attach.hash.kid, sizeof(peer->entry.kid));
-        peer->entry.address = attach.hash.address;
-        if (registry_add(&manager->registry, &peer->entry) != 0) {
-                peer_refuse(peer, CODE_QUOTA, "pid_collision", "too many keys with this PID");
-                return;
-        }
-
-        /* From here on it is attached. */
-        DL_DELETE2(manager->unattached, peer, prev_unattached, next_unattached);
-        user_give(peer->user, QUOTA_UNATTACHED, 1);
-        flags_told = load_le32(peer->hello + HELLO_FLAGS_AT);
-        free(peer->hello);
-        peer->hello = NULL;
-        peer->state = PEER_ATTACHED;
-        store_be64(peer->src_pid, attach.hash.address.pid);
-        for (unsigned i = 0; i < 4; i++)
-                peer->src_tag[i] = (uint8_t)(attach.hash.address.tag >> (24 - 8 * i));
-        peer->ephemeral = attach.flags & ATTACH_EPHEMERAL;
-        peer->off_host = (attach.flags & ATTACH_OFF_HOST) && peer->caps.off_host;
-        peer->attached_wall_usec = now_usec(CLOCK_REALTIME);
-        read_comm(peer->creds.os_pid, peer->comm);
-        manager->counters.attached++;
-
-        peer_welcome(peer, (uint16_t)(attach.flags & (ATTACH_EPHEMERAL | ATTACH_TAKEOVER)) |
-                                   (peer->off_host ? ATTACH_OFF_HOST : 0));
-        if (peer->off_host && !peer->subject->network_is_open)
-                say_network(peer);
-        /* Whatever came between HELLO and now was told to those only who were attached. */
-        if (flags_told != manager_hello_flags(manager))
-                peer_say(peer, &(Control){ .verb = CONTROL_NOTICE,
-                                           .value = manager_hello_flags(manager) });
-        lease_hand_over(peer);
-        announce(peer, TOPICS_OWN "process.here");
-}
-
 static void peer_on_frame(Peer *peer, const StreamFrame *frame) {
         if (peer->state == PEER_ATTACHED && frame->prefix.type == FRAME_PACKET) {
                 route_packet(peer, frame);
@@ -662,7 +407,7 @@ static void peer_on_frame(Peer *peer, const StreamFrame *frame) {
                 (void)fd_close(frame->fds[i]);
         if (peer->state == PEER_NEW && frame->prefix.type == FRAME_ATTACH &&
             frame->prefix.n_fds == 0)
-                peer_on_attach(peer, frame);
+                admission_on_attach(peer, frame);
         else
                 peer_refuse(peer, CODE_VIOLATION, "violation",
                             peer->state == PEER_NEW ? "something else came before ATTACH"

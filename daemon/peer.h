@@ -121,12 +121,6 @@ void peer_on_io(Peer *peer, uint32_t events);
 void peer_flush(Peer *peer);
 /* The same, and what follows from it; for manager_end_turn(). */
 void peer_end_turn(Peer *peer);
-/* Judges it by a policy that is new; what it may not have any more it loses. */
-void peer_reevaluate(Peer *peer);
-/* It owns another name, or one less: others' rules may ask for that. */
-void peer_reclassify(Peer *peer);
-/* What it asks for is denied by @answer: the log hears, and so does who asks, with the reply. */
-void peer_deny(Peer *peer, const char *what, const PolicyAnswer *answer);
 /* To be called after something was put into the outbox. */
 void peer_touch(Peer *peer);
 
@@ -153,11 +147,15 @@ void peer_refuse(Peer *peer, ControlCode code, const char *reason, const char *t
 /* GOODBYE and close. */
 void peer_dismiss(Peer *peer, ControlCode code);
 
+/* Bytes of others' packets that it may have. */
+size_t peer_queue_limit(const Peer *peer);
 /* May @size more bytes of others' packets be queued here? */
 bool peer_has_room(const Peer *peer, size_t size);
 /* @sender was refused a packet to @address, whose way is through this peer. */
 void peer_wait(Peer *peer, Address sender, Address address);
 
+/* Tells subscribers of the daemon's own @topic of it. */
+void peer_announce(Peer *peer, const char *topic);
 /* One line about this peer, if its user's rate allows; the rest is counted. */
 _printf_(5, 6) void peer_log(Peer *peer, LogLevel level, const char *message_id, const char *reason,
                              const char *format, ...);

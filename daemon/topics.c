@@ -16,6 +16,7 @@
 #include <utlist.h>
 
 #include "daemon/peer.h"
+#include "daemon/rights.h"
 #include "libcore/buf.h"
 #include "libcore/record.h"
 
@@ -317,7 +318,7 @@ static bool may_publish(Peer *from, const char *topic, size_t n_topic) {
                 (void)snprintf(from->manager->denial, sizeof(from->manager->denial), "%s",
                                policy_answer_text(&answer, text));
         else
-                peer_deny(from, what, &answer);
+                rights_deny(from, what, &answer);
         return false;
 }
 
@@ -330,7 +331,7 @@ static bool may_subscribe(Peer *peer, const char *pattern, size_t n_pattern) {
         answer = policy_subscribe(peer->subject, pattern, n_pattern);
         if (!answer.is_allowed) {
                 (void)snprintf(what, sizeof(what), "subscribe to %.*s", (int)n_pattern, pattern);
-                peer_deny(peer, what, &answer);
+                rights_deny(peer, what, &answer);
         }
         return answer.is_allowed;
 }

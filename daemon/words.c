@@ -11,6 +11,7 @@
 #include "daemon/own-services.h"
 #include "daemon/peer.h"
 #include "daemon/query.h"
+#include "daemon/rights.h"
 
 typedef struct Word {
         Control control;
@@ -143,7 +144,7 @@ static void on_reload(Peer *from, const Word *word) {
 
         if (!from->caps.admin) {
                 answer = policy_role(from->subject, POLICY_ADMIN);
-                peer_deny(from, "make the daemon reload", &answer);
+                rights_deny(from, "make the daemon reload", &answer);
                 reply(from, word, CODE_DENIED, 0);
         } else {
                 reply(from, word, manager_reload(from->manager) ? CODE_OK : CODE_UNSUPPORTED, 0);
