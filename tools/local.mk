@@ -41,7 +41,13 @@ tool_libs = libp2pbus-tools.la libp2pbus.la
 call_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/libclient $(JANSSON_CFLAGS)
 
 bin_PROGRAMS += p2pbus-send
-p2pbus_send_SOURCES = %D%/send.c
+p2pbus_send_SOURCES = \
+	%D%/outgoing.c \
+	%D%/outgoing.h \
+	%D%/send.c \
+	%D%/send-options.c \
+	%D%/send-options.h \
+	$(NULL)
 p2pbus_send_LDADD = $(tool_libs)
 
 bin_PROGRAMS += p2pbus-recv
