@@ -31,7 +31,9 @@
  *      report.c      how it is with each peer, for who asks
  *      bell.c        what wakes the other side of a ring
  *      sealed.c      keys in common with a peer, sealed packets that came, and their refusals
- *      service.c     service names as destinations, and who provides them
+ *      service.c     service names as destinations
+ *      provider-set.c  who provides one of them
+ *      outcome.c     what was sent to one of them, and goes on to another
  *      balance.c     which of several providers is asked
  *      fan-out.c     all of them are
  *      own-name.c    service names that we provide

@@ -47,12 +47,15 @@ libp2pbus_client_la_SOURCES = \
 	%D%/network-rules.h \
 	%D%/own-name.c \
 	%D%/own-name.h \
+	%D%/outcome.c \
 	%D%/path-ring.c \
 	%D%/path-ring.h \
 	%D%/path.c \
 	%D%/path.h \
 	%D%/peer.c \
 	%D%/peer.h \
+	%D%/provider-set.c \
+	%D%/provider-set.h \
 	%D%/public-message.c \
 	%D%/ranges.c \
 	%D%/ranges.h \

@@ -33,8 +33,8 @@ enum {
 };
 
 typedef struct Loan Loan; /* loan.h */
-typedef struct Provider Provider; /* service.h */
-typedef struct Service Service;
+typedef struct Provider Provider; /* provider-set.h */
+typedef struct Service Service;   /* service.h */
 
 /* Which of its session's lists holds a message; the session's own business. */
 typedef enum MessagePlace {

@@ -260,7 +260,7 @@ static void request_begun(Request *request, Message *m) {
 
 int request_start_at(Provider *provider, Message *m, p2pbus_reply_callback callback, void *userdata,
                      PacketId *ret_id) {
-        p2pbus *bus = provider->service->bus;
+        p2pbus *bus = provider->set->bus;
         Request *request = request_new(bus);
         int r;
 

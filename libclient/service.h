@@ -12,29 +12,14 @@
  *
  * What did not get through to one provider goes to another: a message of which nothing was sent, or
  * which was refused on the way or by the provider; and one that was begun only if it is IDEMPOTENT,
- * flagged MAYBE_REPEAT, under the same id. A provider that is not listed any more, and to whom
- * something is under way, has left the name or died: the daemon is asked which, and if it has died its
- * session is over at once.
+ * flagged MAYBE_REPEAT, under the same id.
  */
 
-#include "libclient/balance.h"
 #include "libclient/bus.h"
 #include "libclient/daemon.h"
+#include "libclient/provider-set.h"
 
 #define SERVICE_ATTEMPTS_MAX 5 /* times that one message is begun: it may be what kills providers */
-
-/* One that is listed, or to whom something of ours went. */
-struct Provider {
-        BalanceEntry entry;
-        Service *service;
-        Address address;
-        PublicKey key;
-        unsigned n_refs; /* of messages and requests */
-        bool is_listed;
-        bool is_missed; /* not in the last answer, of a daemon that may not know all yet */
-        Ask ask;        /* has it died? */
-        Provider *prev, *next;
-};
 
 struct Service {
         p2pbus *bus;
@@ -47,17 +32,17 @@ struct Service {
         uint64_t place_at_usec; /* when those that wait are to be placed */
         uint64_t answered_usec; /* 0: nothing is known yet */
         uint64_t used_usec;
-        uint64_t n_ever; /* numbers providers in the order of coming */
-        Provider *providers;
-        BalanceEntry **listed; /* of those that are; owned */
-        size_t n_listed;
-        Provider *steady; /* where one-way messages go; or NULL */
+        ProviderSet set; /* who provides it */
         Address last;     /* of the provider that the last message went to */
         Message *waiting; /* list, by prev and next, in the order of sending: no session has them */
         size_t n_waiting_bytes;
         FanOut *fan_outs; /* list: they wait for the answer */
         UT_hash_handle hh;
 };
+
+static inline Service *service_of(const Provider *provider) {
+        return container_of(provider->set, Service, set);
+}
 
 /* As send_to_peer(), for a valid name. */
 int service_send(p2pbus *bus, const char *name, Message *message);
@@ -68,6 +53,9 @@ void service_withdraw(p2pbus *bus, Message *message, int result);
  * not settled after all.
  */
 bool service_retry(p2pbus *bus, Message *message);
+
+/* A message that is not settled waits for a provider again. */
+void service_put_back(Service *service, Message *message);
 
 /* A request is over, answered or not (NULL); harmless if it went to no name. */
 void service_end_request(Request *request, const Message *reply);
