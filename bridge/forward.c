@@ -1,56 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "bridge/forward.h"
+#include "bridge/forward-state.h"
 
 #include <utlist.h>
 
-#include "bridge/leases.h"
-#include "bridge/lookups.h"
-#include "bridge/routes.h"
-#include "bridge/services.h"
-#include "bridge/wants.h"
 #include "libcore/err.h"
 
 _Static_assert(ROUTES_LINKS_MAX == CONTROL_LINKS_MAX, "the daemon is told of each link");
-
-static const Address to_daemon = { .pid = PID_DAEMON };
-static const Address to_relay = { .pid = PID_RELAY };
-
-struct Forward {
-        const Log *log;
-        ParcelPool *pool;
-        Gateway *gateway;
-        Uplink *uplinks[ROUTES_LINKS_MAX];
-        uint64_t carried_usec[ROUTES_LINKS_MAX]; /* when a packet last went there; 0: never */
-
-        Leases *leases;
-        Routes *routes;
-        Lookups *lookups;
-        Wants *wants;
-        Lookups *name_lookups;
-        Services *services;
-
-        bool daemon_synced;                   /* it has handed over all its leases */
-        uint64_t purge_usec;                  /* when leases it did not confirm are dropped */
-        bool said_synced;                     /* to the daemon */
-        uint32_t links_synced;                /* links to which we have said SYNCED */
-        uint32_t generation;                  /* of the paths */
-        uint64_t told_usec[ROUTES_LINKS_MAX]; /* the round trips that the daemon knows */
-        bool lost;                            /* the last link died, and none came back since */
-        bool resting;         /* the links were closed, for there was nothing to carry */
-        uint64_t idle_usec;   /* how long that takes; USEC_NEVER: for ever */
-        uint64_t active_usec; /* when there was */
-        uint64_t look_usec;   /* when to look whether there was */
-        bool paused;
-        LogRate refusals;
-        ForwardCounters counters;
-};
-
-static uint64_t clock_usec(void) {
-        return now_usec(CLOCK_BOOTTIME);
-}
-
-static const WantsHandlers wants_handlers;
 
 int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
         _cleanup_(forward_freep) Forward *f = NULL;
@@ -73,7 +29,7 @@ int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
         if (r == 0)
                 r = lookups_new(&f->lookups);
         if (r == 0)
-                r = wants_new(&f->wants, &wants_handlers, f);
+                r = wants_new(&f->wants, &registrations_wants, f);
         if (r == 0)
                 r = lookups_new(&f->name_lookups);
         if (r == 0)
@@ -105,7 +61,7 @@ void forward_set_gateway(Forward *f, Gateway *gateway) {
 
 /* The links */
 
-static uint32_t links_where(const Forward *f, bool (*is)(const Uplink *uplink)) {
+uint32_t forward_links_where(const Forward *f, bool (*is)(const Uplink *uplink)) {
         uint32_t links = 0;
 
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
@@ -114,8 +70,8 @@ static uint32_t links_where(const Forward *f, bool (*is)(const Uplink *uplink)) 
         return links;
 }
 
-static uint32_t links_up(const Forward *f) {
-        return links_where(f, uplink_is_up);
+uint32_t forward_links_up(const Forward *f) {
+        return forward_links_where(f, uplink_is_up);
 }
 
 static unsigned count(uint32_t links) {
@@ -123,7 +79,7 @@ static unsigned count(uint32_t links) {
 }
 
 unsigned forward_n_up(const Forward *f) {
-        return count(links_up(f));
+        return count(forward_links_up(f));
 }
 
 const ForwardCounters *forward_counters(const Forward *f) {
@@ -140,17 +96,17 @@ unsigned forward_n_uplinks(const Forward *f) {
 
 /* The link for a packet to @dst, or -1; not one of @tried. */
 static int choose(Forward *f, Address dst, uint32_t tried) {
-        uint32_t links = links_up(f) & ~tried;
+        uint32_t links = forward_links_up(f) & ~tried;
         uint64_t round_trips[ROUTES_LINKS_MAX];
 
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                 round_trips[i] =
                         links & 1U << i ? uplink_round_trip_usec(f->uplinks[i]) : USEC_NEVER;
-        return routes_choose(f->routes, dst, links, round_trips, clock_usec());
+        return routes_choose(f->routes, dst, links, round_trips, forward_clock_usec());
 }
 
 static void carry(Forward *f, unsigned slot, Parcel *parcel) {
-        f->carried_usec[slot] = clock_usec();
+        f->carried_usec[slot] = forward_clock_usec();
         uplink_queue(f->uplinks[slot], parcel);
 }
 
@@ -182,29 +138,6 @@ static void say_links(Forward *f) {
         gateway_say(f->gateway, &control, to_daemon, NULL);
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                 say_link(f, i);
-}
-
-/* Once in each attachment, as soon as every link that is up has judged our leases. */
-static void say_synced(Forward *f) {
-        uint32_t up = links_up(f);
-        Control control = { .verb = CONTROL_SYNCED };
-
-        if (f->said_synced || !f->daemon_synced || up == 0 ||
-            links_where(f, uplink_is_synced) != up)
-                return;
-        f->said_synced = true;
-        gateway_say(f->gateway, &control, to_daemon, NULL);
-}
-
-static void say_leased(Forward *f, const Lease *lease, uint16_t code) {
-        Control control = {
-                .verb = CONTROL_LEASED,
-                .code = code,
-                .value = count(lease->leased),
-                .address = lease->address,
-        };
-
-        gateway_say(f->gateway, &control, to_daemon, NULL);
 }
 
 static void say_path_changed(Forward *f) {
@@ -247,265 +180,11 @@ static void refuse_remote(Uplink *uplink, Address src, Address dst, const Packet
         uplink_say_lossy(uplink, &control, src, NULL);
 }
 
-/* Who wants what */
-
-static void on_wants_daemon(const Control *word, void *userdata) {
-        Forward *f = userdata;
-
-        /* What is wanted elsewhere it hears when it is synced. */
-        if (f->daemon_synced || wanted_is_refusal(word))
-                gateway_say(f->gateway, word, to_daemon, NULL);
-}
-
-static void on_wants_link(unsigned slot, const Control *word, void *userdata) {
-        Forward *f = userdata;
-
-        uplink_say(f->uplinks[slot], word, to_relay, NULL);
-}
-
-static void on_wants_links(const Control *word, void *userdata) {
-        Forward *f = userdata;
-
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
-                        on_wants_link(i, word, f);
-}
-
-static const WantsHandlers wants_handlers = {
-        .say_daemon = on_wants_daemon,
-        .say_links = on_wants_links,
-        .say_link = on_wants_link,
-};
-
 /* From the daemon */
-
-static void on_daemon_lease(Forward *f, const Control *control) {
-        Lease *lease;
-        int r;
-
-        r = leases_put(f->leases, control->body, now_usec(CLOCK_REALTIME), &lease);
-        if (r == LEASES_E_HELD) {
-                say_leased(f, lease, CODE_OK);
-                return;
-        }
-        if (r != 0) {
-                log_write(f->log, LOG_LEVEL_WARNING, NULL, "a lease cannot be kept: %s",
-                          r == LEASES_E_FULL ? "too many processes"
-                          : r < 0            ? strerror(-r)
-                                             : "malformed");
-                return;
-        }
-        if (!lease->is_renewed)
-                forward_wake(f);
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
-                        uplink_present(f->uplinks[i], lease->address, lease->bytes);
-}
-
-static void on_daemon_wanted(Forward *f, const Control *control) {
-        if (leases_find(f->leases, control->address, now_usec(CLOCK_REALTIME)) &&
-            wants_on_daemon(f->wants, control))
-                forward_wake(f);
-}
-
-static void say_service(Uplink *uplink, const Service *service) {
-        const Control control = {
-                .verb = CONTROL_SERVICE,
-                .address = service->address,
-                .body = service->bytes,
-                .n_body = service->n_bytes,
-        };
-
-        uplink_say(uplink, &control, to_relay, NULL);
-}
-
-static void say_services_of(Forward *f, Uplink *uplink, Address address) {
-        const Service *service;
-
-        DL_FOREACH2(services_first_of(f->services, address), service, next_own)
-        say_service(uplink, service);
-}
-
-static void say_to_links(Forward *f, const Control *control) {
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
-                        uplink_say(f->uplinks[i], control, to_relay, NULL);
-}
-
-/* It provides the name no more, and did not say so itself. */
-static void end_service(Forward *f, Service *service) {
-        const Control control = {
-                .verb = CONTROL_SERVICE,
-                .code = CODE_GONE,
-                .address = service->address,
-                .body = (const uint8_t *)service_name(service),
-                .n_body = service->n_name,
-        };
-
-        say_to_links(f, &control);
-        services_drop(f->services, service);
-}
-
-static void on_daemon_service(Forward *f, const Control *control) {
-        const Control word = {
-                .verb = CONTROL_SERVICE,
-                .address = control->address,
-                .body = control->body,
-                .n_body = control->n_body,
-        };
-        Service *service;
-
-        if (control->code == CODE_GONE) {
-                service = services_find(f->services, control->address, (const char *)control->body,
-                                        control->n_body);
-                if (service)
-                        end_service(f, service);
-                return;
-        }
-        /* Behind the lease, or not at all: our daemon says it in this order. */
-        if (!leases_find(f->leases, control->address, now_usec(CLOCK_REALTIME)))
-                return;
-        switch (services_put(f->services, control->body, control->n_body)) {
-        case 0:
-        case SERVICES_E_WITHDRAWN:
-                say_to_links(f, &word);
-        }
-}
-
-static void link_synced(Forward *f, Uplink *uplink) {
-        Control control = { .verb = CONTROL_SYNCED };
-        uint32_t bit = 1U << uplink_slot(uplink);
-
-        if (!f->daemon_synced || f->links_synced & bit)
-                return;
-        f->links_synced |= bit;
-        uplink_say(uplink, &control, to_relay, NULL);
-}
-
-static void on_daemon_synced(Forward *f) {
-        f->daemon_synced = true;
-        f->purge_usec = clock_usec() + FORWARD_UNCONFIRMED_USEC;
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
-                        link_synced(f, f->uplinks[i]);
-        wants_tell_daemon(f->wants);
-        say_synced(f);
-}
-
-static void lease_end(Forward *f, Lease *lease) {
-        Address address = lease->address;
-        Service *service;
-
-        leases_drop(f->leases, lease);
-        wants_on_detached(f->wants, address);
-        /* Said of each, for if the process is back before a link hears of its leaving it never does. */
-        while ((service = services_first_of(f->services, address)))
-                end_service(f, service);
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (f->uplinks[i])
-                        uplink_detach(f->uplinks[i], address);
-}
-
-static void on_daemon_detached(Forward *f, const Control *control) {
-        Lease *lease = leases_find(f->leases, control->address, 0);
-
-        if (lease)
-                lease_end(f, lease);
-}
-
-static void answer_daemon(Forward *f, const LookupResult *result, const Control *from_link) {
-        Control control = {
-                .verb = CONTROL_RESOLVED,
-                .code = result->code,
-                .value = RESOLVED_REMOTE,
-                .ref = result->ref,
-                .address = result->address,
-        };
-
-        if (result->code == CODE_OK) {
-                control.body = from_link->body;
-                control.n_body = from_link->n_body;
-        }
-        gateway_say(f->gateway, &control, to_daemon, NULL);
-}
-
-/* Without a link that could answer: relays are configured, so one may come. */
-static void on_daemon_resolve(Forward *f, const PacketHeader *header, const Control *control) {
-        uint32_t links = links_where(f, uplink_is_synced);
-        Control question = { .verb = CONTROL_RESOLVE, .address = control->address };
-        LookupResult no = {
-                .ref = header->id,
-                .address = control->address,
-                .code = CODE_SETTLING,
-        };
-        uint64_t number;
-        PacketId id;
-        int r;
-
-        forward_wake(f);
-        if (links == 0) {
-                answer_daemon(f, &no, NULL);
-                return;
-        }
-        r = lookups_add(f->lookups, &header->id, control->address, links, links != links_up(f),
-                        clock_usec(), &number);
-        if (r != 0) {
-                no.code = CODE_OVERLOAD;
-                answer_daemon(f, &no, NULL);
-                return;
-        }
-
-        id = packet_id_make(now_usec(CLOCK_REALTIME), number);
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (links & 1U << i)
-                        uplink_say(f->uplinks[i], &question, to_relay, &id);
-}
-
-static void end_name_lookup(Forward *f, const LookupResult *result) {
-        Control control = {
-                .verb = CONTROL_SERVICES,
-                .code = result->code,
-                .ref = result->ref,
-        };
-
-        gateway_say(f->gateway, &control, to_daemon, NULL);
-}
-
-/* As on_daemon_resolve(); but all links are to answer, and who only asks again wakes nobody. */
-static void on_daemon_resolve_name(Forward *f, const PacketHeader *header, const Control *control) {
-        uint32_t links = links_where(f, uplink_is_synced);
-        Control question = {
-                .verb = CONTROL_RESOLVE_NAME,
-                .body = control->body,
-                .n_body = control->n_body,
-        };
-        LookupResult no = { .ref = header->id, .code = CODE_SETTLING };
-        uint64_t number;
-        PacketId id;
-        int r;
-
-        if (control->value != RESOLVE_NAME_AGAIN)
-                forward_wake(f);
-        if (links == 0) {
-                end_name_lookup(f, &no);
-                return;
-        }
-        r = lookups_add(f->name_lookups, &header->id, control->address, links, links != links_up(f),
-                        clock_usec(), &number);
-        if (r != 0) {
-                no.code = CODE_OVERLOAD;
-                end_name_lookup(f, &no);
-                return;
-        }
-        id = packet_id_make(now_usec(CLOCK_REALTIME), number);
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (links & 1U << i)
-                        uplink_say(f->uplinks[i], &question, to_relay, &id);
-}
 
 /* Something that came over a link was refused here: back to where it came from. */
 static void on_daemon_error(Forward *f, const PacketHeader *header, const Control *control) {
-        int slot = routes_find(f->routes, header->dst, clock_usec()).last;
+        int slot = routes_find(f->routes, header->dst, forward_clock_usec()).last;
 
         if (slot < 0)
                 return; /* about a word of our own, or the link is gone */
@@ -518,25 +197,25 @@ static void on_daemon_control(const PacketHeader *header, const Control *control
 
         switch (control->verb) {
         case CONTROL_LEASE:
-                on_daemon_lease(f, control);
+                registrations_on_lease(f, control);
                 break;
         case CONTROL_SYNCED:
-                on_daemon_synced(f);
+                registrations_on_synced(f);
                 break;
         case CONTROL_DETACHED:
-                on_daemon_detached(f, control);
+                registrations_on_detached(f, control);
                 break;
         case CONTROL_RESOLVE:
-                on_daemon_resolve(f, header, control);
+                questions_ask(f, header, control);
                 break;
         case CONTROL_WANTED:
-                on_daemon_wanted(f, control);
+                registrations_on_wanted(f, control);
                 break;
         case CONTROL_SERVICE:
-                on_daemon_service(f, control);
+                registrations_on_service(f, control);
                 break;
         case CONTROL_RESOLVE_NAME:
-                on_daemon_resolve_name(f, header, control);
+                questions_ask_name(f, header, control);
                 break;
         case CONTROL_ERROR:
                 on_daemon_error(f, header, control);
@@ -606,16 +285,7 @@ const GatewayHandlers forward_gateway_handlers = {
 /* From a link */
 
 static void on_link_proven(Uplink *uplink, void *userdata) {
-        Forward *f = userdata;
-        uint64_t now = now_usec(CLOCK_REALTIME);
-        Lease *lease;
-
-        DL_FOREACH (leases_first(f->leases), lease)
-                if (lease->not_after_usec > now) {
-                        uplink_present(uplink, lease->address, lease->bytes);
-                        say_services_of(f, uplink, lease->address);
-                }
-        link_synced(f, uplink);
+        registrations_tell(userdata, uplink);
 }
 
 static void on_link_up(Uplink *uplink, void *userdata) {
@@ -630,7 +300,7 @@ static void on_link_up(Uplink *uplink, void *userdata) {
 
 static void on_link_synced(Uplink *uplink, void *userdata) {
         (void)uplink;
-        say_synced(userdata);
+        registrations_say_synced(userdata);
 }
 
 /*
@@ -641,7 +311,7 @@ static void say_what_was_lost(Forward *f, unsigned slot) {
         uint64_t carried_usec = f->carried_usec[slot];
 
         f->carried_usec[slot] = 0;
-        if (carried_usec != 0 && clock_usec() - carried_usec < FORWARD_FLIGHT_USEC)
+        if (carried_usec != 0 && forward_clock_usec() - carried_usec < FORWARD_FLIGHT_USEC)
                 say_path_changed(f);
 }
 
@@ -666,7 +336,7 @@ static void link_gone(Forward *f, unsigned slot) {
         DL_FOREACH (leases_first(f->leases), lease)
                 if (lease->leased & 1U << slot) {
                         lease->leased &= ~(1U << slot);
-                        say_leased(f, lease, CODE_OK);
+                        registrations_say_leased(f, lease, CODE_OK);
                 }
 }
 
@@ -674,10 +344,10 @@ static void on_link_down(Uplink *uplink, void *userdata) {
         Forward *f = userdata;
 
         link_gone(f, uplink_slot(uplink));
-        f->lost = links_up(f) == 0;
+        f->lost = forward_links_up(f) == 0;
         say_links(f);
         say_what_was_lost(f, uplink_slot(uplink));
-        say_synced(f); /* it may have been the one we waited for */
+        registrations_say_synced(f); /* it may have been the one we waited for */
 }
 
 static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *packet,
@@ -686,7 +356,7 @@ static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *
         uint16_t code = CODE_OK;
 
         forward_wake(f);
-        routes_learn(f->routes, header->src, uplink_slot(uplink), clock_usec());
+        routes_learn(f->routes, header->src, uplink_slot(uplink), forward_clock_usec());
         if (header->hops >= FORWARD_HOPS_MAX)
                 code = CODE_OVERLOAD;
         else if (header->eflags != 0 || header->last_fragment != 0)
@@ -705,65 +375,6 @@ static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *
         gateway_pass(f->gateway, packet, header->size);
 }
 
-static void on_link_leased(Forward *f, Uplink *uplink, const Control *control) {
-        Lease *lease = leases_find(f->leases, control->address, 0);
-        uint32_t bit = 1U << uplink_slot(uplink);
-        char text[PID_TAGGED_SIZE];
-        uint32_t n_suppressed;
-
-        if (!lease)
-                return; /* it has left since */
-        if (control->code == CODE_OK) {
-                /* What the relay heard before it had this lease it may have refused, or dropped. */
-                if (!(lease->leased & bit)) {
-                        wants_present(f->wants, uplink_slot(uplink), lease->address);
-                        say_services_of(f, uplink, lease->address);
-                }
-                lease->leased |= bit;
-        } else if (log_rate_pass(&f->refusals, now_usec(CLOCK_MONOTONIC), &n_suppressed))
-                log_write(f->log, LOG_LEVEL_WARNING,
-                          &(LogFields){ .link = uplink_url(uplink), .reason = "lease" },
-                          "relay %s refuses the lease of %s: %s (%u such lines left out)",
-                          uplink_url(uplink), address_format(control->address, text),
-                          control_code_text(control->code), n_suppressed);
-        say_leased(f, lease, control->code);
-}
-
-static void on_link_resolved(Forward *f, Uplink *uplink, const Control *control) {
-        uint64_t number = load_be64(control->ref.bytes + 8);
-        uint16_t code = control->code;
-        LookupResult result;
-
-        if (code == CODE_OK && control->n_body != CONTROL_LEASE_SIZE)
-                code = CODE_SETTLING; /* an answer without its proof is none */
-        if (code == CODE_OK)
-                routes_learn(f->routes, control->address, uplink_slot(uplink), clock_usec());
-        if (lookups_answer(f->lookups, number, uplink_slot(uplink), code, &result) == 0)
-                answer_daemon(f, &result, control);
-}
-
-/* What a relay knows of a name goes on as it is: the daemon judges. */
-static void on_link_services(Forward *f, Uplink *uplink, const Control *control) {
-        uint64_t number = load_be64(control->ref.bytes + 8);
-        Control word = {
-                .verb = CONTROL_SERVICES,
-                .value = SERVICES_MORE,
-                .body = control->body,
-                .n_body = control->n_body,
-        };
-        LookupResult result;
-
-        if (!lookups_await(f->name_lookups, number, uplink_slot(uplink), &word.ref))
-                return;
-        if (control->code == CODE_OK && control->n_body > 0)
-                gateway_say(f->gateway, &word, to_daemon, NULL);
-        if (control->value & SERVICES_MORE)
-                return;
-        if (lookups_answer(f->name_lookups, number, uplink_slot(uplink), control->code, &result) ==
-            0)
-                end_name_lookup(f, &result);
-}
-
 /* The relay has no lease of that process (any more): present it again and send once more. */
 static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control) {
         Lease *lease = leases_find(f->leases, control->address, now_usec(CLOCK_REALTIME));
@@ -772,7 +383,7 @@ static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control)
         if (lease) {
                 uplink_present(uplink, lease->address, lease->bytes);
                 wants_present(f->wants, uplink_slot(uplink), lease->address);
-                say_services_of(f, uplink, lease->address);
+                registrations_say_services(f, uplink, lease->address);
         }
         if (!parcel)
                 return;
@@ -795,7 +406,7 @@ static void try_next(Forward *f, Uplink *uplink, const PacketHeader *header,
         routes_forget(f->routes, control->address, uplink_slot(uplink));
         if (!parcel) {
                 /* Too long ago to be repeated. Others may know: the sender shall ask again. */
-                if (links_up(f) & ~bit)
+                if (forward_links_up(f) & ~bit)
                         code = CODE_SETTLING;
                 refuse(f, header->dst, control->address, &control->ref, code, control->value);
                 return;
@@ -844,13 +455,13 @@ static void on_link_control(Uplink *uplink, const PacketHeader *header, const Co
 
         switch (control->verb) {
         case CONTROL_LEASED:
-                on_link_leased(f, uplink, control);
+                registrations_on_leased(f, uplink, control);
                 break;
         case CONTROL_RESOLVED:
-                on_link_resolved(f, uplink, control);
+                questions_on_resolved(f, uplink, control);
                 break;
         case CONTROL_SERVICES:
-                on_link_services(f, uplink, control);
+                questions_on_services(f, uplink, control);
                 break;
         case CONTROL_UNLEASED:
                 on_link_unleased(f, uplink, control);
@@ -918,7 +529,7 @@ static void look_whether_idle(Forward *f, uint64_t now) {
 }
 
 void forward_wake(Forward *f) {
-        f->active_usec = clock_usec();
+        f->active_usec = forward_clock_usec();
         if (!f->resting)
                 return;
         f->resting = false;
@@ -939,29 +550,11 @@ bool forward_is_resting(const Forward *f) {
         return f->resting;
 }
 
-static void purge(Forward *f) {
-        Service *service, *next_service;
-        Lease *lease, *next;
-
-        DL_FOREACH_SAFE (leases_first(f->leases), lease, next)
-                if (!lease->confirmed)
-                        lease_end(f, lease);
-        wants_purge(f->wants);
-        DL_FOREACH_SAFE (services_first(f->services), service, next_service)
-                if (!service->confirmed)
-                        end_service(f, service);
-}
-
 void forward_tick(Forward *f, uint64_t now) {
-        LookupResult result;
-
-        while (lookups_pop(f->lookups, now, &result) == 0)
-                answer_daemon(f, &result, NULL);
-        while (lookups_pop(f->name_lookups, now, &result) == 0)
-                end_name_lookup(f, &result);
+        questions_tick(f, now);
         if (now >= f->purge_usec) {
                 f->purge_usec = USEC_NEVER;
-                purge(f);
+                registrations_purge(f);
         }
         if (now >= f->look_usec)
                 look_whether_idle(f, now);

@@ -6,12 +6,9 @@ libp2pbus_bridge_la_SOURCES = \
 	%D%/backoff.h \
 	%D%/batch.c \
 	%D%/batch.h \
-	%D%/services.c \
-	%D%/services.h \
-	%D%/settings.c \
-	%D%/settings.h \
 	%D%/forward.c \
 	%D%/forward.h \
+	%D%/forward-state.h \
 	%D%/gateway.c \
 	%D%/gateway.h \
 	%D%/handshake.c \
@@ -31,8 +28,14 @@ libp2pbus_bridge_la_SOURCES = \
 	%D%/parcel.h \
 	%D%/presence.c \
 	%D%/presence.h \
+	%D%/questions.c \
+	%D%/registrations.c \
 	%D%/routes.c \
 	%D%/routes.h \
+	%D%/services.c \
+	%D%/services.h \
+	%D%/settings.c \
+	%D%/settings.h \
 	%D%/suspend.c \
 	%D%/suspend.h \
 	%D%/transport-ws.c \

@@ -8,7 +8,9 @@
  *      main.c           arguments, configuration, key; then the manager
  *      settings.c       bridge.conf(5), where files are
  *      manager.c        the loop: signals, timer, set of uplinks, service manager
- *      forward.c        which way each packet and each question goes
+ *      forward.c        which way each packet goes
+ *      registrations.c  leases, services and wants of this host, to the links
+ *      questions.c      where others are, and who provides a name
  *      gateway.c        the bridge as a process of the bus
  *      leases.c         the processes of this host that may be carried
  *      routes.c         which links know whom elsewhere
