@@ -51,7 +51,11 @@ p2pbus_send_SOURCES = \
 p2pbus_send_LDADD = $(tool_libs)
 
 bin_PROGRAMS += p2pbus-recv
-p2pbus_recv_SOURCES = %D%/recv.c
+p2pbus_recv_SOURCES = \
+	%D%/recv.c \
+	%D%/recv-options.c \
+	%D%/recv-options.h \
+	$(NULL)
 p2pbus_recv_CPPFLAGS = $(call_cppflags)
 p2pbus_recv_LDADD = $(tool_libs) libp2pbus-call.la
 

@@ -4,7 +4,8 @@
  * p2pbus-recv: receives messages
  *
  * Code structure:
- *      recv.c          options; from messages to stdout or to commands, and their replies back
+ *      recv.c          from messages to stdout or to commands, and their replies back
+ *      recv-options.c  what the arguments say
  *      format.c        how a message looks
  *      job.c           one run of the command behind --exec
  *      connection.c    the bus, signals, the one place that waits
@@ -21,48 +22,17 @@
 
 #include "libcall/p2pbus-call.h"
 #include "libclient/p2pbus.h"
-#include "tools/argument.h"
 #include "tools/common.h"
 #include "tools/connection.h"
-#include "tools/format.h"
-#include "tools/grant.h"
 #include "tools/job.h"
-#include "tools/options.h"
 #include "tools/output.h"
+#include "tools/recv-options.h"
 
-#define JOBS_MAX 1024
-#define NAMES_MAX 64
-#define GRANTS_MAX 16
 #define REACHABLE_USEC (3 * USEC_PER_SEC) /* how long others may take to learn of us */
 #define ANSWER_USEC (5 * USEC_PER_SEC)    /* for the daemon to answer */
 #define TERMINATE_USEC (2 * USEC_PER_SEC) /* for commands to end after SIGTERM */
 #define TURN_MESSAGES 256                 /* before signals and the bus have their turn */
 #define SETTLE_USEC (5 * USEC_PER_SEC)    /* for the last replies and confirmations */
-
-static const char help[] =
-        "Usage: p2pbus-recv [OPTION]... [--exec CMD [ARG]...]\n"
-        "Write each message that comes to stdout, or give it to CMD.\n"
-        "\n"
-        "  -n, --count COUNT   end after COUNT messages\n"
-        "  -t, --timeout SECONDS\n"
-        "                      end after so long (0: take what is there)\n"
-        "      --name NAME     provide the service NAME too; may be repeated\n"
-        "      --priority N    of these names: who has the lowest number is asked (default: 100)\n"
-        "      --weight N      of these names: a share among those of one priority (default: 100)\n"
-        "      --metadata TEXT of these names: what others may want to know of this provider\n"
-        "      --grant FILE    a realm's grant of such a name, for other hosts; may be repeated\n"
-        "      --topic PATTERN receive what is published on topics that fit: * stands for one "
-        "word,\n"
-        "                      > at the end for all that follow; may be repeated\n"
-        "      --retained      with --topic: first what was retained on them\n"
-        "      --format FORMAT line (the default), raw, json or hex\n"
-        "      --jobs N        run up to N commands at a time (default: 1)\n"
-        "      --exec CMD [ARG]...\n"
-        "                      the last option: run CMD for each message, payload on stdin, "
-        "stdout\n"
-        "                      being the reply if one was asked for\n" OPTIONS_HELP "\n"
-        "Exit status: 0 done, 1 failed, 2 usage, 4 timed out, 5 refused, 6 no bus. More in\n"
-        "p2pbus-recv(1).\n";
 
 /* A command that works on a message. */
 typedef struct Work {
@@ -73,24 +43,8 @@ typedef struct Work {
 } Work;
 
 typedef struct Receiver {
-        Options options;
+        RecvOptions options;
         Connection connection;
-        uint64_t count; /* 0: no end */
-        uint64_t timeout_usec;
-        const char *names[NAMES_MAX];
-        size_t n_names;
-        p2pbus_service service; /* what is said of all of them */
-        bool service_given;
-        Grant grants[GRANTS_MAX];
-        size_t n_grants;
-        const char *topics[NAMES_MAX];
-        size_t n_topics;
-        bool retained;
-        Format format;
-        bool format_given;
-        char **command; /* NULL: to stdout */
-        uint64_t n_jobs;
-        bool jobs_given;
 
         uint64_t deadline_usec;
         uint64_t n_started; /* messages taken from the bus */
@@ -108,13 +62,13 @@ static void receiver_done(Receiver *receiver) {
         connection_done(&receiver->connection); /* first: nothing is confirmed by unref */
         p2pbus_provider_free(receiver->provider);
         p2pbus_message_unref(receiver->unwritten);
-        for (size_t i = 0; receiver->works && i < receiver->n_jobs; i++) {
+        for (size_t i = 0; receiver->works && i < receiver->options.n_jobs; i++) {
                 receiver->works[i].job = job_free(receiver->works[i].job);
                 p2pbus_message_unref(receiver->works[i].message);
         }
         free(receiver->works);
         free(receiver->fds);
-        free(receiver->command);
+        recv_options_done(&receiver->options);
 }
 
 static void confirm(Receiver *receiver, p2pbus_message *message) {
@@ -150,8 +104,8 @@ static int print_message(Receiver *receiver, p2pbus_message *message) {
         size_t n;
         int r;
 
-        r = format_message(receiver->format, message, p2pbus_get_pid(receiver->connection.bus),
-                           &data, &n, &owned);
+        r = format_message(receiver->options.format, message,
+                           p2pbus_get_pid(receiver->connection.bus), &data, &n, &owned);
         if (r == 0)
                 r = output_write(&receiver->connection, data, n);
         return r;
@@ -170,7 +124,7 @@ static int start_job(Receiver *receiver, Work *work) {
         p2pbus_message *message = work->message;
         const char *mime = p2pbus_message_get_type(message);
         JobOptions options = {
-                .argv = receiver->command,
+                .argv = receiver->options.command,
                 .environment = environment,
                 .n_environment = ELEMENTSOF(environment),
                 .payload = p2pbus_message_get_payload(message),
@@ -220,7 +174,7 @@ static void finish_work(Receiver *receiver, Work *work) {
         uint32_t number;
 
         job_status_text(work->job->status, how, &number);
-        (void)snprintf(text, sizeof(text), "%.120s %s", receiver->command[0], how);
+        (void)snprintf(text, sizeof(text), "%.120s %s", receiver->options.command[0], how);
         if (work->is_unwanted)
                 ; /* how it ended is nobody's business */
         else if (work->job->overflow) {
@@ -228,7 +182,7 @@ static void finish_work(Receiver *receiver, Work *work) {
                         text, sizeof(text),
                         "%.120s wrote a reply of more than %zu bytes, which this bus does not "
                         "take",
-                        receiver->command[0], work->job->output_max);
+                        receiver->options.command[0], work->job->output_max);
                 reply_error(receiver, work->message, number ? number : 1, text);
         } else if (number != 0)
                 reply_error(receiver, work->message, number, text);
@@ -252,13 +206,13 @@ static void end_if_unwanted(Receiver *receiver, Work *work) {
         work->is_unwanted = true;
         tell(LEVEL_INFO, "message %s of %s: nobody waits for its answer any more; ending %s",
              p2pbus_message_get_id(work->message), p2pbus_message_get_from_pid(work->message),
-             receiver->command[0]);
+             receiver->options.command[0]);
         job_terminate(work->job);
 }
 
 /* Serves the pipes of all commands. Return: 0 or -errno. */
 static int drive_works(Receiver *receiver) {
-        for (size_t i = 0; i < receiver->n_jobs && receiver->n_working > 0; i++) {
+        for (size_t i = 0; i < receiver->options.n_jobs && receiver->n_working > 0; i++) {
                 Work *work = receiver->works + i;
                 int r;
 
@@ -304,7 +258,7 @@ static int start_work(Receiver *receiver, p2pbus_message *message) {
 
                 /* What keeps one command from starting may be over for the next. */
                 (void)snprintf(text, sizeof(text), "%.120s could not be started: %s",
-                               receiver->command[0], strerror(-r));
+                               receiver->options.command[0], strerror(-r));
                 reply_error(receiver, message, 127, text);
                 if (work->call)
                         p2pbus_call_end(TAKE_PTR(work->call), 127);
@@ -319,14 +273,14 @@ static int start_work(Receiver *receiver, p2pbus_message *message) {
 static void terminate_works(Receiver *receiver) {
         uint64_t deadline = deadline_after(TERMINATE_USEC);
 
-        for (size_t i = 0; i < receiver->n_jobs && receiver->works; i++)
+        for (size_t i = 0; i < receiver->options.n_jobs && receiver->works; i++)
                 if (receiver->works[i].job)
                         job_terminate(receiver->works[i].job);
 
         while (receiver->n_working > 0 && now_usec(CLOCK_MONOTONIC) < deadline) {
                 size_t n_running = 0;
 
-                for (size_t i = 0; i < receiver->n_jobs; i++) {
+                for (size_t i = 0; i < receiver->options.n_jobs; i++) {
                         Job *job = receiver->works[i].job;
 
                         if (job && job_drive(job) == 0 && !job->done)
@@ -341,7 +295,7 @@ static void terminate_works(Receiver *receiver) {
 /* ---- The run ---- */
 
 static bool is_complete(const Receiver *receiver) {
-        return receiver->count > 0 && receiver->n_started >= receiver->count;
+        return receiver->options.count > 0 && receiver->n_started >= receiver->options.count;
 }
 
 static bool is_late(const Receiver *receiver) {
@@ -357,8 +311,9 @@ static int take_messages(Receiver *receiver) {
         int r = 0;
 
         receiver->has_more = false;
-        for (unsigned i = 0; r == 0 && !is_complete(receiver) &&
-                             (!receiver->command || receiver->n_working < receiver->n_jobs);
+        for (unsigned i = 0;
+             r == 0 && !is_complete(receiver) &&
+             (!receiver->options.command || receiver->n_working < receiver->options.n_jobs);
              i++) {
                 p2pbus_message *message;
 
@@ -371,7 +326,7 @@ static int take_messages(Receiver *receiver) {
                         return r == -EAGAIN || r == -ENOTCONN ? 0 : r;
                 receiver->n_started++;
                 tell_lost(message);
-                if (receiver->command) {
+                if (receiver->options.command) {
                         if (answer_own(receiver, message))
                                 receiver->n_started--;
                         else
@@ -385,7 +340,7 @@ static int take_messages(Receiver *receiver) {
                 }
                 tell_unanswered(receiver, message);
                 confirm(receiver, message);
-                if (receiver->timeout_usec > 0 && is_late(receiver))
+                if (receiver->options.timeout_usec > 0 && is_late(receiver))
                         break;
         }
         return r;
@@ -394,8 +349,8 @@ static int take_messages(Receiver *receiver) {
 static size_t collect_fds(Receiver *receiver) {
         size_t n = 0;
 
-        receiver->fds[n++] = output_pollfd(!receiver->command);
-        for (size_t i = 0; receiver->works && i < receiver->n_jobs; i++)
+        receiver->fds[n++] = output_pollfd(!receiver->options.command);
+        for (size_t i = 0; receiver->works && i < receiver->options.n_jobs; i++)
                 if (receiver->works[i].job) {
                         job_poll(receiver->works[i].job, receiver->fds + n);
                         n += JOB_POLLFDS;
@@ -491,12 +446,12 @@ static int drain(Receiver *receiver) {
 static int run(Receiver *receiver) {
         int r, status;
 
-        receiver->deadline_usec = deadline_after(receiver->timeout_usec);
+        receiver->deadline_usec = deadline_after(receiver->options.timeout_usec);
         r = connection_wait(&receiver->connection, NULL, 0, 0); /* what is there already */
         if (r == 0 || r == CONNECTION_E_TIMEOUT)
                 r = receive(receiver);
         if (r == CONNECTION_E_SIGNAL && receiver->connection.signal == SIGTERM &&
-            receiver->n_names > 0)
+            receiver->options.n_names > 0)
                 r = drain(receiver);
         if (r == CONNECTION_E_SIGNAL)
                 terminate_works(receiver);
@@ -506,11 +461,11 @@ static int run(Receiver *receiver) {
         status = settle(receiver);
         if (status != 0)
                 return status;
-        if (receiver->count > 0 && receiver->n_done < receiver->count)
+        if (receiver->options.count > 0 && receiver->n_done < receiver->options.count)
                 return fail(STATUS_TIMEOUT,
                             "timed out: %" PRIu64 " of %" PRIu64 " messages came; "
                             "give them more time with -t",
-                            receiver->n_done, receiver->count);
+                            receiver->n_done, receiver->options.count);
         return STATUS_DONE;
 }
 
@@ -518,40 +473,43 @@ static int run(Receiver *receiver) {
 
 /* The text of the grant for @name; NULL: there is none. */
 static const char *find_grant(const Receiver *receiver, const char *name) {
-        for (size_t i = 0; i < receiver->n_grants; i++)
-                if (grant_fits(&receiver->grants[i], name))
-                        return receiver->grants[i].text;
+        for (size_t i = 0; i < receiver->options.n_grants; i++)
+                if (grant_fits(&receiver->options.grants[i], name))
+                        return receiver->options.grants[i].text;
         return NULL;
 }
 
 static int own_names(Receiver *receiver) {
-        for (size_t i = 0; i < receiver->n_names; i++) {
+        for (size_t i = 0; i < receiver->options.n_names; i++) {
                 int r;
 
-                receiver->service.grant = find_grant(receiver, receiver->names[i]);
-                r = p2pbus_provide(receiver->connection.bus, receiver->names[i], &receiver->service,
-                                   ANSWER_USEC);
-                if (r == -EINVAL && receiver->service.grant)
+                receiver->options.service.grant = find_grant(receiver, receiver->options.names[i]);
+                r = p2pbus_provide(receiver->connection.bus, receiver->options.names[i],
+                                   &receiver->options.service, ANSWER_USEC);
+                if (r == -EINVAL && receiver->options.service.grant)
                         return fail(STATUS_USAGE,
                                     "--grant: %s; ask for another one, or name its "
                                     "key with -k",
                                     p2pbus_get_explanation());
 
                 if (r < 0)
-                        return connection_fail(&receiver->connection, "name", receiver->names[i], r,
-                                               p2pbus_get_reason(), NULL);
+                        return connection_fail(&receiver->connection, "name",
+                                               receiver->options.names[i], r, p2pbus_get_reason(),
+                                               NULL);
         }
         return 0;
 }
 
 static int subscribe(Receiver *receiver) {
-        for (size_t i = 0; i < receiver->n_topics; i++) {
-                int r = p2pbus_subscribe(receiver->connection.bus, receiver->topics[i],
-                                         receiver->retained ? P2PBUS_RETAINED : 0, ANSWER_USEC);
+        for (size_t i = 0; i < receiver->options.n_topics; i++) {
+                int r = p2pbus_subscribe(receiver->connection.bus, receiver->options.topics[i],
+                                         receiver->options.retained ? P2PBUS_RETAINED : 0,
+                                         ANSWER_USEC);
 
                 if (r < 0)
-                        return connection_fail(&receiver->connection, "topic", receiver->topics[i],
-                                               r, p2pbus_get_reason(), NULL);
+                        return connection_fail(&receiver->connection, "topic",
+                                               receiver->options.topics[i], r, p2pbus_get_reason(),
+                                               NULL);
         }
         return 0;
 }
@@ -561,7 +519,7 @@ static int subscribe(Receiver *receiver) {
 static int wait_reachable(Receiver *receiver) {
         uint64_t deadline = deadline_after(REACHABLE_USEC);
 
-        if (receiver->options.local)
+        if (receiver->options.common.local)
                 return 0;
         for (;;) {
                 int state = p2pbus_get_state(receiver->connection.bus, NULL), r;
@@ -589,7 +547,7 @@ static int wait_reachable(Receiver *receiver) {
 static int listen_on_bus(Receiver *receiver) {
         int status;
 
-        status = connection_open(&receiver->connection, &receiver->options, 0);
+        status = connection_open(&receiver->connection, &receiver->options.common, 0);
         if (status == 0)
                 status = own_names(receiver);
         if (status == 0)
@@ -603,272 +561,24 @@ static int listen_on_bus(Receiver *receiver) {
         return status;
 }
 
-/* ---- Options ---- */
-
-enum {
-        OPTION_NAME = _OPTION_FIRST_OWN,
-        OPTION_PRIORITY,
-        OPTION_WEIGHT,
-        OPTION_METADATA,
-        OPTION_TOPIC,
-        OPTION_RETAINED,
-        OPTION_FORMAT,
-        OPTION_JOBS,
-        OPTION_EXEC,
-        OPTION_GRANT,
-};
-
-static int take_name(Receiver *receiver, const char *name) {
-        if (p2pbus_check_destination(name) != P2PBUS_DESTINATION_NAME)
-                return fail(STATUS_USAGE,
-                            "--name %s: not a name; write words of letters, digits, - "
-                            "and _ with a dot between, for example demo.clock",
-                            name);
-        if (receiver->n_names == NAMES_MAX)
-                return fail(STATUS_USAGE, "--name %s: one name too many; %d are enough", name,
-                            NAMES_MAX);
-        receiver->names[receiver->n_names++] = name;
-        return -1;
-}
-
-static int take_rank(Receiver *receiver, const char *option, const char *text, uint64_t least,
-                     uint16_t *ret) {
-        uint64_t n;
-
-        receiver->service_given = true;
-        if (argument_count(text, least, UINT16_MAX, &n) < 0)
-                return fail(STATUS_USAGE, "%s %s: not such a number; write one from %u to %u",
-                            option, text, (unsigned)least, UINT16_MAX);
-        *ret = (uint16_t)n;
-        return -1;
-}
-
-static int take_grant(Receiver *receiver, const char *file) {
-        int status;
-
-        if (receiver->n_grants == GRANTS_MAX)
-                return fail(STATUS_USAGE, "--grant %s: one grant too many; %d are enough", file,
-                            GRANTS_MAX);
-        receiver->service_given = true;
-        status = grant_load(&receiver->grants[receiver->n_grants], file);
-        if (status != 0)
-                return status;
-        receiver->n_grants++;
-        return -1;
-}
-
-/* Each is for one of the names. Return: -1 to go on, else the status to end with. */
-static int check_grants(const Receiver *receiver) {
-        for (size_t i = 0; i < receiver->n_grants; i++) {
-                size_t k = 0;
-
-                while (k < receiver->n_names &&
-                       !grant_fits(&receiver->grants[i], receiver->names[k]))
-                        k++;
-                if (k == receiver->n_names)
-                        return fail(STATUS_USAGE, "--grant: one is for %s; add --name for that",
-                                    receiver->grants[i].read.name);
-        }
-        return -1;
-}
-
-static int take_topic(Receiver *receiver, const char *pattern) {
-        if (p2pbus_check_topic(pattern) < 0)
-                return fail(
-                        STATUS_USAGE,
-                        "--topic %s: not a pattern; write words, * and > with dots between, for "
-                        "example weather.*.temperature",
-                        pattern);
-        if (receiver->n_topics == NAMES_MAX)
-                return fail(STATUS_USAGE, "--topic %s: one pattern too many; %d are enough",
-                            pattern, NAMES_MAX);
-        receiver->topics[receiver->n_topics++] = pattern;
-        return -1;
-}
-
-static int take_format(Receiver *receiver, const char *text) {
-        receiver->format = format_from_text(text);
-        receiver->format_given = true;
-        if (receiver->format == _FORMAT_INVALID)
-                return fail(STATUS_USAGE,
-                            "--format %s: no such format; choose line, raw, json or "
-                            "hex",
-                            text);
-        return -1;
-}
-
-static int take_count(Receiver *receiver, const char *text) {
-        if (argument_count(text, 1, UINT64_MAX, &receiver->count) < 0)
-                return fail(STATUS_USAGE, "-n %s: not a count; write a number from 1", text);
-        return -1;
-}
-
-static int take_timeout(Receiver *receiver, const char *text) {
-        if (argument_seconds(text, &receiver->timeout_usec) < 0)
-                return fail(STATUS_USAGE, "-t %s: not a number of seconds; write for example 2.5",
-                            text);
-        return -1;
-}
-
-static int take_jobs(Receiver *receiver, const char *text) {
-        receiver->jobs_given = true;
-        if (argument_count(text, 1, JOBS_MAX, &receiver->n_jobs) < 0)
-                return fail(STATUS_USAGE, "--jobs %s: not a number of jobs; write one from 1 to %d",
-                            text, JOBS_MAX);
-        return -1;
-}
-
-/* CMD is the option's value, its arguments are whatever stands behind it. */
-static int take_exec(Receiver *receiver, char *command, char *const *arguments, size_t n) {
-        receiver->command = calloc(n + 2, sizeof(*receiver->command));
-        if (!receiver->command)
-                return fail(STATUS_FAILED, "--exec: out of memory; try again");
-        receiver->command[0] = command;
-        for (size_t i = 0; i < n; i++)
-                receiver->command[i + 1] = arguments[i];
-        return -1;
-}
-
-/* Return: -1 to go on, else the status to end with. */
-static int check_arguments(Receiver *receiver) {
-        int r;
-
-        if (receiver->command && (receiver->format_given || receiver->options.json))
-                return fail(STATUS_USAGE,
-                            "--format and --json: with --exec the messages go to CMD; "
-                            "leave them out");
-        if (receiver->retained && receiver->n_topics == 0)
-                return fail(STATUS_USAGE, "--retained: only a topic retains; add --topic");
-        if (receiver->service_given && receiver->n_names == 0)
-                return fail(STATUS_USAGE, "--priority, --weight, --metadata and --grant: they are "
-                                          "said of names; add --name");
-        r = check_grants(receiver);
-        if (r >= 0)
-                return r;
-        if (receiver->service.metadata && strlen(receiver->service.metadata) > P2PBUS_METADATA_MAX)
-                return fail(STATUS_USAGE, "--metadata: %zu bytes; write at most %d",
-                            strlen(receiver->service.metadata), P2PBUS_METADATA_MAX);
-        if (receiver->jobs_given && !receiver->command)
-                return fail(STATUS_USAGE, "--jobs: nothing to run; add --exec CMD");
-        if (receiver->options.json && receiver->format_given && receiver->format != FORMAT_JSON)
-                return fail(STATUS_USAGE, "--json: another --format is given too; leave one out");
-        if (receiver->options.json)
-                receiver->format = FORMAT_JSON;
-        if (!receiver->command)
-                return -1;
-
-        r = job_find_command(receiver->command[0]);
-        if (r < 0)
-                return fail(STATUS_FAILED,
-                            "--exec %s: %s; give a program of $PATH or its whole path",
-                            receiver->command[0],
-                            r == -ENOENT ? "there is no such command" : "it cannot be executed");
-        return -1;
-}
-
-/* Return: -1 to go on, else the status to end with. */
-static int parse_argv(Receiver *receiver, int argc, char **argv) {
-        static const struct option long_options[] = {
-                { "count", required_argument, NULL, 'n' },
-                { "timeout", required_argument, NULL, 't' },
-                { "name", required_argument, NULL, OPTION_NAME },
-                { "priority", required_argument, NULL, OPTION_PRIORITY },
-                { "weight", required_argument, NULL, OPTION_WEIGHT },
-                { "metadata", required_argument, NULL, OPTION_METADATA },
-                { "grant", required_argument, NULL, OPTION_GRANT },
-                { "topic", required_argument, NULL, OPTION_TOPIC },
-                { "retained", no_argument, NULL, OPTION_RETAINED },
-                { "format", required_argument, NULL, OPTION_FORMAT },
-                { "jobs", required_argument, NULL, OPTION_JOBS },
-                { "exec", required_argument, NULL, OPTION_EXEC },
-                OPTIONS_LONG,
-                { 0 },
-        };
-        int c, status = -1;
-
-        while (status < 0 && !receiver->command &&
-               (c = getopt_long(argc, argv, "-:n:t:" OPTIONS_SHORT, long_options, NULL)) >= 0) {
-                switch (c) {
-                case 1:
-                        status = fail(STATUS_USAGE,
-                                      "%s: no operand is expected; see p2pbus-recv "
-                                      "--help",
-                                      optarg);
-                        break;
-                case 'n':
-                        status = take_count(receiver, optarg);
-                        break;
-                case 't':
-                        status = take_timeout(receiver, optarg);
-                        break;
-                case OPTION_NAME:
-                        status = take_name(receiver, optarg);
-                        break;
-                case OPTION_PRIORITY:
-                        status = take_rank(receiver, "--priority", optarg, 0,
-                                           &receiver->service.priority);
-                        break;
-                case OPTION_WEIGHT:
-                        status = take_rank(receiver, "--weight", optarg, 1,
-                                           &receiver->service.weight);
-                        break;
-                case OPTION_METADATA:
-                        receiver->service_given = true;
-                        receiver->service.metadata = optarg;
-                        break;
-                case OPTION_GRANT:
-                        status = take_grant(receiver, optarg);
-                        break;
-                case OPTION_TOPIC:
-                        status = take_topic(receiver, optarg);
-                        break;
-                case OPTION_RETAINED:
-                        receiver->retained = true;
-                        break;
-                case OPTION_FORMAT:
-                        status = take_format(receiver, optarg);
-                        break;
-                case OPTION_JOBS:
-                        status = take_jobs(receiver, optarg);
-                        break;
-                case OPTION_EXEC:
-                        status =
-                                take_exec(receiver, optarg, argv + optind, (size_t)(argc - optind));
-                        break;
-                default:
-                        status = options_take(&receiver->options, c, argv, help);
-                }
-        }
-        if (status < 0 && !receiver->command && optind < argc)
-                status = fail(STATUS_USAGE, "%s: no operand is expected; see p2pbus-recv --help",
-                              argv[optind]);
-        return status < 0 ? check_arguments(receiver) : status;
-}
-
 static int allocate(Receiver *receiver) {
-        if (receiver->command)
-                receiver->works = calloc(receiver->n_jobs, sizeof(*receiver->works));
-        receiver->fds = calloc(1 + JOB_POLLFDS * receiver->n_jobs, sizeof(*receiver->fds));
-        if (!receiver->fds || (receiver->command && !receiver->works))
+        if (receiver->options.command)
+                receiver->works = calloc(receiver->options.n_jobs, sizeof(*receiver->works));
+        receiver->fds = calloc(1 + JOB_POLLFDS * receiver->options.n_jobs, sizeof(*receiver->fds));
+        if (!receiver->fds || (receiver->options.command && !receiver->works))
                 return fail(STATUS_FAILED, "start: out of memory; try again");
         return 0;
 }
 
 int main(int argc, char **argv) {
-        Receiver receiver = {
-                .timeout_usec = USEC_NEVER,
-                .n_jobs = 1,
-                .service = { .struct_size = sizeof(p2pbus_service),
-                             .priority = 100,
-                             .weight = 100 },
-        };
+        Receiver receiver = { 0 };
         int status;
 
         common_init("p2pbus-recv");
         connection_init(&receiver.connection);
-        options_init(&receiver.options);
+        recv_options_init(&receiver.options);
 
-        status = parse_argv(&receiver, argc, argv);
+        status = recv_options_parse(&receiver.options, argc, argv);
         if (status < 0) {
                 status = allocate(&receiver);
                 if (status == 0)
