@@ -82,27 +82,9 @@ void answer_part_call_last(Request *request, p2pbus_message *reply) {
 _public_ int p2pbus_request_stream(p2pbus *bus, const char *dest, p2pbus_message *message,
                                    uint64_t timeout_usec, p2pbus_stream_callback callback,
                                    void *userdata, char ret_id[P2PBUS_ID_SIZE]) {
-        Request *request;
-        int r;
+        const Request as = { .on_part = callback, .userdata = userdata };
 
-        if (!callback)
-                return reason_fail_errno(-EINVAL, "a request without a callback");
-        r = bus_enter(bus);
-        if (r < 0)
-                return r;
-        request = calloc(1, sizeof(*request));
-        if (!request)
-                return bus_leave(bus, reason_fail_errno(-ENOMEM, "out of memory"));
-        request->bus = bus;
-        request->on_part = callback;
-        request->userdata = userdata;
-        request->silence_usec = timeout_usec;
-        r = request_start(request, dest, (Message *)message, timeout_usec);
-        if (r < 0)
-                free(request);
-        else if (ret_id)
-                message_format_id(&request->id, ret_id);
-        return bus_leave(bus, r);
+        return request_start_as(bus, &as, dest, message, timeout_usec, ret_id);
 }
 
 /* The provider's side */

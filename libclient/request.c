@@ -280,7 +280,8 @@ int request_start_at(Provider *provider, Message *m, p2pbus_reply_callback callb
         return 0;
 }
 
-int request_start(Request *request, const char *dest, Message *m, uint64_t timeout_usec) {
+/* Return: as send_message(); on failure @request is as before. */
+static int request_start(Request *request, const char *dest, Message *m, uint64_t timeout_usec) {
         p2pbus *bus = request->bus;
         int r;
 
@@ -301,13 +302,12 @@ int request_start(Request *request, const char *dest, Message *m, uint64_t timeo
         return 0;
 }
 
-_public_ int p2pbus_request_start(p2pbus *bus, const char *dest, p2pbus_message *message,
-                                  uint64_t timeout_usec, p2pbus_reply_callback callback,
-                                  void *userdata, char ret_id[P2PBUS_ID_SIZE]) {
+int request_start_as(p2pbus *bus, const Request *as, const char *dest, p2pbus_message *message,
+                     uint64_t timeout_usec, char ret_id[P2PBUS_ID_SIZE]) {
         Request *request;
         int r;
 
-        if (!callback)
+        if (!as->callback && !as->on_part)
                 return reason_fail_errno(-EINVAL, "a request without a callback");
         r = bus_enter(bus);
         if (r < 0)
@@ -315,14 +315,24 @@ _public_ int p2pbus_request_start(p2pbus *bus, const char *dest, p2pbus_message 
         request = request_new(bus);
         if (!request)
                 return bus_leave(bus, reason_fail_errno(-ENOMEM, "out of memory"));
-        request->callback = callback;
-        request->userdata = userdata;
+        request->callback = as->callback;
+        request->on_part = as->on_part;
+        request->userdata = as->userdata;
+        request->silence_usec = timeout_usec;
         r = request_start(request, dest, (Message *)message, timeout_usec);
         if (r < 0)
                 free(request);
         else if (ret_id)
                 message_format_id(&request->id, ret_id);
         return bus_leave(bus, r);
+}
+
+_public_ int p2pbus_request_start(p2pbus *bus, const char *dest, p2pbus_message *message,
+                                  uint64_t timeout_usec, p2pbus_reply_callback callback,
+                                  void *userdata, char ret_id[P2PBUS_ID_SIZE]) {
+        const Request as = { .callback = callback, .userdata = userdata };
+
+        return request_start_as(bus, &as, dest, message, timeout_usec, ret_id);
 }
 
 static int request_wait(Request *request, p2pbus_message **ret_reply) {

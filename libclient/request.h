@@ -54,8 +54,9 @@ int request_start_at(Provider *provider, Message *message, p2pbus_reply_callback
                      void *userdata, PacketId *ret_id);
 /* Return: whether there was one. */
 bool request_cancel(p2pbus *bus, const PacketId *id);
-/* Sends @message with it. Return: as send_message(); on failure @request is as before. */
-int request_start(Request *request, const char *dest, Message *message, uint64_t timeout_usec);
+/* A new one that is called back as @as is. Return: as p2pbus_request_start(). */
+int request_start_as(p2pbus *bus, const Request *as, const char *dest, p2pbus_message *message,
+                     uint64_t timeout_usec, char ret_id[P2PBUS_ID_SIZE]);
 /* Its callback is to run. */
 void request_list(Request *request);
 void request_free(Request *request);
