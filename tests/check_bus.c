@@ -20,10 +20,10 @@
 #include "libclient/p2pbus-sd-event.h"
 #include "libclient/p2pbus.h"
 #include "libcore/util.h"
+#include "tests/api.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
-#define SECOND UINT64_C(1000000)
 #define PATIENCE (30 * SECOND) /* of waits that must not end by themselves */
 #define STRANGER "0123456789abcdef"
 
@@ -39,29 +39,8 @@ static void stop(void) {
         daemon_stop(d);
 }
 
-#define ok(call)                                                                                   \
-        do {                                                                                       \
-                int ok_r = (call);                                                                 \
-                ck_assert_msg(ok_r >= 0, "%s: %d, %s", #call, ok_r, p2pbus_get_explanation());     \
-        } while (0)
-
-#define fails(call, error)                                                                         \
-        do {                                                                                       \
-                int fails_r = (call);                                                              \
-                ck_assert_msg(fails_r == (error), "%s: %d, not %d (%s)", #call, fails_r, (error),  \
-                              p2pbus_get_explanation());                                           \
-        } while (0)
-
 static p2pbus *open_with(uint32_t flags) {
-        p2pbus_options options = {
-                .struct_size = sizeof(options),
-                .socket_path = d->socket,
-                .flags = flags,
-        };
-        p2pbus *bus = NULL;
-
-        ok(p2pbus_open(&bus, &options));
-        return bus;
+        return api_open(d, flags);
 }
 
 static p2pbus *open_bus(void) {

@@ -22,10 +22,10 @@
 #include "libcore/topic.h"
 #include "libsecure/signed-answer.h"
 #include "libsecure/signed-record.h"
+#include "tests/api.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
-#define SECOND UINT64_C(1000000)
 #define PATIENCE (30 * SECOND)
 #define STRANGER "0123456789abcdef"
 #define SECRET "THE-SECRET-OF-THIS-TEST"
@@ -82,12 +82,6 @@ typedef struct Middle {
 
 static Middle middle;
 static p2pbus *a, *b; /* on the two hosts */
-
-#define ok(call)                                                                                   \
-        do {                                                                                       \
-                int ok_r = (call);                                                                 \
-                ck_assert_msg(ok_r >= 0, "%s: %d, %s", #call, ok_r, p2pbus_get_explanation());     \
-        } while (0)
 
 static uint64_t draw(uint64_t below) {
         middle.seed = middle.seed * UINT64_C(6364136223846793005) + 1442695040888963407;

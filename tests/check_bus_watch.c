@@ -11,28 +11,18 @@
 #include <string.h>
 
 #include "libclient/p2pbus.h"
+#include "tests/api.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
-#define SECOND UINT64_C(1000000)
 #define STEP (SECOND / 100)
 #define STEPS 3000 /* 30 s: only ends what hangs */
 
 static Daemon d;
 static p2pbus *a, *b, *watcher;
 
-#define ok(call)                                                                                   \
-        do {                                                                                       \
-                int ok_r = (call);                                                                 \
-                ck_assert_msg(ok_r >= 0, "%s: %d, %s", #call, ok_r, p2pbus_get_explanation());     \
-        } while (0)
-
 static p2pbus *open_bus(void) {
-        p2pbus_options options = { .struct_size = sizeof(options), .socket_path = d.socket };
-        p2pbus *bus = NULL;
-
-        ok(p2pbus_open(&bus, &options));
-        return bus;
+        return api_open(&d, 0);
 }
 
 static void start(void) {

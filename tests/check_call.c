@@ -12,35 +12,18 @@
 #include <unistd.h>
 
 #include "libcall/p2pbus-call.h"
+#include "tests/api.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
-#define SECOND UINT64_C(1000000)
 #define PATIENCE (30 * SECOND)
 #define NAME "test.calls"
 
 static Daemon daemon_of_test;
 static Daemon *const d = &daemon_of_test;
 
-#define ok(call)                                                                                   \
-        do {                                                                                       \
-                int ok_r = (call);                                                                 \
-                ck_assert_msg(ok_r >= 0, "%s: %d, %s", #call, ok_r, p2pbus_get_explanation());     \
-        } while (0)
-
-#define fails(call, error)                                                                         \
-        do {                                                                                       \
-                int fails_r = (call);                                                              \
-                ck_assert_msg(fails_r == (error), "%s: %d, not %d (%s)", #call, fails_r, (error),  \
-                              p2pbus_get_explanation());                                           \
-        } while (0)
-
 static p2pbus *open_bus(void) {
-        p2pbus_options options = { .struct_size = sizeof(options), .socket_path = d->socket };
-        p2pbus *bus = NULL;
-
-        ok(p2pbus_open(&bus, &options));
-        return bus;
+        return api_open(d, 0);
 }
 
 /* The methods of the provider, which runs in a thread of its own. */

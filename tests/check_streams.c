@@ -11,10 +11,10 @@
 #include <string.h>
 
 #include "libclient/p2pbus.h"
+#include "tests/api.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
-#define SECOND UINT64_C(1000000)
 #define PATIENCE (30 * SECOND) /* of waits that must not end by themselves */
 
 static Daemon daemon_of_test;
@@ -29,25 +29,8 @@ static void stop(void) {
         daemon_stop(d);
 }
 
-#define ok(call)                                                                                   \
-        do {                                                                                       \
-                int ok_r = (call);                                                                 \
-                ck_assert_msg(ok_r >= 0, "%s: %d, %s", #call, ok_r, p2pbus_get_explanation());     \
-        } while (0)
-
-#define fails(call, error)                                                                         \
-        do {                                                                                       \
-                int fails_r = (call);                                                              \
-                ck_assert_msg(fails_r == (error), "%s: %d, not %d (%s)", #call, fails_r, (error),  \
-                              p2pbus_get_explanation());                                           \
-        } while (0)
-
 static p2pbus *open_bus(void) {
-        p2pbus_options options = { .struct_size = sizeof(options), .socket_path = d->socket };
-        p2pbus *bus = NULL;
-
-        ok(p2pbus_open(&bus, &options));
-        return bus;
+        return api_open(d, 0);
 }
 
 static p2pbus_message *message_of(const char *text) {

@@ -18,10 +18,10 @@
 #include "libclient/message.h"
 #include "libclient/p2pbus.h"
 #include "libclient/peer.h"
+#include "tests/api.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
-#define SECOND UINT64_C(1000000)
 #define PATIENCE (60 * SECOND) /* a process that is gone is given up after 30 */
 #define LARGEST 61392          /* that fits one record */
 
@@ -30,28 +30,9 @@ static Daemon *const d = &daemon_of_test;
 static p2pbus *a, *b;
 static char to_a[P2PBUS_FULL_SIZE], to_b[P2PBUS_FULL_SIZE];
 
-#define ok(call)                                                                                   \
-        do {                                                                                       \
-                int ok_r = (call);                                                                 \
-                ck_assert_msg(ok_r >= 0, "%s: %d, %s", #call, ok_r, p2pbus_get_explanation());     \
-        } while (0)
-
-#define fails(call, error)                                                                         \
-        do {                                                                                       \
-                int fails_r = (call);                                                              \
-                ck_assert_msg(fails_r == (error), "%s: %d, not %d (%s)", #call, fails_r, (error),  \
-                              p2pbus_get_explanation());                                           \
-        } while (0)
-
 static p2pbus *open_bus(char full[static P2PBUS_FULL_SIZE]) {
-        p2pbus_options options = {
-                .struct_size = sizeof(options),
-                .socket_path = d->socket,
-                .flags = P2PBUS_RESULTS,
-        };
-        p2pbus *bus;
+        p2pbus *bus = api_open(d, P2PBUS_RESULTS);
 
-        ok(p2pbus_open(&bus, &options));
         strcpy(full, p2pbus_get_full(bus));
         return bus;
 }

@@ -1,7 +1,7 @@
 # The daemon: its objects one by one, and a real p2pbusd with raw clients (harness.h).
 
 check_LTLIBRARIES += libp2pbus-harness.la
-libp2pbus_harness_la_SOURCES = %D%/harness.c %D%/harness.h
+libp2pbus_harness_la_SOURCES = %D%/api.h %D%/harness.c %D%/harness.h
 libp2pbus_harness_la_CFLAGS = $(unit_cflags)
 libp2pbus_harness_la_LIBADD = libp2pbus-secure.la libp2pbus-core.la
 
