@@ -447,21 +447,25 @@ void remote_names_rejudge(Manager *manager) {
         remote_names_begin(manager);
 }
 
+/* Whoever asks from now on is told what links say now, and those who watch soon. */
+static void doubt(Manager *manager, RemoteName *remote) {
+        remote->is_stale = true;
+        if (remote->id != 0)
+                return;
+        remote->ask_usec = MIN(remote->ask_usec, remote->asked_usec + GONE_USEC);
+        manager_wake_at(manager, remote->ask_usec);
+}
+
 void remote_names_on_gone(Manager *manager, Address address) {
         const RemoteProvider *p;
         RemoteName *remote;
 
-        DL_FOREACH (manager->remote_names.all, remote) {
-                if (remote->id != 0)
-                        continue;
+        DL_FOREACH (manager->remote_names.all, remote)
                 DL_FOREACH (remote->providers, p)
                         if (p->address.pid == address.pid) {
-                                remote->ask_usec =
-                                        MIN(remote->ask_usec, remote->asked_usec + GONE_USEC);
-                                manager_wake_at(manager, remote->ask_usec);
+                                doubt(manager, remote);
                                 break;
                         }
-        }
 }
 
 /* Time */

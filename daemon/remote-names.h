@@ -64,7 +64,7 @@ struct RemoteName {
         Name *name;
         RemoteProvider *providers; /* who stands first in an answer first */
         uint64_t known_usec;       /* as of when; 0: nothing is known */
-        bool is_stale;             /* there may be more that are believed now */
+        bool is_stale;             /* what is known may not be so any more: who asks waits */
 
         UT_hash_handle hh;
         uint64_t id; /* of the question; 0: none is under way */

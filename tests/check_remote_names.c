@@ -475,6 +475,42 @@ START_TEST(without_a_gateway_the_answer_comes_at_once) {
 }
 END_TEST
 
+/* The gateway says that what the asker sent to @gone met nobody. */
+static void refuse_packet(Address gone) {
+        PacketHeader header = { .src = { PID_BRIDGE, 0 },
+                                .dst = a.address,
+                                .kind = PACKET_CONTROL };
+        Control refused = { .verb = CONTROL_ERROR, .code = CODE_GONE, .address = gone };
+        uint8_t payload[CONTROL_HEAD_SIZE];
+
+        control_encode(&refused, payload);
+        ck_assert(client_send_header(&g, header, payload, sizeof(payload)));
+        expect_error(&a, CODE_GONE);
+}
+
+START_TEST(who_has_gone_is_not_named_from_memory_alone) {
+        uint8_t body[SERVICE_RECORD_SIZE_MAX];
+        PacketId id, question;
+        size_t n;
+
+        start("TrustNames=any");
+        open_asker();
+        id = ask(&a, RESOLVE_NAME_ONCE);
+        question = expect_question(RESOLVE_NAME_ONCE);
+        n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
+        answer(&question, CODE_OK, body, n);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
+        refuse_packet(identity_hash(far[0])->address);
+        id = ask(&a, RESOLVE_NAME_WATCH);
+        ck_assert_uint_eq(expect_named(&a, &id, NAMED_MORE), 1);
+        question = expect_question(RESOLVE_NAME_ONCE);
+        answer(&question, CODE_NO_PROVIDER, NULL, 0);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
+        client_close(&a);
+        stop();
+}
+END_TEST
+
 START_TEST(who_watches_sees_who_comes_and_goes) {
         uint8_t body[2 * SERVICE_RECORD_SIZE_MAX];
         Address gone;
@@ -489,18 +525,8 @@ START_TEST(who_watches_sees_who_comes_and_goes) {
         n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
         answer(&question, CODE_OK, body, n);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
-        /* A packet for it was refused: it is time to ask. */
-        {
-                PacketHeader header = { .src = { PID_BRIDGE, 0 },
-                                        .dst = a.address,
-                                        .kind = PACKET_CONTROL };
-                Control refused = { .verb = CONTROL_ERROR, .code = CODE_GONE, .address = gone };
-                uint8_t payload[CONTROL_HEAD_SIZE];
-
-                control_encode(&refused, payload);
-                ck_assert(client_send_header(&g, header, payload, sizeof(payload)));
-        }
-        expect_error(&a, CODE_GONE);
+        /* It is time to ask. */
+        refuse_packet(gone);
         question = expect_question(RESOLVE_NAME_AGAIN);
         n = sign(&(Said){ .signer = far[1], .name = NAME }, body);
         answer(&question, CODE_OK, body, n);
@@ -763,6 +789,7 @@ Suite *check_suite(void) {
                 others,
                 a_gateway_that_settles_is_asked_again_and_one_that_is_silent_waited_for_a_while);
         tcase_add_test(others, without_a_gateway_the_answer_comes_at_once);
+        tcase_add_test(others, who_has_gone_is_not_named_from_memory_alone);
         tcase_add_test(others, who_watches_sees_who_comes_and_goes);
         tcase_add_test(others, another_trust_counts_from_the_reload_on);
         tcase_add_loop_test(others, bad_settings_are_refused, 0, 6);
