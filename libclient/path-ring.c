@@ -14,6 +14,7 @@
 #include "libcore/err.h"
 
 #define READ_BYTES 16384 /* of one ring before another, or the application, has a turn */
+#define STAMP_SHIFT 10   /* of the wall clock, microseconds: what an entry carries */
 
 static void move_to(RingPath *ring, bool awake) {
         Rings *rings = &ring->peer->bus->rings;
@@ -164,6 +165,7 @@ int ring_path_reserve(RingPath *ring, uint8_t **ret) {
 }
 
 void ring_path_commit(RingPath *ring, size_t n) {
+        ring->out.stamp = (uint32_t)(bus_wall(ring->peer->bus) >> STAMP_SHIFT);
         ring_commit(&ring->out, n);
         ring->used_usec = ring->peer->bus->now_usec;
 }
@@ -220,6 +222,16 @@ void ring_path_give_back(RingPath *ring) {
                 stroke(ring);
 }
 
+/* When the entry that was peeked was written: rather too late by a stamp than too early. */
+static uint64_t written_usec(const RingPath *ring) {
+        const p2pbus *bus = ring->peer->bus;
+        uint32_t age = (uint32_t)(bus_wall(bus) >> STAMP_SHIFT) - ring->in.stamp;
+
+        if (age == 0 || age > INT32_MAX) /* or in the future: the wall clock was set */
+                return bus->now_usec;
+        return bus->now_usec - MIN((uint64_t)(age - 1) << STAMP_SHIFT, bus->now_usec - 1);
+}
+
 int ring_path_read(RingPath *ring) {
         Peer *peer = ring->peer;
         PeerSource source = { .address = peer->address, .peer = peer };
@@ -229,6 +241,7 @@ int ring_path_read(RingPath *ring) {
 
         while (n_all < READ_BYTES && (r = ring_peek(&ring->in, &entry, &n)) == 0) {
                 source.loan = loan_new(ring, n);
+                source.sent_usec = written_usec(ring);
                 peer_consume(peer->bus, &source, entry, n);
                 ring_advance(&ring->in);
                 loan_unref(source.loan);

@@ -11,7 +11,7 @@
  *         0   head       magic, version, size, features   written once, before the file is passed
  *        64   producer   produced, wake_at                of the data in this file
  *       128   consumer   consumed, wake_at                of the data in the other file
- *      4096   data[size] entries back to back: size u32, zero u32, payload, padding to 8
+ *      4096   data[size] entries back to back: size u32, stamp u32, payload, padding to 8
  *
  * Positions count bytes from 0, run freely and are masked on use; all are multiples of 8. Nothing is
  * unread when `produced` and `consumed` are equal, nothing fits when they are `size` apart. What is

@@ -54,6 +54,7 @@ typedef struct RingProducer {
         uint64_t published; /* our word, as the other side sees it */
         uint64_t consumed;  /* the other side's word, when last looked at */
         uint64_t n_reserved;
+        uint32_t stamp; /* the owner's: stands in the head of what is committed */
         bool is_broken;
         struct ring_abi_producer *own;         /* in our file */
         const struct ring_abi_consumer *other; /* in the other file */
@@ -66,6 +67,7 @@ typedef struct RingConsumer {
         uint64_t next;     /* end of the entry that was peeked */
         uint64_t produced; /* the other side's word, when last looked at */
         uint64_t released; /* our word, as the other side sees it */
+        uint32_t stamp;    /* of the entry that was peeked: anything at all, from a liar */
         bool is_broken;
         struct ring_abi_consumer *own;
         const struct ring_abi_producer *other;
@@ -222,8 +224,9 @@ static inline int ring_reserve(RingProducer *p, size_t n_max, uint8_t **ret) {
 
 static inline void ring_commit(RingProducer *p, size_t n) {
         assert(n >= 1 && n <= p->n_reserved);
-        /* Size and the zero behind it; seen, like the payload, only once it is published. */
-        ring_store_relaxed((uint64_t *)(p->data + (p->position & (p->size - 1))), n);
+        /* Size and stamp; seen, like the payload, only once it is published. */
+        ring_store_relaxed((uint64_t *)(p->data + (p->position & (p->size - 1))),
+                           n | (uint64_t)p->stamp << 32);
         p->position += ring_entry_size(n);
         p->n_reserved = 0;
 }
@@ -244,7 +247,7 @@ static inline bool ring_publish(RingProducer *p) {
 
 static inline int ring_peek(RingConsumer *c, const uint8_t **ret, size_t *ret_n) {
         const uint8_t *entry;
-        uint64_t head;
+        uint64_t head, size;
         int r;
 
         if (c->produced == c->position) {
@@ -254,16 +257,17 @@ static inline int ring_peek(RingConsumer *c, const uint8_t **ret, size_t *ret_n)
         }
         entry = c->data + (c->position & (c->size - 1));
         /* Ordered by the acquire load of `produced`. A producer that lies may change it at any time:
-         * from here on only the local counts. The upper half is the zero behind the size, so one
-         * comparison judges both. */
+         * from here on only the local counts. */
         head = ring_load_relaxed((const uint64_t *)entry);
-        if (head - 1 >= RING_ENTRY_MAX || ring_entry_size(head) > c->produced - c->position) {
+        size = (uint32_t)head;
+        if (size - 1 >= RING_ENTRY_MAX || ring_entry_size(size) > c->produced - c->position) {
                 ring_break_consumer(c);
                 return RING_E_VIOLATION;
         }
-        c->next = c->position + ring_entry_size(head);
+        c->next = c->position + ring_entry_size(size);
+        c->stamp = (uint32_t)(head >> 32);
         *ret = entry + RING_HEAD_SIZE;
-        *ret_n = head;
+        *ret_n = size;
         return 0;
 }
 

@@ -47,6 +47,21 @@ START_TEST(both_directions_are_apart) {
 }
 END_TEST
 
+START_TEST(each_entry_has_the_stamp_of_when_it_was_committed) {
+        static const uint32_t stamps[] = { 0, 1, INT32_MAX, UINT32_MAX };
+
+        for (unsigned i = 0; i < ELEMENTSOF(stamps); i++) {
+                pair.a.producer.stamp = stamps[i];
+                ring_put(&pair.a.producer, 1 + i, (uint8_t)i);
+        }
+        ring_publish(&pair.a.producer);
+        for (unsigned i = 0; i < ELEMENTSOF(stamps); i++) {
+                ring_expect_entry(&pair.b.consumer, 1 + i, (uint8_t)i);
+                ck_assert_uint_eq(pair.b.consumer.stamp, stamps[i]);
+        }
+}
+END_TEST
+
 START_TEST(less_may_be_committed_than_was_reserved) {
         uint8_t *entry = NULL;
 
@@ -303,6 +318,7 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(t, pair_setup, pair_teardown);
         tcase_add_test(t, entries_come_out_as_they_went_in);
         tcase_add_test(t, both_directions_are_apart);
+        tcase_add_test(t, each_entry_has_the_stamp_of_when_it_was_committed);
         tcase_add_test(t, less_may_be_committed_than_was_reserved);
         tcase_add_test(t, a_batch_is_published_with_one_store);
         tcase_add_test(t, a_peeked_entry_stays_until_it_is_passed);

@@ -292,6 +292,50 @@ END_TEST
 
 /* ---- Messages ---- */
 
+static void say(p2pbus *bus, const char *dest, const char *text, uint64_t timeout_usec) {
+        p2pbus_message *m;
+
+        ok(p2pbus_message_new(&m, text, strlen(text)));
+        ok(p2pbus_send(bus, dest, m, timeout_usec, NULL));
+        p2pbus_message_unref(m);
+        ok(p2pbus_process(bus));
+}
+
+/* Its sender does not run to take it back. */
+START_TEST(what_waits_too_long_in_a_ring_is_not_handed_out) {
+        p2pbus *from = talk_open(d, 0), *to = talk_open(d, 0);
+        const char *dest = p2pbus_get_full(to);
+        p2pbus_message *m;
+        uint64_t until;
+        int r;
+
+        ok(p2pbus_set_ring(from, dest, P2PBUS_RING_ALWAYS));
+        say(from, dest, "first", 0);
+        while (talk_path(from, dest) != P2PBUS_PATH_RING) {
+                r = p2pbus_receive(to, SECOND / 1000, &m);
+                if (r == 0)
+                        p2pbus_message_unref(m);
+                ok(p2pbus_process(from));
+        }
+        say(from, dest, "late", SECOND / 20);
+        say(from, dest, "last", 0);
+        until = now_usec(CLOCK_BOOTTIME) + SECOND / 20 + SECOND / 200;
+        while (now_usec(CLOCK_BOOTTIME) <= until)
+                ;
+        do {
+                ok(p2pbus_receive(to, PATIENCE, &m));
+                r = memcmp(p2pbus_message_get_payload(m), "first", 5);
+                if (r == 0)
+                        p2pbus_message_unref(m);
+        } while (r == 0);
+        ck_assert_uint_eq(p2pbus_message_get_size(m), 4);
+        ck_assert_mem_eq(p2pbus_message_get_payload(m), "last", 4);
+        p2pbus_message_unref(m);
+        p2pbus_unref(from);
+        p2pbus_unref(to);
+}
+END_TEST
+
 START_TEST(a_large_message_goes_through_a_ring_and_back) {
         const size_t size = (size_t)16 << 20;
         p2pbus *bus = talk_open(d, 0);
@@ -675,6 +719,7 @@ Suite *check_suite(void) {
 
         tcase_add_checked_fixture(messages, start, stop);
         tcase_set_timeout(messages, 120);
+        tcase_add_test(messages, what_waits_too_long_in_a_ring_is_not_handed_out);
         tcase_add_test(messages, a_large_message_goes_through_a_ring_and_back);
         tcase_add_loop_test(messages, both_directions_keep_their_order, 0, ELEMENTSOF(streams));
         tcase_add_loop_test(messages, a_stream_keeps_its_order_while_rings_come_and_go, 0,
