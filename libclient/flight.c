@@ -111,7 +111,8 @@ void flight_add(Flight *flight, uint64_t seq, size_t size, bool again) {
         }
         flight->sent_usec = flight->begun_usec;
         if (last && last->packet == flight->packet && last->last + 1 == seq &&
-            last->is_ambiguous == again && last->is_repair == is_repair && !earlier) {
+            last->is_ambiguous == again && last->is_first == !again &&
+            last->is_repair == is_repair && !earlier) {
                 last->last++;
                 flight->end = MAX(flight->end, seq + 1);
                 last->n_bytes += (uint32_t)size;
@@ -128,10 +129,31 @@ void flight_add(Flight *flight, uint64_t seq, size_t size, bool again) {
                 .n_bytes = (uint32_t)size,
                 .is_ambiguous = again,
                 .is_only = seq >= flight->end,
+                .is_first = !again,
                 .is_repair = is_repair,
         };
         flight->n_bytes += size;
         flight->end = MAX(flight->end, seq + 1);
+}
+
+void flight_name(Flight *flight, const PacketId *id) {
+        if (flight->is_begun)
+                return;
+        for (unsigned i = flight->n_pieces; i > 0; i--) {
+                if (flight->pieces[i - 1].packet != flight->packet)
+                        return;
+                flight->pieces[i - 1].id = *id;
+        }
+}
+
+const FlightPiece *flight_of_packet(const Flight *flight, const PacketId *id,
+                                    const FlightPiece *after) {
+        const FlightPiece *piece = after ? after + 1 : flight->pieces;
+
+        for (; piece < flight->pieces + flight->n_pieces; piece++)
+                if (memcmp(&piece->id, id, sizeof(*id)) == 0)
+                        return piece;
+        return NULL;
 }
 
 bool flight_has(Flight *flight, uint64_t seq, uint64_t *ret_last) {

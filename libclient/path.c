@@ -6,8 +6,6 @@
 
 #include "libcore/err.h"
 
-#define SEALED_LIFE_USEC (30 * USEC_PER_SEC) /* the session sends again what was not acknowledged */
-
 static bool id_is_zero(const PacketId *id) {
         static const PacketId zero;
 

@@ -12,6 +12,8 @@
 
 #include "libclient/bus.h"
 
+#define SEALED_LIFE_USEC (30 * USEC_PER_SEC) /* the session sends again what was not acknowledged */
+
 enum {
         _PATH_E_SUCCESS,
 

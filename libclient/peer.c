@@ -327,14 +327,17 @@ static void on_message(Peer *peer, Message *message) {
 
 static void produced(Peer *peer, size_t n, const PacketId *id, uint64_t deadline_usec) {
         p2pbus *bus = peer->bus;
+        PacketId sealed_id;
         int r;
 
         if (peer->path == SESSION_PATH_LOCAL)
                 r = path_send_local(bus, peer->address, id, deadline_usec, bus->scratch, n);
         else
-                r = peer_send_sealed(peer, bus->scratch, n);
+                r = peer_send_sealed(peer, bus->scratch, n, &sealed_id);
         switch (r) {
         case 0:
+                if (peer->path == SESSION_PATH_OFF_HOST)
+                        session_sealed_as(peer->session, &sealed_id);
                 return;
         case PATH_E_EXPIRED:
                 peer_go_local(peer);
@@ -499,5 +502,5 @@ void peer_send_records(Peer *peer, const uint8_t *records, size_t n_records) {
                 (void)path_send_local(peer->bus, peer->address, &fresh, USEC_NEVER, records,
                                       n_records);
         else
-                (void)peer_send_sealed(peer, records, n_records);
+                (void)peer_send_sealed(peer, records, n_records, NULL);
 }

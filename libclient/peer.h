@@ -150,8 +150,8 @@ void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records,
 bool peer_settle(Peer *peer, Address address, const PublicKey *key);
 /* The keys in common with it, which are none at first; NULL: no memory, or it is not known who. */
 Epochs *peer_epochs(Peer *peer);
-/* Seals a packet for it and queues that. Return: as path_send_sealed(). */
-int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records);
+/* Seals a packet for it and queues that; @ret_id may be NULL. Return: as path_send_sealed(). */
+int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records, PacketId *ret_id);
 /* Asks for its current lease, without leaving the path of now. */
 void peer_renew_lease(Peer *peer);
 /* Seals for @lease from now on. */

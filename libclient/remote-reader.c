@@ -287,7 +287,7 @@ static Fate reader_send(RemoteReader *reader, const Copy *copy, uint64_t seq) {
         bus->scratch[0] = RECORD_PUBLISHED;
         store_le64(bus->scratch + 8, reader->session);
         store_le64(bus->scratch + 16, seq);
-        r = peer_send_sealed(peer, bus->scratch, copy->n);
+        r = peer_send_sealed(peer, bus->scratch, copy->n, NULL);
         switch (r) {
         case 0:
                 peer->published_usec = bus->now_usec;

@@ -36,7 +36,7 @@ Epochs *peer_epochs(Peer *peer) {
         return peer->epochs;
 }
 
-int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records) {
+int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records, PacketId *ret_id) {
         const PathSeal seal = {
                 .to = peer->address,
                 .lease = &peer->lease,
@@ -55,6 +55,8 @@ int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records) {
                 peer->sealed_ids[peer->n_sealed_ids++ % PEER_SEALED_IDS] = sealed.id;
         if (sealed.is_lease_ended)
                 peer_renew_lease(peer);
+        if (ret_id)
+                *ret_id = sealed.id;
         return 0;
 }
 
@@ -122,11 +124,12 @@ static void adopt_lease(Peer *peer, const uint8_t *bytes, size_t n_bytes) {
 
 /* A NACK for NO_SESSION names the epoch, and is about any packet that went in it. */
 static bool is_believable(const Peer *peer, const SignedAnswer *answer, uint64_t now) {
-        return key_equal(&answer->key, &peer->key) && answer->now_usec <= now + NACK_AGE_USEC &&
-               answer->now_usec + NACK_AGE_USEC >= now &&
-               (answer->code == NACK_NO_SESSION
-                        ? peer->epochs && epochs_disown(peer->epochs, answer->ref, &answer->id)
-                        : sent_lately(peer, &answer->id));
+        if (!key_equal(&answer->key, &peer->key) || answer->now_usec > now + NACK_AGE_USEC ||
+            answer->now_usec + NACK_AGE_USEC < now)
+                return false;
+        if (answer->code == NACK_NO_SESSION)
+                return peer->epochs && epochs_disown(peer->epochs, answer->ref, &answer->id);
+        return sent_lately(peer, &answer->id) || session_has_sent(peer->session, &answer->id);
 }
 
 static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payload, size_t n) {
@@ -140,6 +143,7 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
                 bus->counters.bad_packets++;
                 return;
         }
+        session_refused(peer->session, &answer.id, answer.code == NACK_REFUSED);
         switch (answer.code) {
         case NACK_NO_SESSION:
                 /* It is another process, or has forgotten us: what we sent last may be lost. */
@@ -157,8 +161,6 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
                 break;
         case NACK_REFUSED:
                 peer->refusal = CODE_OK; /* nobody on the way it was */
-                /* Packets have ids of their own: nothing tells what was in this one. */
-                session_refused(peer->session, NULL);
                 session_fail(peer->session, CODE_DENIED, bus->now_usec);
                 break;
         default:
@@ -205,9 +207,9 @@ static void consume(p2pbus *bus, const PacketHeader *header, const SealedSender 
 }
 
 /* By [Network] ReceiveFrom=; the sender hears that it is not wanted. */
-static bool may_hear(p2pbus *bus, Peer *peer, const PacketHeader *header,
-                     const SealedSender *sender, size_t n) {
-        if (network_may_hear(bus, &sender->key, sender->hash.address, bus->opened, n))
+static bool may_hear(p2pbus *bus, Peer *peer, const PacketHeader *header, const PublicKey *sender,
+                     Address address, size_t n) {
+        if (network_may_hear(bus, sender, address, bus->opened, n))
                 return true;
         nack(bus, peer, header, NACK_REFUSED, 0);
         return false;
@@ -225,7 +227,7 @@ static void on_one(p2pbus *bus, const PacketHeader *header, const uint8_t *packe
         }
         r = open_one(bus->sealer, packet, payload, bus_wall(bus), bus->opened, BUS_SCRATCH_SIZE, &n,
                      &sender);
-        if (r == 0 && !may_hear(bus, peer, header, &sender, n))
+        if (r == 0 && !may_hear(bus, peer, header, &sender.key, sender.hash.address, n))
                 return;
         if (r == 0)
                 consume(bus, header, &sender, n);
@@ -266,7 +268,8 @@ static void on_open(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
         }
         r = opening_read(&opening, bus->sealer, packet, payload, bus_wall(bus), bus->opened,
                          BUS_SCRATCH_SIZE, &n);
-        if (r == 0 && may_hear(bus, peer, header, &opening.sender, n)) {
+        if (r == 0 &&
+            may_hear(bus, peer, header, &opening.sender.key, opening.sender.hash.address, n)) {
                 accept_opening(bus, &opening);
                 consume(bus, header, &opening.sender, n);
         } else if (r != 0)
@@ -305,11 +308,9 @@ static void on_data(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                             : EPOCH_E_UNKNOWN;
         switch (r) {
         case 0:
-                /* A policy that is new: it opens again, and hears why not. */
-                if (!network_may_hear(bus, &peer->key, peer->address, bus->opened, n)) {
-                        nack(bus, peer, header, NACK_NO_SESSION, sid);
+                /* The policy may be newer than the epoch. */
+                if (!may_hear(bus, peer, header, &peer->key, peer->address, n))
                         return;
-                }
                 source.address = peer->address;
                 source.key = &peer->key;
                 peer_consume(bus, &source, bus->opened, n);

@@ -160,8 +160,19 @@ static void remove_from_queued(SessionOut *out, Message *m) {
                 out->replies -= bytes_before(out, m, m->n_records);
 }
 
+/* @m may come, or is not waited for: it is the next of which it is known that it did not come. */
+static void forget_refusal(SessionOut *out, const Message *m) {
+        if (m->first_seq != out->refused_seq)
+                return;
+        do
+                m = m->next;
+        while (m && !m->was_bounced);
+        out->refused_seq = m ? m->first_seq : UINT64_MAX;
+}
+
 /* What of it was not produced never will be. */
 static void remove_from_sent(SessionOut *out, Message *m) {
+        forget_refusal(out, m);
         out->waiting -=
                 bytes_before(out, m, m->n_records) - bytes_before(out, m, m->n_records_sent);
         if (out->cursor == m) {
@@ -221,13 +232,24 @@ void session_out_abandon(SessionOut *out, Message *m, int result) {
         }
 }
 
+/* Messages are handed out in their order: of what did not come, and of all behind it, none was. */
 void session_out_fail_sent(SessionOut *out, int result) {
+        uint64_t refused_seq = out->refused_seq;
+
         while (out->sent) {
                 Message *m = out->sent;
-                bool is_refused = m->first_seq >= out->refused_seq;
 
                 remove_from_sent(out, m);
-                finish(out, m, is_refused ? result : RESULT_UNKNOWN);
+                finish(out, m, m->first_seq >= refused_seq ? result : RESULT_UNKNOWN);
+        }
+        while (out->skipping) {
+                Message *m = out->skipping;
+
+                DL_DELETE(out->skipping, m);
+                /* What was lost in a ring may have been read there, whatever ends the rest. */
+                finish(out, m,
+                       m->is_unretained || m->was_refused || m->was_bounced ? m->fate
+                                                                            : RESULT_UNKNOWN);
         }
 }
 
@@ -236,27 +258,17 @@ void session_out_fail_queued(SessionOut *out, int result) {
                 session_out_abandon(out, out->queued, result);
 }
 
-void session_out_renew(SessionOut *out, int result, bool again) {
-        Message *repeated = NULL;
+void session_out_renew(SessionOut *out, bool again) {
+        Message *repeated = NULL, *m, *next;
 
-        while (out->sent) {
-                Message *m = out->sent;
-
-                remove_from_sent(out, m);
-                if (may_repeat(m, again))
+        DL_FOREACH_SAFE (out->sent, m, next)
+                if (may_repeat(m, again)) {
+                        remove_from_sent(out, m);
                         begin_again(out, m, &repeated);
-                else
-                        finish(out, m, result);
-        }
+                }
         DL_CONCAT(repeated, out->queued);
         out->queued = repeated;
-        while (out->skipping) {
-                Message *m = out->skipping;
-
-                DL_DELETE(out->skipping, m);
-                /* What was lost in a ring may have been read there, whatever ends the rest. */
-                finish(out, m, m->is_unretained || m->was_refused ? m->fate : result);
-        }
+        session_out_fail_sent(out, RESULT_UNKNOWN);
         out->refused_seq = UINT64_MAX;
         out->next_seq = out->position = 0;
         out->received = out->received_position = out->taken = 0;
@@ -281,7 +293,7 @@ Message *session_out_pop_finished(SessionOut *out) {
 void session_out_done(SessionOut *out) {
         Message *m;
 
-        session_out_renew(out, RESULT_UNKNOWN, false);
+        session_out_renew(out, false);
         session_out_fail_queued(out, RESULT_UNKNOWN);
         while ((m = session_out_pop_finished(out)))
                 message_unref(m);
@@ -306,18 +318,78 @@ static bool peer_has(const SessionOut *out, uint64_t seq) {
         return seq < out->received || ranges_have(out->ranges, seq);
 }
 
-/* What the peer has not taken is all that is looked at, and that once until something is said again. */
-void session_out_refused(SessionOut *out, const PacketId *id) {
+/* Who refused what */
+
+/* The first of @list with @id, or NULL. */
+static Message *find_id(Message *list, const PacketId *id) {
+        Message *m;
+
+        DL_FOREACH (list, m)
+                if (memcmp(&m->id, id, sizeof(*id)) == 0)
+                        return m;
+        return NULL;
+}
+
+bool session_out_has_sent(const SessionOut *out, const PacketId *id) {
+        if (out->flight)
+                return flight_of_packet(out->flight, id, NULL);
+        return find_id(out->unreceived, id) || find_id(out->skipping, id);
+}
+
+/* The order is kept: what came behind it was refused as well. Nothing of it lies elsewhere unless it
+ * was said again. Looked through once until something is. */
+static void refused_in_order(SessionOut *out, const PacketId *id) {
         Message *m;
 
         if (out->refused_seq != UINT64_MAX)
                 return;
-        for (m = out->unreceived; m && out->refused_seq == UINT64_MAX; m = m->next)
-                if (!id || memcmp(&m->id, id, sizeof(*id)) == 0)
-                        out->refused_seq = m->first_seq;
-        DL_FOREACH (out->unreceived, m)
-                if (m->first_seq >= out->refused_seq && m->n_records_sent == 1 && !m->was_resent)
-                        m->was_bounced = true;
+        for (m = find_id(out->unreceived, id); m; m = m->next) {
+                if (m->was_resent)
+                        continue;
+                m->was_bounced = true;
+                out->refused_seq = MIN(out->refused_seq, m->first_seq);
+        }
+}
+
+static void refused_packet(SessionOut *out, const PacketId *id, bool is_final) {
+        const FlightPiece *piece = NULL;
+        Message *m;
+
+        while ((piece = flight_of_packet(out->flight, id, piece)))
+                for (m = out->unreceived; m && m->first_seq <= piece->last; m = m->next) {
+                        if (!piece->is_first || m->last_seq < piece->first ||
+                            (m->was_resent && !is_final))
+                                continue;
+                        m->was_bounced = !m->was_resent;
+                        out->refused_seq = MIN(out->refused_seq, m->first_seq);
+                }
+}
+
+void session_out_refused(SessionOut *out, const PacketId *id, bool is_final) {
+        if (out->flight)
+                refused_packet(out, id, is_final);
+        else
+                refused_in_order(out, id);
+}
+
+/* A record of @m, which had gone before, goes once more: now it may arrive. Return: whether it may
+ * have come before. */
+static bool say_again(SessionOut *out, Message *m) {
+        bool may_have_come = !m->was_bounced;
+
+        forget_refusal(out, m);
+        m->was_bounced = false;
+        if (may_have_come)
+                m->was_resent = true;
+        out->counters->n_resent++;
+        return may_have_come;
+}
+
+void session_out_sent_again(SessionOut *out, Message *m, const Record *record) {
+        bool again = say_again(out, m);
+
+        if (out->flight)
+                flight_add(out->flight, record->seq, record->size, again);
 }
 
 void session_out_lose(SessionOut *out, uint64_t end, int result) {
@@ -446,30 +518,27 @@ int session_out_missing(SessionOut *out, size_t n_max, uint64_t now_usec, Record
 
 void session_out_advance(SessionOut *out) {
         Message *m;
+        uint64_t seq;
+        size_t size;
+        bool again = false;
 
         if (!out->cursor)
                 begin_message(out);
         m = out->cursor;
-        if (m->first_seq + out->cursor_at >= out->refused_seq) /* now it may arrive */
-                out->refused_seq = UINT64_MAX;
-        if (out->flight)
-                flight_add(out->flight, m->first_seq + out->cursor_at,
-                           bytes_of(out, m, out->cursor_at), out->cursor_at < m->n_records_sent);
-        if (out->cursor_at == m->n_records_sent) {
-                size_t size = bytes_of(out, m, out->cursor_at);
-
+        seq = m->first_seq + out->cursor_at;
+        size = bytes_of(out, m, out->cursor_at);
+        if (out->cursor_at < m->n_records_sent)
+                again = say_again(out, m);
+        else {
                 m->n_records_sent++;
                 m->last_position += size;
                 out->next_seq++;
                 out->position += size;
                 out->waiting -= size;
                 out->blocked_since = USEC_NEVER;
-        } else {
-                if (!m->was_bounced)
-                        m->was_resent = true;
-                m->was_bounced = false;
-                out->counters->n_resent++;
         }
+        if (out->flight)
+                flight_add(out->flight, seq, size, again);
         out->cursor_at++;
 }
 
@@ -555,6 +624,7 @@ static void note_received(SessionOut *out, uint64_t received) {
         out->received = received;
         while (out->unreceived && out->unreceived->last_seq < received) {
                 out->received_position = out->unreceived->last_position;
+                forget_refusal(out, out->unreceived);
                 out->unreceived = out->unreceived->next;
         }
         if (received == out->next_seq)

@@ -47,7 +47,7 @@ typedef struct SessionOut {
         bool skips_due;        /* some of @skipping are */
         uint64_t expire_at;    /* not later than the first deadline; USEC_NEVER: none */
         uint64_t expired_last; /* when the deadlines were looked through */
-        uint64_t refused_seq;  /* the daemon refused it and all that came behind it; UINT64_MAX: nothing */
+        uint64_t refused_seq;  /* first of @sent that did not come, as is known; UINT64_MAX: none */
         uint64_t blocked_since; /* since credit or the window holds the next back; USEC_NEVER: they do not */
         size_t memory;
 } SessionOut;
@@ -55,13 +55,13 @@ typedef struct SessionOut {
 void session_out_init(SessionOut *out, const SessionOptions *options, SessionCounters *counters);
 void session_out_done(SessionOut *out);
 /*
- * Begins anew with sequence number 0. Messages that were begun are finished with @result; but if
+ * Begins anew with sequence number 0. Messages that were begun are finished as RESULT_UNKNOWN; but if
  * @again, those that may be repeated are queued again, in their order, in front of all others.
  */
-void session_out_renew(SessionOut *out, int result, bool again);
+void session_out_renew(SessionOut *out, bool again);
 /*
- * Finishes all that was begun: with @result what is known to have been refused, else as
- * RESULT_UNKNOWN; session_out_renew() is to follow.
+ * Finishes all that was begun: with @result what is known not to have come, and as RESULT_UNKNOWN what
+ * may have; what was given up before, and did not come, as that. session_out_renew() is to follow.
  */
 void session_out_fail_sent(SessionOut *out, int result);
 /* The same as session_out_fail_sent() with @result alone, for messages that were never begun. */
@@ -72,9 +72,9 @@ int session_out_send(SessionOut *out, Message *message, uint64_t now_usec);
 Message *session_out_pop_finished(SessionOut *out);
 void session_out_abandon(SessionOut *out, Message *message, int result);
 
-/* The packet with message @id was refused, on a path that keeps the order: so is what came behind it.
- * NULL: all that is not known to be received. */
-void session_out_refused(SessionOut *out, const PacketId *id);
+/* See session_has_sent() and session_refused(). */
+bool session_out_has_sent(const SessionOut *out, const PacketId *id);
+void session_out_refused(SessionOut *out, const PacketId *id, bool is_final);
 
 /* Produce again what the peer is not known to have, and of which there is a copy. */
 void session_out_go_back(SessionOut *out);
@@ -115,11 +115,7 @@ static inline void session_out_begin_packet(SessionOut *out, uint64_t now_usec) 
                 flight_begin(out->flight, now_usec);
 }
 /* The record of session_out_missing() was written. */
-static inline void session_out_sent_again(SessionOut *out, const Record *record) {
-        out->counters->n_resent++;
-        if (out->flight)
-                flight_add(out->flight, record->seq, record->size, true);
-}
+void session_out_sent_again(SessionOut *out, Message *message, const Record *record);
 
 /* The next SKIP to be said. All records come without their session. Return: 0, SESSION_E_IDLE. */
 int session_out_next_skip(SessionOut *out, Record *ret);

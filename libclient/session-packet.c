@@ -114,12 +114,11 @@ static bool put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *
         Message *m;
         Record r;
 
-        session_out_begin_packet(&s->out, now_usec);
         if (s->probe.with_one && session_out_missing(&s->out, SIZE_MAX, now_usec, &r, &m) == 0) {
                 if (r.size > w->size - w->at)
                         return true; /* SKIPs had the room: in the next packet */
                 (void)put(s, w, &r); /* was looked after */
-                session_out_sent_again(&s->out, &r);
+                session_out_sent_again(&s->out, m, &r);
                 only = m;
                 done = single;
         }
@@ -172,6 +171,7 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
             !session_out_has_skips(&s->out) && !s->close_due)
                 return SESSION_E_IDLE;
 
+        session_out_begin_packet(&s->out, now_usec);
         if (!s->known)
                 put_start(s, &w);
         if (session_in_is_dirty(&s->in) || s->probe.is_due || s->close_due)

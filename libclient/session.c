@@ -142,8 +142,8 @@ static void unpause(Session *s, uint64_t now_usec) {
 }
 
 /* Both directions begin anew under @id; see session_out_renew(). */
-static void renew(Session *s, uint64_t id, int result, bool again, uint64_t now_usec) {
-        session_out_renew(&s->out, result, again);
+static void renew(Session *s, uint64_t id, bool again, uint64_t now_usec) {
+        session_out_renew(&s->out, again);
         session_in_renew(&s->in);
         s->id = id;
         s->started = s->heard = s->answers = s->known = false;
@@ -168,8 +168,8 @@ static uint64_t next_id(const Session *s) {
 }
 
 /* The next session from our side: the peer will take it as newer than the last. */
-static void renew_ourselves(Session *s, int result, bool again, uint64_t now_usec) {
-        renew(s, next_id(s), result, again, now_usec);
+static void renew_ourselves(Session *s, bool again, uint64_t now_usec) {
+        renew(s, next_id(s), again, now_usec);
         s->opened_usec++;
 }
 
@@ -200,7 +200,7 @@ static int consume_start(Session *s, const Record *r, uint64_t now_usec) {
                 if (s->heard && s->peer_opened_usec > 0 &&
                     r->start.opened_usec > s->peer_opened_usec) {
                         /* It answers for one that died, of whom we may have heard. */
-                        renew_ourselves(s, RESULT_UNKNOWN, true, now_usec);
+                        renew_ourselves(s, true, now_usec);
                         return 0;
                 }
         } else {
@@ -218,12 +218,12 @@ static int consume_start(Session *s, const Record *r, uint64_t now_usec) {
                                 return 0;
                         }
                         if (r->flags & RECORD_AGAIN) /* it may have had what we have begun */
-                                session_out_renew(&s->out, RESULT_UNKNOWN, true);
+                                session_out_renew(&s->out, true);
                         s->id = r->session;
                         s->has_ignored_id = false;
                         go_back(s);
                 } else
-                        renew(s, r->session, RESULT_UNKNOWN, true, now_usec);
+                        renew(s, r->session, true, now_usec);
                 s->answers = true;
         }
 
@@ -248,13 +248,13 @@ static void consume_reset(Session *s, uint64_t now_usec) {
                 s->opened_usec += s->catch_up_usec;
                 s->catch_up_usec = MIN(2 * s->catch_up_usec, UINT64_C(1) << 48);
         }
-        renew_ourselves(s, RESULT_UNKNOWN, true, now_usec);
+        renew_ourselves(s, true, now_usec);
 }
 
 static int consume_close(Session *s, uint64_t now_usec) {
         bool may_be_late = s->may_be_late;
 
-        renew_ourselves(s, RESULT_UNKNOWN, true, now_usec);
+        renew_ourselves(s, true, now_usec);
         s->peer_closed = true;
         /* What is late would begin the session once more if nobody remembered it. */
         if (may_be_late)
@@ -477,18 +477,25 @@ void session_resume(Session *session, uint64_t now_usec) {
         unpause(session, now_usec);
 }
 
-void session_refused(Session *session, const PacketId *id) {
-        session_out_refused(&session->out, id);
+void session_sealed_as(Session *session, const PacketId *id) {
+        if (session->out.flight)
+                flight_name(session->out.flight, id);
+}
+
+bool session_has_sent(const Session *session, const PacketId *id) {
+        return session_out_has_sent(&session->out, id);
+}
+
+void session_refused(Session *session, const PacketId *id, bool is_final) {
+        session_out_refused(&session->out, id, is_final);
 }
 
 void session_fail(Session *session, int result, uint64_t now_usec) {
-        /* Off-host a first contact that nobody answered met nobody. */
-        if (session->heard || session->path != SESSION_PATH_OFF_HOST)
-                session_out_fail_sent(&session->out, result);
+        session_out_fail_sent(&session->out, result);
         session_out_fail_queued(&session->out, result);
         session->hinted_since = USEC_NEVER;
         if (session->started || session->heard)
-                renew_ourselves(session, result, false, now_usec);
+                renew_ourselves(session, false, now_usec);
 }
 
 void session_hint(Session *session, uint16_t code, uint64_t now_usec) {

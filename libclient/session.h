@@ -216,12 +216,19 @@ void session_resume(Session *session, uint64_t now_usec);
  * takes it as a hint and fails after SESSION_HINT_USEC of nothing else; one that has not fails
  * at once, unless @code is CODE_SETTLING: all its messages are finished with @code. */
 void session_hint(Session *session, uint16_t code, uint64_t now_usec);
+/* What was produced last went off-host as packet @id. */
+void session_sealed_as(Session *session, const PacketId *id);
 /*
- * On a local path the packet whose id is @id, as session_produce() gave it, was refused; and so, in
- * their order, are those that were produced behind it. NULL: the receiver itself refuses all that it
- * has not acknowledged.
+ * Whether packet @id, as session_sealed_as() or, on a local path, session_produce() named it, went the
+ * way that is in use, with messages that may still be under way.
  */
-void session_refused(Session *session, const PacketId *id);
+bool session_has_sent(const Session *session, const PacketId *id);
+/*
+ * Packet @id was refused, and did not come; on a local path, which keeps the order, those that were
+ * produced behind it neither. If the session fails, then messages that went in no packet before are
+ * finished with its result. What went once more since may come all the same, unless @is_final.
+ */
+void session_refused(Session *session, const PacketId *id, bool is_final);
 /*
  * Everything unfinished is finished with @result; what can be popped stays. Later messages go into
  * a new session. But what was begun, and may have arrived, is RESULT_UNKNOWN.

@@ -10,6 +10,7 @@
 
 #include "libclient/attachment.h"
 #include "libclient/path-ring.h"
+#include "libclient/path.h"
 #include "libclient/reason.h"
 #include "libclient/topic-remote.h"
 
@@ -102,6 +103,15 @@ static void back_off(Peer *peer) {
         session_pause(peer->session, bus->now_usec + peer->full_wait_usec, bus->now_usec);
 }
 
+/*
+ * An ERROR is about a packet, and may come when the way is another one. Once that cannot be, all that is
+ * said of the peer counts, also of packets without a message.
+ */
+static bool is_of_this_way(const Peer *peer, const PacketId *id) {
+        return session_has_sent(peer->session, id) || peer->changed_usec == 0 ||
+               peer->bus->now_usec - peer->changed_usec > SEALED_LIFE_USEC;
+}
+
 /* For want of room: what is sent next may well arrive. */
 static bool may_pass_soon(uint16_t code) {
         return code == CODE_QUEUE_FULL || code == CODE_QUOTA || code == CODE_OVERLOAD ||
@@ -151,8 +161,12 @@ void peer_on_refused(p2pbus *bus, const Control *word) {
         topic_remote_on_refused(bus, word->address, word->code);
         if (!peer || peer_is_on_ring(peer)) /* it was said of what went before */
                 return;
-        if (peer->path == SESSION_PATH_LOCAL && !may_pass_soon(word->code))
-                session_refused(peer->session, &word->ref);
+        if (!is_of_this_way(peer, &word->ref))
+                return;
+        /* Whoever carries packets of an open session is not believed that they were not delivered. */
+        if (!may_pass_soon(word->code) &&
+            (peer->path == SESSION_PATH_LOCAL || !session_is_established(peer->session)))
+                session_refused(peer->session, &word->ref, word->code != CODE_SETTLING);
         note_text(peer, word->body, word->n_body);
         refused(peer, word->code, word->value);
 }
@@ -215,7 +229,7 @@ void peer_on_not_local(p2pbus *bus, const Control *word) {
 
         if (!peer || peer->path != SESSION_PATH_LOCAL || peer_is_on_ring(peer))
                 return; /* it was settled by somebody else meanwhile */
-        session_refused(peer->session, &word->ref);
+        session_refused(peer->session, &word->ref, false);
         if (code != CODE_OK) {
                 if (code == CODE_NOT_HERE && attachment_is_settling(bus))
                         code = CODE_SETTLING;

@@ -26,6 +26,7 @@
 #include "tests/harness.h"
 #include "tests/main.h"
 
+#define NACK_AGE_USEC (5 * 60 * USEC_PER_SEC)
 #define PATIENCE (30 * SECOND)
 #define STRANGER "0123456789abcdef"
 #define SECRET "THE-SECRET-OF-THIS-TEST"
@@ -40,6 +41,7 @@ typedef enum Mischief {
         MISCHIEF_FALSIFY,  /* one of four has one bit changed */
         MISCHIEF_SWALLOW,  /* all of them */
         MISCHIEF_REMEMBER, /* passed, and once more later: repeat_all() */
+        MISCHIEF_ACCUSE,   /* swallowed at first, and of each is said that another met nobody */
 } Mischief;
 
 typedef struct End {
@@ -70,6 +72,7 @@ typedef struct Middle {
                 size_t n;
         } remembered[REMEMBERED_MAX];
         unsigned n_remembered;
+        unsigned n_accused;
         uint8_t last_data[PACKET_HEADER_SIZE + 16]; /* for ends[1]: the clear part of a DATA */
         unsigned n_done; /* atomic; of what was asked of it through stop[] */
         bool saw_clear, saw_secret;
@@ -100,6 +103,22 @@ static void pass(End *to, const uint8_t *packet, size_t n) {
         ck_assert_int_eq(connection_queue(to->c, n, &out), 0);
         memcpy(out, packet, n);
         packet_set_hop_fields(out, 0, 3);
+}
+
+/* To the sender of @packet, about one that it did not send this way. */
+static void accuse(End *to, const uint8_t *packet) {
+        End *from = &middle.ends[to == &middle.ends[0] ? 1 : 0];
+        Control error = { .verb = CONTROL_ERROR, .code = CODE_NOT_HERE };
+        static const PacketId none;
+        PacketHeader header;
+        uint8_t *out;
+
+        ck_assert_int_eq(packet_header_decode(packet, PACKET_HEADER_SIZE, &header), 0);
+        error.address = header.dst;
+        error.ref = header.id;
+        error.ref.bytes[PACKET_ID_SIZE - 1] ^= 0x80;
+        ck_assert_int_eq(connection_queue(from->c, control_packet_size(&error), &out), 0);
+        control_packet_encode(&error, identity_hash(from->key)->address, header.src, &none, out);
 }
 
 static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
@@ -137,6 +156,12 @@ static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
                 middle.remembered[middle.n_remembered].to = to;
                 middle.remembered[middle.n_remembered].n = n;
                 middle.remembered[middle.n_remembered++].bytes = memcpy(malloc(n), packet, n);
+                pass(to, packet, n);
+                break;
+        case MISCHIEF_ACCUSE:
+                accuse(to, packet);
+                if (middle.n_accused++ == 0)
+                        return;
                 pass(to, packet, n);
                 break;
         default:
@@ -262,8 +287,9 @@ static void repeat_remembered(void) {
         middle.n_remembered = 0;
 }
 
-/* To a, in b's name, that b does not know the epoch: signed by nobody, or by somebody else. */
-static void forge_nacks(void) {
+/* To a, in b's name, that b does not know the epoch: @n of them, by a clock that is ahead by @offset;
+ * every second one spoilt, if @is_spoilt. */
+static void send_nacks(const IdentityKey *signer, unsigned n, int64_t offset_usec, bool is_spoilt) {
         const uint8_t *data = middle.last_data;
         SignedAnswer answer = {
                 .type = SIGNED_ANSWER_NACK,
@@ -275,18 +301,18 @@ static void forge_nacks(void) {
 
         ck_assert_int_eq(packet_header_decode(data, sizeof(middle.last_data), &header), 0);
         answer.id = header.id;
-        answer.now_usec = packet_id_sent_at(&header.id);
-        for (unsigned i = 0; i < 1000; i++) {
+        answer.now_usec = packet_id_sent_at(&header.id) + (uint64_t)offset_usec;
+        for (unsigned i = 0; i < n; i++) {
                 packet_header_encode(&(PacketHeader){ .size = sizeof(packet),
                                                       .src = header.dst,
                                                       .dst = header.src,
                                                       .id = packet_id_make(answer.now_usec, i),
                                                       .kind = PACKET_SEALED },
                                      packet);
-                ck_assert_int_eq(signed_answer_sign(&answer, middle.ends[0].key, header.src.pid,
-                                                    header.dst.pid, packet + PACKET_HEADER_SIZE),
+                ck_assert_int_eq(signed_answer_sign(&answer, signer, header.src.pid, header.dst.pid,
+                                                    packet + PACKET_HEADER_SIZE),
                                  0);
-                if (i % 2 == 0)
+                if (is_spoilt && i % 2 == 0)
                         packet[sizeof(packet) - 1] ^= 1;
                 pass(&middle.ends[0], packet, sizeof(packet));
         }
@@ -369,7 +395,14 @@ static void *run_middle(void *userdata) {
                         if (c == 'r')
                                 repeat_remembered();
                         if (c == 'n')
-                                forge_nacks();
+                                send_nacks(middle.ends[0].key, 1000, 0, true);
+                        if (c == 'o') {
+                                send_nacks(b->identity, 1, -NACK_AGE_USEC, false);
+                                send_nacks(b->identity, 1, NACK_AGE_USEC + 10 * USEC_PER_SEC,
+                                           false);
+                        }
+                        if (c == 't')
+                                send_nacks(b->identity, 1, 0, false);
                         if (c == 'f')
                                 forge_data();
                         if (c == 's')
@@ -700,6 +733,29 @@ START_TEST(false_nacks_end_nothing) {
         ck_assert_uint_eq(count_of(SEALED_OPEN), n_open);
         taker_stop(&taker);
         ck_assert_uint_eq(taker.n, 10);
+}
+END_TEST
+
+/* T68: b itself has signed them. */
+START_TEST(an_old_nack_ends_nothing_and_one_of_now_an_epoch) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        unsigned n_open;
+        Taker taker;
+
+        wear_out(a, UINT64_MAX);
+        taker_start(&taker);
+        ask(0, 5);
+        n_open = count_of(SEALED_OPEN);
+        tell_middle('o');
+        ask(5, 5);
+        ok(p2pbus_get_counters(a, &counters));
+        ck_assert_uint_eq(counters.bad_packets, 2);
+        ck_assert_uint_eq(count_of(SEALED_OPEN), n_open);
+        tell_middle('t');
+        ask(10, 5);
+        ck_assert_uint_gt(count_of(SEALED_OPEN), n_open);
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 15);
 }
 END_TEST
 
@@ -1066,6 +1122,13 @@ START_TEST(who_may_not_be_sent_to_gets_nothing_but_answers) {
         ask_and_be_answered(b, a);
         expect_denied(a, p2pbus_get_full(b));
         set_policy(0, a, NULL);
+        ask_and_be_answered(a, b);
+}
+END_TEST
+
+/* As an error that was said of a path of before, and is late. */
+START_TEST(what_is_said_of_another_packet_ends_no_first_contact) {
+        set_mischief(MISCHIEF_ACCUSE);
         ask_and_be_answered(a, b);
 }
 END_TEST
@@ -1438,6 +1501,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, keys_are_made_with_the_first_packets_and_serve_all_others);
         tcase_add_test(tcase, what_is_said_again_is_not_delivered_again);
         tcase_add_test(tcase, false_nacks_end_nothing);
+        tcase_add_test(tcase, an_old_nack_ends_nothing_and_one_of_now_an_epoch);
         tcase_add_test(tcase, false_data_takes_time_and_nothing_else);
         tcase_add_test(tcase, a_stranger_that_floods_leaves_room_for_others);
         tcase_add_loop_test(tcase, keys_are_changed_under_load_and_nothing_is_lost, 0,
@@ -1450,6 +1514,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, nobody_anywhere_is_said_at_once);
         tcase_add_test(tcase, without_off_host_nothing_leaves);
         tcase_add_test(tcase, who_may_not_be_sent_to_gets_nothing_but_answers);
+        tcase_add_test(tcase, what_is_said_of_another_packet_ends_no_first_contact);
         tcase_add_test(tcase, who_is_not_to_be_heard_is_told);
         tcase_add_test(tcase, a_new_policy_ends_a_conversation);
         suite_add_tcase(suite, tcase);

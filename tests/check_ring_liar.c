@@ -207,12 +207,9 @@ static const struct {
         const char *what;
         uint64_t head;
 } head_lies[] = {
-        { "nothing in it", 0 },
-        { "one byte too large", RING_ENTRY_MAX + 1 },
-        { "all ones", UINT64_MAX },
-        { "the sign", UINT64_C(1) << 31 },
-        { "more than was produced", 57 },
-        { "much more than was produced", 60000 },
+        { "nothing in it", 0 },           { "one byte too large", RING_ENTRY_MAX + 1 },
+        { "all ones", UINT64_MAX },       { "the sign", UINT64_C(1) << 31 },
+        { "more than was produced", 57 }, { "much more than was produced", 60000 },
 };
 
 START_TEST(impossible_sizes_of_entries) {

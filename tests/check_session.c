@@ -20,7 +20,7 @@ static uint64_t now = 1000 * USEC_PER_SEC;
 static SessionQuota quota_a, quota_b;
 static Session *a, *b;
 static uint64_t n_ids;
-static PacketId last_id;
+static PacketId last_id, last_packet;
 
 static Session *session(char name, SessionQuota *quota, uint64_t id, uint16_t body_max) {
         SessionOptions options = {
@@ -75,6 +75,8 @@ static unsigned carry(Session *from, Session *to) {
 
         if (session_produce(from, false, now, bytes, sizeof(bytes), &n, &id, &deadline) != 0)
                 return 0;
+        last_packet = packet_id_make(now, ++n_ids);
+        session_sealed_as(from, &last_packet);
         if (to)
                 session_begin_packet(to, false);
         while (record_decode(bytes, n, &at, &r) == 0) {
@@ -305,7 +307,7 @@ static void sends(Session *s, size_t n_data, MessageKind kind) {
 
 /* The daemon refuses the packet of what was sent last. */
 static void last_is_refused(Session *s) {
-        session_refused(s, &last_id);
+        session_refused(s, &last_id, false);
 }
 
 static void finished(Session *s, int result) {
@@ -1381,6 +1383,7 @@ START_TEST(a_first_contact_fails_at_once_or_waits_while_it_settles) {
 
         sends(a, 10, MESSAGE_ONE_WAY);
         carry(a, NULL);
+        last_is_refused(a);
         session_hint(a, CODE_SETTLING, now);
         nothing_finished(a);
         ck_assert_uint_eq(said(a, r, 4), 0);
@@ -1438,7 +1441,7 @@ START_TEST(what_may_have_arrived_is_not_called_refused) {
                         second = last_id;
         }
         take(b, popped(b));
-        session_refused(a, &second);
+        session_refused(a, &second, false);
         sends(a, 14, MESSAGE_ONE_WAY);
         session_fail(a, CODE_DENIED, now);
         finished(a, RESULT_UNKNOWN);
@@ -1446,6 +1449,24 @@ START_TEST(what_may_have_arrived_is_not_called_refused) {
         finished(a, CODE_DENIED);
         finished(a, CODE_DENIED); /* was never begun */
         nothing_finished(a);
+}
+END_TEST
+
+START_TEST(what_had_gone_by_another_daemon_may_have_arrived) {
+        PacketId first;
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        first = last_id;
+        carry(a, b);
+        take(b, popped(b));
+        session_set_path(a, SESSION_PATH_LOCAL, 2, now);
+        carry(a, NULL);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        session_refused(a, &first, false);
+        session_fail(a, CODE_DENIED, now);
+        finished(a, RESULT_UNKNOWN);
+        finished(a, CODE_DENIED);
 }
 END_TEST
 
@@ -1458,6 +1479,129 @@ START_TEST(what_was_refused_and_said_again_may_have_arrived) {
         take(b, popped(b));
         session_fail(a, CODE_GONE, now);
         finished(a, RESULT_UNKNOWN);
+}
+END_TEST
+
+/* Goes in a packet of its own, to @to or nowhere. Return: that one's id. */
+static PacketId sends_alone(Session *from, Session *to) {
+        sends(from, 10, MESSAGE_ONE_WAY);
+        ck_assert_uint_gt(carry(from, to), 0);
+        return last_packet;
+}
+
+/* And once more, because nobody answers. */
+static PacketId asks(Session *from) {
+        PacketId first = last_packet;
+
+        while (memcmp(&first, &last_packet, sizeof(first)) == 0) {
+                now = session_due(from);
+                session_tick(from, now);
+                carry(from, NULL);
+        }
+        return last_packet;
+}
+
+START_TEST(off_host_a_refused_packet_tells_what_did_not_come) {
+        PacketId second;
+
+        (void)sends_alone(a, b);
+        second = sends_alone(a, NULL);
+        (void)sends_alone(a, b); /* it waits there for the one before */
+        take(b, popped(b));
+        ck_assert_ptr_null(session_pop(b));
+        session_refused(a, &second, true);
+        sends(a, 14, MESSAGE_ONE_WAY);
+        session_fail(a, CODE_DENIED, now);
+        finished(a, RESULT_UNKNOWN);
+        finished(a, CODE_DENIED);
+        finished(a, CODE_DENIED);
+        finished(a, CODE_DENIED); /* was never begun */
+        nothing_finished(a);
+}
+END_TEST
+
+START_TEST(off_host_what_had_gone_before_may_have_come) {
+        PacketId again;
+
+        (void)sends_alone(a, b);
+        take(b, popped(b));
+        again = asks(a);
+        ck_assert(session_has_sent(a, &again));
+        session_refused(a, &again, true);
+        session_fail(a, CODE_DENIED, now);
+        finished(a, RESULT_UNKNOWN);
+}
+END_TEST
+
+/* If it is for good, so is what goes later. */
+START_TEST(off_host_what_goes_once_more_may_come_unless_the_refusal_is_final) {
+        bool is_final = _i;
+        PacketId first = sends_alone(a, NULL);
+
+        (void)asks(a);
+        session_refused(a, &first, is_final);
+        session_fail(a, CODE_DENIED, now);
+        finished(a, is_final ? CODE_DENIED : RESULT_UNKNOWN);
+}
+END_TEST
+
+START_TEST(off_host_what_was_refused_twice_came_never) {
+        PacketId packet = sends_alone(a, NULL);
+
+        session_refused(a, &packet, false);
+        session_set_path(a, SESSION_PATH_OFF_HOST, 2, now);
+        ck_assert(!session_has_sent(a, &packet));
+        ck_assert_uint_gt(carry(a, NULL), 0);
+        session_refused(a, &last_packet, false);
+        session_fail(a, CODE_DENIED, now);
+        finished(a, CODE_DENIED);
+}
+END_TEST
+
+START_TEST(off_host_a_packet_without_a_message_refuses_none) {
+        (void)sends_alone(a, NULL);
+        (void)sends_alone(b, a);
+        take(a, popped(a));
+        session_flush(a, now);
+        ck_assert_uint_eq(carry(a, NULL), 1); /* an ACK */
+        ck_assert(!session_has_sent(a, &last_packet));
+        session_refused(a, &last_packet, true);
+        session_fail(a, CODE_DENIED, now);
+        finished(a, RESULT_UNKNOWN);
+}
+END_TEST
+
+/* It is what held up the one behind it. */
+START_TEST(off_host_behind_what_was_given_up_all_may_have_come) {
+        Message *m = message(10, MESSAGE_ONE_WAY);
+
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        carry(a, NULL);
+        session_refused(a, &last_packet, false);
+        (void)sends_alone(a, b);
+        ck_assert_ptr_null(session_pop(b));
+        session_abandon(a, m, RESULT_CANCELLED, now);
+        carry(a, b);
+        take(b, popped(b));
+        session_fail(a, CODE_GONE, now);
+        finished(a, RESULT_UNKNOWN);
+        finished(a, RESULT_CANCELLED);
+        message_unref(m);
+}
+END_TEST
+
+START_TEST(what_was_given_up_may_have_arrived_unless_it_was_refused) {
+        bool was_refused = _i;
+        Message *m = message(10, MESSAGE_ONE_WAY);
+
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        carry(a, was_refused ? NULL : b);
+        if (was_refused)
+                session_refused(a, &m->id, false);
+        session_abandon(a, m, CODE_EXPIRED, now);
+        session_fail(a, CODE_GONE, now);
+        finished(a, was_refused ? CODE_EXPIRED : RESULT_UNKNOWN);
+        message_unref(m);
 }
 END_TEST
 
@@ -1678,7 +1822,9 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_pause_holds_messages_and_ends_by_going_back);
         tcase_add_test(local, a_session_takes_not_here_as_a_hint);
         tcase_add_test(local, what_may_have_arrived_is_not_called_refused);
+        tcase_add_test(local, what_had_gone_by_another_daemon_may_have_arrived);
         tcase_add_test(local, what_was_refused_and_said_again_may_have_arrived);
+        tcase_add_loop_test(local, what_was_given_up_may_have_arrived_unless_it_was_refused, 0, 2);
         tcase_add_test(local, what_was_never_begun_is_dropped_without_a_word);
         tcase_add_test(local, a_begun_message_is_given_up_when_the_receiver_says_so);
         tcase_add_test(local, skip_is_repeated_until_it_was_answered);
@@ -1700,6 +1846,13 @@ Suite *check_suite(void) {
         tcase_add_test(remote, a_new_path_begins_with_a_new_window_at_once);
         tcase_add_test(remote, off_host_a_pause_is_no_reason_to_say_all_again);
         tcase_add_test(remote, off_host_an_old_ack_is_no_news_and_no_lie);
+        tcase_add_test(remote, off_host_a_refused_packet_tells_what_did_not_come);
+        tcase_add_test(remote, off_host_what_had_gone_before_may_have_come);
+        tcase_add_loop_test(
+                remote, off_host_what_goes_once_more_may_come_unless_the_refusal_is_final, 0, 2);
+        tcase_add_test(remote, off_host_what_was_refused_twice_came_never);
+        tcase_add_test(remote, off_host_a_packet_without_a_message_refuses_none);
+        tcase_add_test(remote, off_host_behind_what_was_given_up_all_may_have_come);
         suite_add_tcase(suite, remote);
         return suite;
 }
