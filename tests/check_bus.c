@@ -762,7 +762,7 @@ START_TEST(a_forked_child_has_no_voice_and_the_parent_goes_on) {
         pid_t child;
 
         ok(send_text(a, p2pbus_get_full(b), "before"));
-        child = fork();
+        child = test_fork();
         if (child == 0) {
                 uint64_t usec;
                 int r = send_text(a, p2pbus_get_full(b), "from the child");
@@ -965,7 +965,7 @@ static void in_child(const char *path, uid_t uid, const void *bytes, size_t n, p
         char c;
 
         ck_assert_int_eq(pipe(ready), 0);
-        *ret = fork();
+        *ret = test_fork();
         if (*ret == 0) {
                 int fd;
 

@@ -818,8 +818,7 @@ START_TEST(a_forked_child_has_no_epochs) {
 
         establish();
         ck_assert_int_eq(seal(A, "content", &packet), SEALED_DATA);
-        os_pid = fork();
-        ck_assert_int_ge(os_pid, 0);
+        os_pid = test_fork();
         if (os_pid == 0)
                 _exit(unseal(B, &packet, NULL) == EPOCH_E_FORKED && !is_live(A) &&
                                       seal_as(A, SEALED_DATA, "x", &packet) == EPOCH_E_NONE &&

@@ -241,9 +241,8 @@ END_TEST
 static bool holds_in_a_child(bool (*check)(const IdentityKey *, const EncryptionKey *),
                              const IdentityKey *identity, const EncryptionKey *key) {
         int status;
-        pid_t os_pid = fork();
+        pid_t os_pid = test_fork();
 
-        ck_assert_int_ge(os_pid, 0);
         if (os_pid == 0)
                 _exit(check(identity, key) ? 0 : 1);
         ck_assert_int_eq(waitpid(os_pid, &status, 0), os_pid);

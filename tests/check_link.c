@@ -529,8 +529,7 @@ START_TEST(a_forked_child_cannot_use_a_link) {
         pid_t os_pid;
 
         pair_up(pair);
-        os_pid = fork();
-        ck_assert_int_ge(os_pid, 0);
+        os_pid = test_fork();
         if (os_pid == 0) {
                 size_t n;
                 bool ok = link_encrypt(pair[BRIDGE], message, 10, out) == LINK_E_FORKED &&

@@ -277,8 +277,7 @@ START_TEST(the_end_of_a_forked_child_is_not_ours) {
         talk_get_ring(bus, p.full);
         made = daemon_status(d, "rings_made");
         for (unsigned i = 0; i < 10; i++) {
-                child = fork();
-                ck_assert_int_ge(child, 0);
+                child = test_fork();
                 if (child == 0) {
                         if (i % 2 == 0)
                                 (void)raise(SIGKILL);

@@ -294,8 +294,7 @@ START_TEST(who_writes_to_the_other_sides_file_dies_alone) {
         int status;
 
         ring_pair_open(&pair, RING_SIZE_MIN, RING_SIZE_MIN);
-        child = fork();
-        ck_assert_int_ge(child, 0);
+        child = test_fork();
         if (child == 0) {
                 (void)signal(SIGSEGV, SIG_DFL); /* a sanitizer would make it an exit status */
                 *(volatile uint64_t *)&pair.a.other.page->consumer.consumed = 8;
@@ -320,8 +319,7 @@ START_TEST(a_mapping_survives_the_death_of_its_maker) {
         ck_assert_int_eq(ring_view_open(&view, fd, RING_SIZE_MIN, RING_SIZE_MIN), 0);
         close(fd);
         ck_assert_int_eq(pipe2(sockets, O_CLOEXEC), 0);
-        child = fork();
-        ck_assert_int_ge(child, 0);
+        child = test_fork();
         if (child == 0) {
                 file.data[100] = 42;
                 (void)!write(sockets[1], "", 1);

@@ -433,8 +433,7 @@ START_TEST(whoever_is_killed_when_the_survivor_is_well) {
         ck_assert_int_eq(unsetenv("P2PBUS_KEY"), 0);
         daemon_start(d, "--user", NULL);
         prepare(&s);
-        nursery = fork();
-        ck_assert_int_ge(nursery, 0);
+        nursery = test_fork();
         if (nursery == 0)
                 keep_nursery();
         (void)close(pipe_down[0]);

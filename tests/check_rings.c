@@ -567,8 +567,7 @@ START_TEST(a_forked_child_disturbs_no_ring) {
                 loop_until(&o, ++asked);
         }
         expect_quiet(&o);
-        child = fork();
-        ck_assert_int_ge(child, 0);
+        child = test_fork();
         if (child == 0) {
                 bool good = p2pbus_process(o.bus) == -ECHILD &&
                         p2pbus_set_ring(o.bus, p.full, P2PBUS_RING_NEVER) == -ECHILD &&

@@ -529,8 +529,7 @@ static pid_t fork_receiver(char full[static P2PBUS_FULL_SIZE]) {
         pid_t child;
 
         ck_assert_int_eq(pipe(fds), 0);
-        child = fork();
-        ck_assert_int_ge(child, 0);
+        child = test_fork();
         if (child == 0) {
                 p2pbus *bus = open_bus(full);
                 p2pbus_message *m;

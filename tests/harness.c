@@ -15,6 +15,7 @@
 
 #include "libcore/stream-socket.h"
 #include "libsecure/crypto.h"
+#include "tests/main.h"
 
 static void wait_readable(int fd) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -55,8 +56,7 @@ void daemon_restart(Daemon *d, const char *kind) {
 
         (void)snprintf(state, sizeof(state), "%s/state", d->folder);
         (void)snprintf(program, sizeof(program), "%s/p2pbusd", build ? build : ".");
-        d->os_pid = fork();
-        ck_assert_int_ge(d->os_pid, 0);
+        d->os_pid = test_fork();
         if (d->os_pid == 0) {
                 int log = open(d->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
@@ -205,8 +205,7 @@ static int connect_as(const char *path, uid_t uid) {
 
         memset(&control, 0, sizeof(control));
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-        child = fork();
-        ck_assert_int_ge(child, 0);
+        child = test_fork();
         if (child == 0) {
                 if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
                         _exit(1);

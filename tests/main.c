@@ -5,6 +5,15 @@
 #include "tests/main.h"
 
 #include <stdlib.h>
+#include <unistd.h>
+
+pid_t test_fork(void) {
+        pid_t child = fork();
+
+        if (child != 0)
+                ck_assert_int_gt(child, 0);
+        return child;
+}
 
 int main(void) {
         SRunner *runner = srunner_create(check_suite());

@@ -10,6 +10,12 @@
  */
 
 #include <check.h>
+#include <sys/types.h>
 
 /* Builds the suite of this program; main() takes it over. */
 Suite *check_suite(void);
+/*
+ * fork() that worked. In the child nothing may be asserted: an assertion takes a lock of Check's, which
+ * another thread may have held at that moment, and which nobody there gives back.
+ */
+pid_t test_fork(void);

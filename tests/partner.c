@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/main.h"
+
 #define HEAD_SIZE (2 * sizeof(uint64_t))
 #define ALARM_SECONDS 120 /* ends a partner that hangs */
 
@@ -94,8 +96,7 @@ void partner_start(Partner *p, const PartnerOptions *options) {
         ck_assert_int_eq(pipe2(up, O_CLOEXEC), 0);
         ck_assert_int_eq(pipe2(down, O_CLOEXEC), 0);
         (void)fflush(NULL);
-        p->os_pid = fork();
-        ck_assert_int_ge(p->os_pid, 0);
+        p->os_pid = test_fork();
         if (p->os_pid == 0) {
                 *p = (Partner){ .in = down[0], .out = up[1] };
                 run_child(options, p);

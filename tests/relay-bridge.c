@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/main.h"
+
 sd_event *test_event;
 WsLoop *test_loop;
 
@@ -72,7 +74,7 @@ static void relay_spawn(TestRelay *relay, va_list ap) {
                 ck_assert_uint_lt(++n, ELEMENTSOF(argv));
 
         ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-        relay->os_pid = fork();
+        relay->os_pid = test_fork();
         if (relay->os_pid == 0) {
                 (void)dup2(fds[1], STDERR_FILENO);
                 (void)fcntl(STDERR_FILENO, F_SETFL, 0);
