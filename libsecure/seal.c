@@ -269,6 +269,8 @@ static int check_replay(Sealer *sealer, const PacketHeader *h, uint64_t end_usec
 
         if (sent_at > now_usec && sent_at - now_usec > SKEW_USEC)
                 return SEAL_E_STALE;
+        /* It was before now, so the clock was set back; what was seen is kept until it catches up. */
+        sealer->attached_usec = MIN(sealer->attached_usec, now_usec);
         if (sent_at < sealer->attached_usec &&
             sealer->attached_usec - sent_at > ATTACHED_SLACK_USEC)
                 return SEAL_E_STALE;

@@ -69,7 +69,8 @@ enum {
 
 /*
  * @identity is borrowed. @attached_usec, wall clock, is when this process attached first: packets
- * sent more than 2 s before it are STALE, since an earlier life may have seen them.
+ * sent more than 2 s before it are STALE, since an earlier life may have seen them. If the clock is set
+ * back to before it, that is when.
  * Return: 0, -ENOMEM, -ENOSYS.
  */
 int sealer_new(Sealer **ret, const IdentityKey *identity, uint64_t attached_usec);

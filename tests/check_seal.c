@@ -371,6 +371,9 @@ static const struct {
         { "at once", 0, 30, 0, 0 },
         { "2 s before B attached", -2, 30, 0, 0 },
         { "3 s before B attached", -3, 30, 0, SEAL_E_STALE },
+        { "the clock was set back by a minute", -60, 30, -60, 0 },
+        { "2 s before that", -62, 30, -60, 0 },
+        { "3 s before that", -63, 30, -60, SEAL_E_STALE },
         { "sent 5 min in the future", 300, 330, 0, 0 },
         { "sent 6 min in the future", 360, 390, 0, SEAL_E_STALE },
         { "at its deadline", 0, 30, 30, 0 },
@@ -399,6 +402,7 @@ START_TEST(a_packet_is_opened_once) {
 
         ck_assert_int_eq(send_at(NOW, 7, end, NOW), 0);
         check_refused(SEAL_E_REPEATED, NOW);
+        check_refused(SEAL_E_REPEATED, NOW - MINUTE_USEC); /* the clock was set back */
         check_refused(SEAL_E_REPEATED, end);
         check_refused(SEAL_E_REPEATED, end + 5 * MINUTE_USEC - 1);
         check_refused(SEAL_E_EXPIRED, end + 5 * MINUTE_USEC);
