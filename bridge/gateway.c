@@ -9,6 +9,7 @@
 
 #include "bridge/gateway.h"
 
+#include <stdio.h>
 #include <sys/epoll.h>
 
 #include "bridge/backoff.h"
@@ -112,6 +113,18 @@ static void on_answer(Gateway *gateway, const Control *control) {
                                       : control_code_text(control->code));
 }
 
+/* Behind a zero byte: which line of which file says so. */
+static void on_taken(Gateway *gateway, const Control *control) {
+        size_t n_rule = control->n_body > 1 ? control->n_body - 1 : 0;
+        char reason[CONTROL_TEXT_MAX + 64];
+
+        (void)snprintf(reason, sizeof(reason),
+                       "its policy does not allow us to be the gateway any more%s%.*s",
+                       n_rule > 0 ? ": " : "", (int)n_rule,
+                       n_rule > 0 ? (const char *)control->body + 1 : "");
+        gateway_fail(gateway, reason);
+}
+
 static void on_control(Gateway *gateway, const PacketHeader *header, const uint8_t *packet) {
         Control control;
         int r;
@@ -125,7 +138,10 @@ static void on_control(Gateway *gateway, const PacketHeader *header, const uint8
                 return;
         }
 
-        if (control.verb == CONTROL_GOODBYE)
+        if (control.verb == CONTROL_RIGHTS && control.code == CODE_DENIED &&
+            control.value == CONTROL_GATEWAY)
+                on_taken(gateway, &control);
+        else if (control.verb == CONTROL_GOODBYE)
                 gateway_fail(gateway, control_code_text(control.code));
         else if (!gateway->attached &&
                  (control.verb == CONTROL_OK || control.verb == CONTROL_ERROR) &&

@@ -154,9 +154,12 @@ ControlCode gateway_claim(Peer *peer) {
                 const PolicyAnswer answer = policy_role(peer->subject, POLICY_GATEWAY);
 
                 rights_deny(peer, "be the gateway", &answer);
-        }
-        if (!peer->caps.gateway || peer->owned_names)
                 return CODE_DENIED;
+        }
+        if (peer->owned_names) {
+                rights_explain(peer, "who owns names is no gateway");
+                return CODE_DENIED;
+        }
         if (gateway->peer == peer)
                 return CODE_OK;
         if (gateway->peer)

@@ -22,6 +22,16 @@ static void set_level(Monitor *monitor, uint32_t level) {
                 manager_notice(manager);
 }
 
+static bool may_monitor(Peer *peer) {
+        PolicyAnswer answer;
+
+        if (peer->caps.monitor > 0)
+                return true;
+        answer = policy_role(peer->subject, POLICY_MONITOR);
+        rights_deny(peer, "monitor", &answer);
+        return false;
+}
+
 ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *ret_level) {
         if (level > MONITOR_FULL)
                 return CODE_UNSUPPORTED;
@@ -30,12 +40,8 @@ ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *r
                 *ret_level = 0;
                 return CODE_OK;
         }
-        if (peer->caps.monitor == 0) {
-                const PolicyAnswer answer = policy_role(peer->subject, POLICY_MONITOR);
-
-                rights_deny(peer, "monitor", &answer);
+        if (!may_monitor(peer))
                 return CODE_DENIED;
-        }
         if (!peer->monitor) {
                 peer->monitor = calloc(1, sizeof(*peer->monitor));
                 if (!peer->monitor)
@@ -43,6 +49,7 @@ ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *r
                 peer->monitor->peer = peer;
                 DL_APPEND(peer->manager->monitors.list, peer->monitor);
         }
+        peer->monitor->asked = level;
         set_level(peer->monitor, MIN(level, peer->caps.monitor));
         peer->monitor->address = address;
         *ret_level = peer->monitor->level;
@@ -56,6 +63,19 @@ void monitor_remove(Peer *peer) {
         set_level(peer->monitor, 0);
         free(peer->monitor);
         peer->monitor = NULL;
+}
+
+void monitor_reevaluate(Peer *peer) {
+        Monitor *monitor = peer->monitor;
+
+        if (!monitor)
+                return;
+        if (may_monitor(peer)) {
+                set_level(monitor, MIN(monitor->asked, peer->caps.monitor));
+        } else {
+                monitor_remove(peer);
+                rights_say_taken(peer, CONTROL_MONITOR, NULL, 0);
+        }
 }
 
 static bool fits(Address filter, Address address) {

@@ -24,7 +24,8 @@ typedef struct Monitor Monitor;
 struct Monitor {
         Monitor *prev, *next;
         Peer *peer;
-        uint32_t level;  /* MONITOR_HEADERS, MONITOR_FULL */
+        uint32_t asked;  /* MONITOR_HEADERS, MONITOR_FULL */
+        uint32_t level;  /* the same, as far as policy allows */
         Address address; /* only packets from or to it; PID_NONE: all */
 };
 
@@ -36,6 +37,8 @@ typedef struct Monitors {
 /* Handles MONITOR. @ret_level: what was granted. Return: what to answer; CODE_OK. */
 ControlCode monitor_set(Peer *peer, uint32_t level, Address address, uint32_t *ret_level);
 void monitor_remove(Peer *peer);
+/* By a policy that is new: it sees what it may see now of what it has asked for. */
+void monitor_reevaluate(Peer *peer);
 /* Shows @packet, as it goes to its receiver, to everybody who watches. */
 void monitor_show(Manager *manager, const uint8_t *packet, size_t size);
 /*

@@ -181,8 +181,11 @@ ControlCode names_own(Peer *peer, const Control *word) {
         if (word->value == OWN_RELEASE) {
                 code = release(peer, said.name, said.n_name);
         } else {
-                if (gateway_is(&peer->manager->gateway, peer) ||
-                    !may_own(peer, said.name, said.n_name))
+                if (gateway_is(&peer->manager->gateway, peer)) {
+                        rights_explain(peer, "the gateway owns no names");
+                        return CODE_DENIED;
+                }
+                if (!may_own(peer, said.name, said.n_name))
                         return CODE_DENIED;
                 code = claim(peer, &said);
         }
@@ -197,6 +200,7 @@ bool names_reevaluate(Peer *peer) {
 
         DL_FOREACH_SAFE2(peer->owned_names, owned, next, next_peer)
         if (!may_own(peer, owned->name->text, strlen(owned->name->text))) {
+                rights_say_taken(peer, CONTROL_OWN, owned->name->text, strlen(owned->name->text));
                 owned_free(owned);
                 any = true;
         }

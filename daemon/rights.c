@@ -9,6 +9,7 @@
 
 #include "daemon/lease.h"
 #include "daemon/peer.h"
+#include "libcore/buf.h"
 
 bool rights_classify(Peer *peer) {
         Subject *old = peer->subject;
@@ -42,15 +43,63 @@ void rights_reclassify(Peer *peer) {
         subject_unref(was);
 }
 
-void rights_deny(Peer *peer, const char *what, const PolicyAnswer *answer) {
-        char text[POLICY_ANSWER_MAX];
-
-        (void)snprintf(peer->manager->denial, sizeof(peer->manager->denial), "%s",
-                       policy_answer_text(answer, text));
-        peer_log(peer, LOG_LEVEL_NOTICE, NULL, "policy", "may not %s: %s", what, text);
+/* Libraries keep in mind what they had of these, and ask again. */
+static bool is_kept_in_mind(PolicySlot slot) {
+        return slot == POLICY_OWN_NAME || slot == POLICY_OWN_DENY || slot == POLICY_SUBSCRIBE ||
+               slot == POLICY_DENY_SUBSCRIBE || slot == POLICY_MONITOR;
 }
 
-void rights_say_network(Peer *peer) {
+/* What it is told: by which rule. */
+static void note_denial(Peer *peer, const PolicyAnswer *answer) {
+        char text[POLICY_ANSWER_MAX];
+
+        peer->was_denied |= is_kept_in_mind(answer->slot);
+        (void)snprintf(peer->manager->denial, sizeof(peer->manager->denial), "%s",
+                       policy_answer_text(answer, text));
+}
+
+void rights_deny(Peer *peer, const char *what, const PolicyAnswer *answer) {
+        note_denial(peer, answer);
+        peer_log(peer, LOG_LEVEL_NOTICE, NULL, "policy", "may not %s: %s", what,
+                 peer->manager->denial);
+}
+
+void rights_deny_often(Peer *peer, const char *what, const PolicyAnswer *answer) {
+        if (policy_is_old_denial(peer->subject, answer->slot))
+                note_denial(peer, answer);
+        else
+                rights_deny(peer, what, answer);
+}
+
+void rights_explain(Peer *peer, const char *text) {
+        (void)snprintf(peer->manager->denial, sizeof(peer->manager->denial), "%s", text);
+}
+
+void rights_say_taken(Peer *peer, ControlVerb verb, const char *what, size_t n_what) {
+        const char *denial = peer->manager->denial;
+        uint8_t body[CONTROL_RIGHTS_MAX];
+        BufWriter w = buf_writer(body, sizeof(body));
+
+        buf_put_bytes(&w, what, n_what);
+        buf_put_u8(&w, 0);
+        buf_put_bytes(&w, denial, strnlen(denial, CONTROL_TEXT_MAX));
+        peer_say(peer, &(Control){ .verb = CONTROL_RIGHTS,
+                                   .code = CODE_DENIED,
+                                   .value = verb,
+                                   .body = body,
+                                   .n_body = w.at });
+}
+
+/* --- other hosts --- */
+
+static void deny_off_host(Peer *peer) {
+        PolicyAnswer answer = policy_off_host(peer->subject);
+
+        rights_deny_often(peer, "talk with other hosts", &answer);
+        rights_say_taken(peer, CONTROL_LEASE, NULL, 0);
+}
+
+static void say_network(Peer *peer) {
         uint8_t body[CONTROL_BODY_MAX / 2];
         Control word = { .verb = CONTROL_NETWORK, .value = NETWORK_ALL };
 
@@ -62,11 +111,59 @@ void rights_say_network(Peer *peer) {
         peer_say(peer, &word);
 }
 
+void rights_say_off_host(Peer *peer) {
+        if (peer->asks_off_host && !peer->off_host)
+                deny_off_host(peer);
+        else if (peer->off_host && !peer->subject->network_is_open)
+                say_network(peer);
+}
+
+static void give_off_host(Peer *peer) {
+        peer->off_host = true;
+        peer_say(peer, &(Control){ .verb = CONTROL_RIGHTS, .value = CONTROL_LEASE });
+        if (!peer->subject->network_is_open)
+                say_network(peer);
+        lease_hand_over(peer);
+}
+
+static void take_off_host(Peer *peer) {
+        lease_remove(peer);
+        wants_revoke(peer);
+        peer->off_host = false;
+        deny_off_host(peer);
+}
+
+static void reevaluate_off_host(Peer *peer, bool was_open) {
+        if (peer->off_host && !peer->caps.off_host)
+                take_off_host(peer);
+        else if (peer->off_host && !(was_open && peer->subject->network_is_open))
+                say_network(peer);
+        else if (peer->asks_off_host && !peer->off_host && peer->caps.off_host)
+                give_off_host(peer);
+}
+
+/* --- a new policy --- */
+
+/* Whoever speaks for other hosts attaches again for it: what it still says would be nobody's. */
+static void reevaluate_gateway(Peer *peer) {
+        PolicyAnswer answer;
+
+        if (peer->caps.gateway || !gateway_is(&peer->manager->gateway, peer))
+                return;
+        answer = policy_role(peer->subject, POLICY_GATEWAY);
+        rights_deny(peer, "be the gateway", &answer);
+        rights_say_taken(peer, CONTROL_GATEWAY, NULL, 0);
+        peer_dismiss(peer, CODE_DENIED);
+}
+
 void rights_reevaluate(Peer *peer) {
         bool was_open;
 
         if (peer->state != PEER_ATTACHED)
                 return;
+        if (peer->was_denied)
+                peer_say(peer, &(Control){ .verb = CONTROL_RIGHTS, .value = RIGHTS_CHANGED });
+        peer->was_denied = false;
         was_open = peer->subject->network_is_open;
         (void)rights_classify(peer);
         if (peer->subject && names_reevaluate(peer))
@@ -76,15 +173,7 @@ void rights_reevaluate(Peer *peer) {
                 return;
         }
         topics_reevaluate_of(peer);
-        if (peer->off_host && peer->caps.off_host && !(was_open && peer->subject->network_is_open))
-                rights_say_network(peer);
-        if (!peer->caps.off_host) {
-                lease_remove(peer);
-                wants_revoke(peer);
-                peer->off_host = false;
-        }
-        if (peer->monitor && peer->caps.monitor == 0)
-                monitor_remove(peer);
-        if (!peer->caps.gateway)
-                gateway_remove(peer);
+        reevaluate_off_host(peer, was_open);
+        monitor_reevaluate(peer);
+        reevaluate_gateway(peer);
 }

@@ -5,12 +5,16 @@
 /*
  * Rights: what policy takes a process for, and what becomes of what it has when that changes
  *
- * What is asked for is judged where it is asked for, by the process's subject (daemon/subject.h).
+ * What is asked for is judged where it is asked for, by the process's subject (daemon/subject.h). A
+ * process that was denied a name, a subscription or monitoring hears of the next policy, and can
+ * ask again.
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "daemon/policy-answer.h"
+#include "libcore/control.h"
 
 typedef struct Peer Peer;
 
@@ -21,9 +25,21 @@ typedef struct Peer Peer;
 bool rights_classify(Peer *peer);
 /* It owns another name, or one less: others' rules may ask for that. */
 void rights_reclassify(Peer *peer);
-/* Judges it by a policy that is new; what it may not have any more it loses. */
+/* Judges it by a policy that is new; what it may not have any more it loses, and hears of that. */
 void rights_reevaluate(Peer *peer);
 /* What it asks for is denied by @answer: the log hears, and so does who asks, with the reply. */
 void rights_deny(Peer *peer, const char *what, const PolicyAnswer *answer);
-/* What it may send off-host and receive from there, which its library sees to. */
-void rights_say_network(Peer *peer);
+/* The same for what it may ask for often: the log hears once of each of its kind. */
+void rights_deny_often(Peer *peer, const char *what, const PolicyAnswer *answer);
+/* What it asks for it may not have for another reason than policy: @text, for people. */
+void rights_explain(Peer *peer, const char *text);
+/*
+ * It was denied, just now, what it has by @verb, to which @what belongs: a name, a pattern, or
+ * nothing. Says so to it.
+ */
+void rights_say_taken(Peer *peer, ControlVerb verb, const char *what, size_t n_what);
+/*
+ * After WELCOME: why it may not talk with other hosts, if it has asked for that, or with whom it
+ * may, which its library sees to.
+ */
+void rights_say_off_host(Peer *peer);

@@ -204,6 +204,19 @@ static void records_elsewhere(Peer *from, const StreamFrame *frame, ControlCode 
         peer_say(from, &word);
 }
 
+/* It has not asked for other hosts, or policy keeps it from them. */
+static void refuse_off_host(Peer *from, const StreamFrame *frame) {
+        char text[POLICY_ANSWER_MAX];
+        PolicyAnswer answer;
+
+        if (!from->asks_off_host) {
+                refuse(from, frame, CODE_DENIED);
+                return;
+        }
+        answer = policy_off_host(from->subject);
+        refuse_with(from, frame, CODE_DENIED, policy_answer_text(&answer, text));
+}
+
 /* SEALED to somebody who is not attached here. */
 static void sealed_elsewhere(Peer *from, const StreamFrame *frame) {
         Peer *gateway = from->manager->gateway.peer;
@@ -211,7 +224,7 @@ static void sealed_elsewhere(Peer *from, const StreamFrame *frame) {
         Usage *usage;
 
         if (!from->off_host) {
-                refuse(from, frame, CODE_DENIED);
+                refuse_off_host(from, frame);
         } else if (!gateway || gateway == from) {
                 refuse(from, frame, CODE_NO_ROUTE);
         } else if (frame->prefix.n_fds > 0) {

@@ -305,20 +305,15 @@ void topics_reevaluate(Manager *manager) {
 
 static bool may_publish(Peer *from, const char *topic, size_t n_topic) {
         PolicyAnswer answer;
-        char what[TOPIC_SIZE_MAX + 16], text[POLICY_ANSWER_MAX];
+        char what[TOPIC_SIZE_MAX + 16];
 
         if (from->subject->publishes_all)
                 return true;
         answer = policy_publish(from->subject, topic, n_topic);
         if (answer.is_allowed)
                 return true;
-        /* It may do so often: the log hears it once. */
         (void)snprintf(what, sizeof(what), "publish on %.*s", (int)n_topic, topic);
-        if (policy_is_old_denial(from->subject, POLICY_PUBLISH))
-                (void)snprintf(from->manager->denial, sizeof(from->manager->denial), "%s",
-                               policy_answer_text(&answer, text));
-        else
-                rights_deny(from, what, &answer);
+        rights_deny_often(from, what, &answer);
         return false;
 }
 
@@ -459,8 +454,10 @@ ControlCode topics_subscribe(Peer *peer, uint32_t value, const char *pattern, si
 
         if (!topic_is_pattern(pattern, n_pattern) || value > SUBSCRIBE_RETAINED)
                 return CODE_UNSUPPORTED;
-        if (gateway_is(&peer->manager->gateway, peer))
+        if (gateway_is(&peer->manager->gateway, peer)) {
+                rights_explain(peer, "the gateway subscribes to nothing");
                 return CODE_DENIED;
+        }
         if (value != SUBSCRIBE_END && !may_subscribe(peer, pattern, n_pattern))
                 return CODE_DENIED;
         node = topic_tree_get(&topics->tree, pattern, n_pattern, &with_rest);
@@ -506,6 +503,7 @@ void topics_reevaluate_of(Peer *peer) {
                         continue;
                 subscription_free(subscription);
                 wants_say(peer, WANTED_END, pattern, n_pattern);
+                rights_say_taken(peer, CONTROL_SUBSCRIBE, pattern, n_pattern);
         }
 }
 

@@ -17,6 +17,7 @@
 #include "libclient/own-name.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
+#include "libclient/rights.h"
 #include "libclient/topic-remote.h"
 #include "libclient/topic.h"
 #include "libcore/buf.h"
@@ -92,6 +93,11 @@ static void make_room_for_largest(p2pbus *bus) {
         }
 }
 
+void attachment_make_sealer(p2pbus *bus) {
+        if (!bus->sealer && sealer_new(&bus->sealer, bus->identity, bus_wall(bus)) < 0)
+                bus->counters.bad_packets++; /* sealed ones are, without it */
+}
+
 static void on_welcome(p2pbus *bus) {
         bool is_restart;
 
@@ -110,9 +116,9 @@ static void on_welcome(p2pbus *bus) {
         if (is_restart)
                 bus->has_lease = false; /* it will ask for another */
 
-        if (!bus->sealer && (bus->welcome.flags & ATTACH_OFF_HOST) &&
-            sealer_new(&bus->sealer, bus->identity, bus_wall(bus)) < 0)
-                bus->counters.bad_packets++; /* sealed ones are, without it */
+        if (bus->welcome.flags & ATTACH_OFF_HOST)
+                attachment_make_sealer(bus);
+        rights_attached(bus);
 
         make_room_for_largest(bus);
 

@@ -12,6 +12,8 @@
 int attachment_connect(p2pbus *bus);
 /* After connection_read(): what a change of its state means. */
 void attachment_update(p2pbus *bus);
+/* For other hosts, which were granted. */
+void attachment_make_sealer(p2pbus *bus);
 /* The connection is over for @reason, and is made again unless that is final. */
 void attachment_lost(p2pbus *bus, int reason);
 /*

@@ -15,6 +15,7 @@
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/request.h"
+#include "libclient/rights.h"
 #include "libclient/send.h"
 #include "libclient/service.h"
 #include "libclient/topic.h"
@@ -123,6 +124,7 @@ static void bus_free(p2pbus *bus) {
         topic_free_all(bus);
         send_free_all(bus);
         monitor_free(bus);
+        rights_free_all(bus);
         connection_free(bus->connection);
         loop_done(bus);
         sealer_free(bus->sealer);
@@ -413,6 +415,17 @@ _public_ int p2pbus_get_state(p2pbus *bus, int *ret_reason) {
         return bus_leave(bus, state);
 }
 
+static int fail_unreachable(const p2pbus *bus) {
+        const char *rule = bus->rights.no_off_host;
+
+        if (bus->welcome.flags & ATTACH_OFF_HOST)
+                return reason_fail_text(P2PBUS_REASON_NO_ROUTE,
+                                        "no gateway is attached to this bus");
+        return reason_fail_text(P2PBUS_REASON_NO_ROUTE,
+                                "off-host was not granted to this process%s%s",
+                                *rule != '\0' ? ": " : "", rule);
+}
+
 _public_ int p2pbus_wait_reachable(p2pbus *bus, uint64_t timeout_usec) {
         uint64_t until;
         int r;
@@ -424,10 +437,7 @@ _public_ int p2pbus_wait_reachable(p2pbus *bus, uint64_t timeout_usec) {
         while (r == 0 && bus->n_reachable == 0) {
                 if (bus->is_up && (!(bus->welcome.flags & ATTACH_OFF_HOST) ||
                                    !(bus->hello_flags & HELLO_OFF_HOST)))
-                        r = reason_fail_text(P2PBUS_REASON_NO_ROUTE,
-                                             bus->welcome.flags & ATTACH_OFF_HOST ?
-                                                     "no gateway is attached to this bus" :
-                                                     "off-host was not granted to this process");
+                        r = fail_unreachable(bus);
                 else
                         r = loop_wait(bus, until);
                 if (r == -ETIMEDOUT)

@@ -39,6 +39,7 @@
  *      own-name.c    service names that we provide
  *      announcement.c  what other hosts are told of them
  *      grant.c       and what gives them the right to believe that
+ *      rights.c      what was granted, and is taken away
  *      send.c        messages out, and what became of them
  *      request.c     requests and replies
  *      answer-part.c  replies that come in parts
@@ -96,6 +97,7 @@ typedef struct RemoteReader RemoteReader;
 typedef struct RemoteTopic RemoteTopic;
 typedef struct RemoteWriter RemoteWriter;
 typedef struct Request Request;
+typedef struct RightChange RightChange;
 typedef struct RingPath RingPath;
 typedef struct Watch Watch;
 
@@ -247,6 +249,14 @@ struct p2pbus {
         } topics;
         Watch *watches;
         MonitorQueue *monitor;
+        struct {
+                RightChange *changes; /* list: for the application */
+                unsigned n_changes;
+                RightChange *told; /* that it got last: it looks into it */
+                bool is_monitor_lost;
+                bool had_off_host, is_off_host_lost;
+                char no_off_host[CONTROL_TEXT_MAX + 1]; /* by which rule; "" if it is not known */
+        } rights;
 };
 
 /*

@@ -19,6 +19,7 @@
 #include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/report.h"
+#include "libclient/rights.h"
 #include "libclient/topic-remote.h"
 #include "libclient/topic.h"
 #include "libcore/err.h"
@@ -198,6 +199,9 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 break;
         case CONTROL_NETWORK:
                 network_rules_set(&bus->network, &control);
+                break;
+        case CONTROL_RIGHTS:
+                rights_consume(bus, &control);
                 break;
         case CONTROL_REACHABLE:
                 bus->n_reachable = control.value;

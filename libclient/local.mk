@@ -75,6 +75,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/reservation.c \
 	%D%/reservation.h \
 	%D%/sealed.c \
+	%D%/rights.c \
+	%D%/rights.h \
 	%D%/round-trip.c \
 	%D%/round-trip.h \
 	%D%/send.c \

@@ -15,6 +15,7 @@
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
 #include "libclient/reason.h"
+#include "libclient/rights.h"
 #include "libclient/send.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
@@ -76,19 +77,40 @@ static Control watch_control(uint32_t value, Address address) {
 }
 
 static void on_watched(p2pbus *bus, Ask *ask) {
+        rights_answered(bus, P2PBUS_RIGHT_MONITOR, "", ask, &bus->rights.is_monitor_lost);
         daemon_drop(bus, ask);
+}
+
+static void prepare_again(p2pbus *bus, Watch *watch) {
+        daemon_drop(bus, &watch->ask);
+        watch->ask.control = watch_control(watch->value, watch->address);
+        watch->ask.on_answer = on_watched;
+        watch->ask.is_answered = false;
 }
 
 void monitor_ask_again(p2pbus *bus) {
         Watch *watch;
 
         LL_FOREACH(bus->watches, watch) {
-                daemon_drop(bus, &watch->ask);
-                watch->ask.control = watch_control(watch->value, watch->address);
-                watch->ask.on_answer = on_watched;
-                watch->ask.is_answered = false;
+                prepare_again(bus, watch);
                 DL_APPEND(bus->asks, &watch->ask); /* daemon_ask_again() follows */
         }
+}
+
+void monitor_ask_lost(p2pbus *bus) {
+        Watch *watch;
+
+        if (!bus->rights.is_monitor_lost)
+                return;
+        LL_FOREACH (bus->watches, watch) {
+                prepare_again(bus, watch);
+                daemon_ask(bus, &watch->ask);
+        }
+}
+
+void monitor_on_denied(p2pbus *bus, const char *text) {
+        if (bus->watches)
+                rights_denied(bus, P2PBUS_RIGHT_MONITOR, "", text, &bus->rights.is_monitor_lost);
 }
 
 void monitor_free(p2pbus *bus) {
@@ -162,6 +184,8 @@ _public_ int p2pbus_monitor_start(p2pbus *bus, int full, const char *peer, uint6
         daemon_drop(bus, &ask);
         if (r == 0)
                 r = watch_add(bus, value, to.address);
+        if (r == 0)
+                bus->rights.is_monitor_lost = false;
         return bus_leave(bus, r);
 }
 

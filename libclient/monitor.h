@@ -10,4 +10,8 @@
 
 void monitor_consume(p2pbus *bus, const Control *control);
 void monitor_ask_again(p2pbus *bus);
+/* When the policy has changed, if it was taken away. */
+void monitor_ask_lost(p2pbus *bus);
+/* The daemon takes it away, by the rule @text. */
+void monitor_on_denied(p2pbus *bus, const char *text);
 void monitor_free(p2pbus *bus);

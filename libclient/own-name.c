@@ -11,6 +11,7 @@
 #include "libclient/loop.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
+#include "libclient/rights.h"
 #include "libclient/service.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
@@ -23,6 +24,7 @@ struct OwnName {
         bool is_claimed;     /* the daemon has granted it once */
         unsigned n_claiming; /* threads that wait for its answer: what comes by it may be quicker */
         bool is_drained;     /* nothing more is taken by it */
+        bool is_lost;        /* it was granted, and is denied now */
         Announcement announcement;
         Ask ask; /* claims it again */
         OwnName *next;
@@ -63,9 +65,27 @@ static Control claim_control(const OwnName *own) {
         };
 }
 
-/* Refused now, it may be granted after the next attach. */
+/* Other hosts hear of what the daemon lets us provide, and of nothing else. */
+static void announce(p2pbus *bus, OwnName *own) {
+        if (own->is_claimed && !own->is_lost && !own->is_drained)
+                announcement_say(bus, &own->announcement, &own->claim);
+}
+
+/* What is lost the daemon has withdrawn already, and what is drained we have. */
+static void withdraw(p2pbus *bus, OwnName *own) {
+        if (!own->is_lost && !own->is_drained)
+                announcement_withdraw(bus, &own->announcement, &own->claim);
+}
+
+/* Refused now, it may be granted after the next attach, or when the policy changes. */
 static void on_owned(p2pbus *bus, Ask *ask) {
+        OwnName *own = container_of(ask, OwnName, ask);
+        bool was_lost = own->is_lost;
+
+        rights_answered(bus, P2PBUS_RIGHT_NAME, own->text, ask, &own->is_lost);
         daemon_drop(bus, ask);
+        if (was_lost)
+                announce(bus, own);
 }
 
 /* Without waiting for the answer. */
@@ -92,8 +112,22 @@ void own_name_announce(p2pbus *bus) {
         OwnName *own, *next;
 
         HASH_ITER (hh, bus->own_names, own, next)
-                if (own->is_claimed && !own->is_drained)
-                        announcement_say(bus, &own->announcement, &own->claim);
+                announce(bus, own);
+}
+
+void own_name_claim_lost(p2pbus *bus) {
+        OwnName *own, *next;
+
+        HASH_ITER (hh, bus->own_names, own, next)
+                if (own->is_claimed && own->is_lost)
+                        claim_again(bus, own, true);
+}
+
+void own_name_on_denied(p2pbus *bus, const char *name, const char *text) {
+        OwnName *own = find(bus, name, strlen(name));
+
+        if (own && own->is_claimed)
+                rights_denied(bus, P2PBUS_RIGHT_NAME, own->text, text, &own->is_lost);
 }
 
 /* Claiming and releasing */
@@ -118,11 +152,11 @@ static void remember(p2pbus *bus, OwnName *own, const ProviderClaim *claim, cons
                      size_t n_grant) {
         daemon_drop(bus, &own->ask); /* an older claim that is still asked for */
         own->is_claimed = true;
-        own->is_drained = false;
+        own->is_drained = own->is_lost = false;
         set_claim(own, claim);
         memcpy(own->announcement.grant, grant, n_grant);
         own->announcement.n_grant = n_grant;
-        announcement_say(bus, &own->announcement, &own->claim);
+        announce(bus, own);
 }
 
 static int check_name(const char *name) {
@@ -224,10 +258,12 @@ _public_ int p2pbus_release_name(p2pbus *bus, const char *name, uint64_t timeout
                 return r;
         own = find(bus, name, strlen(name));
         if (own) /* first: afterwards it is not ours to say */
-                announcement_withdraw(bus, &own->announcement, &own->claim);
+                withdraw(bus, own);
         r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
         daemon_drop(bus, &ask);
         own = find(bus, name, strlen(name));
+        if (own && own->is_lost && r == -ENXIO)
+                r = 0; /* the daemon took it back before us */
         if (r == 0 && own) {
                 daemon_drop(bus, &own->ask);
                 own->is_claimed = false;
@@ -251,7 +287,10 @@ bool own_name_refuses(p2pbus *bus, const Record *record) {
         if (!text)
                 return false;
         own = find(bus, (const char *)text, n);
-        return !own || (own->is_drained && own->n_claiming == 0);
+        if (!own)
+                return true;
+        /* What comes by a name while it is claimed may be quicker than the daemon's answer. */
+        return own->n_claiming == 0 && (own->is_drained || (own->is_lost && !own->ask.prev));
 }
 
 void own_name_count(p2pbus *bus, Message *request) {
@@ -300,7 +339,7 @@ static void begin_drain(p2pbus *bus) {
                 claim.rank.flags |= PROVIDER_DRAIN;
                 set_claim(own, &claim);
                 claim_again(bus, own, true);
-                announcement_say(bus, &own->announcement, &own->claim);
+                announce(bus, own);
         }
 }
 
@@ -344,8 +383,7 @@ _public_ int p2pbus_drain(p2pbus *bus, uint64_t timeout_usec) {
                 r = reason_fail(P2PBUS_REASON_TIMEOUT);
         if (r == 0)
                 HASH_ITER (hh, bus->own_names, own, next) {
-                        if (!own->is_drained)
-                                announcement_withdraw(bus, &own->announcement, &own->claim);
+                        withdraw(bus, own);
                         own->is_drained = true;
                 }
         return bus_leave(bus, r);

@@ -26,4 +26,8 @@ void own_name_discount(p2pbus *bus, Message *request);
 void own_name_announce(p2pbus *bus);
 /* After an attach: daemon_ask_again() follows. */
 void own_name_claim_again(p2pbus *bus);
+/* Those that are lost, when the policy has changed. */
+void own_name_claim_lost(p2pbus *bus);
+/* The daemon takes it away, by the rule @text. */
+void own_name_on_denied(p2pbus *bus, const char *name, const char *text);
 void own_name_free_all(p2pbus *bus);

@@ -923,9 +923,9 @@ int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **ret_text);
  * p2pbus_explain() - what policy says, and which line of which file says so
  * @question: lines WORD or WORD TAB VALUE, at most 1024 bytes in all. Of whom: "uid N", "gid N",
  *            "groups N N ...", "account NAME", "unit NAME", "key FULL"; without any of them of the caller.
- *            What, at most one: "own NAME", "call DEST", "publish TOPIC", "subscribe PATTERN",
- *            "monitor", "gateway", "admin", "off-host"; without it: everything. NULL: everything, of
- *            the caller
+ *            What, at most one: "own NAME", "call DEST", "publish TOPIC",
+ *            "publish-off-host TOPIC", "subscribe PATTERN", "monitor", "gateway", "admin",
+ *            "off-host"; without it: everything. NULL: everything, of the caller
  * @ret_text: free() it. To a question one line: "allowed" or "denied", the place FILE:LINE or "-", the
  *            rule. Without one, a line a rule: section, key, value, place. Fields are separated by TABs
  *
@@ -938,6 +938,37 @@ int p2pbus_explain(p2pbus *bus, const char *question, uint64_t timeout_usec, cha
 /* Makes the daemon read its configuration and policy again. Return: 0; -EACCES; -EINVAL: it does not like it
  * and keeps the old one; -ETIMEDOUT, -ENOTCONN, -ECHILD. Blocks. */
 int p2pbus_reload(p2pbus *bus, uint64_t timeout_usec);
+
+/* What policy may take away from a handle that had it. */
+enum p2pbus_right {
+        P2PBUS_RIGHT_NAME = 1,    /* to provide a name */
+        P2PBUS_RIGHT_TOPIC = 2,   /* a subscription */
+        P2PBUS_RIGHT_MONITOR = 3, /* p2pbus_monitor_start() */
+        P2PBUS_RIGHT_OFF_HOST = 4 /* P2PBUS_OFF_HOST */
+};
+
+/* Set struct_size before the call; later versions append fields. Pointers are valid until the next
+ * p2pbus_next_right_change(). */
+typedef struct p2pbus_right_change {
+        size_t struct_size;
+        int right;               /* enum p2pbus_right */
+        int reason;              /* P2PBUS_REASON_X: why it is gone; 0: it is there again */
+        const char *what;        /* the name or pattern; "" of the others */
+        const char *explanation; /* with a reason, for people: which line of which file says so */
+} p2pbus_right_change;
+
+/**
+ * p2pbus_next_right_change() - what was taken away, or given back
+ *
+ * A policy that is new, or a daemon that was restarted, may deny what was granted before. The
+ * library keeps it in mind and asks again when the policy changes and after each attach; this tells
+ * the program. What is sent by a name that was taken goes to other providers. At most 256 changes
+ * wait for this call, then the oldest goes.
+ *
+ * Return: 0; -EAGAIN: nothing has changed; -EINVAL; -ECHILD. Never blocks; p2pbus_process() returns
+ * 1 when there may be something. One thread.
+ */
+int p2pbus_next_right_change(p2pbus *bus, p2pbus_right_change *change);
 
 /**
  * p2pbus_monitor_start() - see what passes through this host's daemon and through rings

@@ -9,6 +9,7 @@
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
 #include "libclient/reason.h"
+#include "libclient/rights.h"
 #include "libclient/topic-remote.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
@@ -20,6 +21,7 @@
 struct OwnTopic {
         char pattern[TOPIC_SIZE_MAX + 1];
         uint32_t value; /* of SUBSCRIBE */
+        bool is_lost;   /* it was granted, and is denied now */
         Ask ask;        /* subscribes again */
         UT_hash_handle hh;
 };
@@ -52,21 +54,47 @@ static void own_free(p2pbus *bus, OwnTopic *own) {
         free(own);
 }
 
-/* Refused now, it may be granted after the next attach. */
+/* Refused now, it may be granted after the next attach, or when the policy changes. */
 static void on_subscribed(p2pbus *bus, Ask *ask) {
+        OwnTopic *own = container_of(ask, OwnTopic, ask);
+
+        rights_answered(bus, P2PBUS_RIGHT_TOPIC, own->pattern, ask, &own->is_lost);
         daemon_drop(bus, ask);
+}
+
+static void prepare_again(p2pbus *bus, OwnTopic *own) {
+        daemon_drop(bus, &own->ask);
+        own->ask.control = subscribe_control(own->pattern, own->value);
+        own->ask.on_answer = on_subscribed;
+        own->ask.is_answered = false;
 }
 
 void topic_subscribe_again(p2pbus *bus) {
         OwnTopic *own, *next;
 
         HASH_ITER (hh, bus->topics.own, own, next) {
-                daemon_drop(bus, &own->ask);
-                own->ask.control = subscribe_control(own->pattern, own->value);
-                own->ask.on_answer = on_subscribed;
-                own->ask.is_answered = false;
+                prepare_again(bus, own);
                 DL_APPEND(bus->asks, &own->ask); /* daemon_ask_again() follows */
         }
+}
+
+void topic_subscribe_lost(p2pbus *bus) {
+        OwnTopic *own, *next;
+
+        HASH_ITER (hh, bus->topics.own, own, next) {
+                if (!own->is_lost)
+                        continue;
+                prepare_again(bus, own);
+                daemon_ask(bus, &own->ask);
+        }
+}
+
+void topic_on_denied(p2pbus *bus, const char *pattern, const char *text) {
+        OwnTopic *own;
+
+        HASH_FIND_STR(bus->topics.own, pattern, own);
+        if (own)
+                rights_denied(bus, P2PBUS_RIGHT_TOPIC, own->pattern, text, &own->is_lost);
 }
 
 static int remember(p2pbus *bus, const char *pattern, uint32_t value) {
@@ -86,7 +114,16 @@ static int remember(p2pbus *bus, const char *pattern, uint32_t value) {
                 HASH_ADD_STR(bus->topics.own, pattern, own);
         }
         own->value = value;
+        own->is_lost = false;
         return 0;
+}
+
+/* What the daemon has taken is over for it. */
+static bool is_lost(const p2pbus *bus, const char *pattern) {
+        const OwnTopic *own;
+
+        HASH_FIND_STR(bus->topics.own, pattern, own);
+        return own && own->is_lost;
 }
 
 static int subscribe(p2pbus *bus, const char *pattern, uint32_t value, uint64_t timeout_usec) {
@@ -105,6 +142,8 @@ static int subscribe(p2pbus *bus, const char *pattern, uint32_t value, uint64_t 
                 r = daemon_ask_wait(bus, &ask,
                                     bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
         daemon_drop(bus, &ask);
+        if (r == -ENXIO && value == SUBSCRIBE_END && is_lost(bus, pattern))
+                r = 0;
         if (r == 0)
                 r = remember(bus, pattern, value);
         return bus_leave(bus, r);
@@ -302,7 +341,8 @@ static Message *make_message(const Record *record, const uint8_t *topic, size_t 
 
 bool topic_is_subscribed(const p2pbus *bus, const char *topic, size_t n_topic) {
         for (const OwnTopic *own = bus->topics.own; own; own = own->hh.next)
-                if (topic_matches(own->pattern, strlen(own->pattern), topic, n_topic))
+                if (!own->is_lost &&
+                    topic_matches(own->pattern, strlen(own->pattern), topic, n_topic))
                         return true;
         return false;
 }

@@ -35,4 +35,8 @@ void topic_put(p2pbus *bus, const Record *record, const char *topic, size_t n_to
                const PeerSource *source);
 /* After an attach: daemon_ask_again() follows. */
 void topic_subscribe_again(p2pbus *bus);
+/* Those that are lost, when the policy has changed. */
+void topic_subscribe_lost(p2pbus *bus);
+/* The daemon ends a subscription, by the rule @text. */
+void topic_on_denied(p2pbus *bus, const char *pattern, const char *text);
 void topic_free_all(p2pbus *bus);

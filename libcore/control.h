@@ -29,6 +29,7 @@
 #define CONTROL_SERVICE_MAX 1536 /* a SERVICE record 1024, a GRANT 512 */
 #define CONTROL_TEXT_MAX 511     /* of ERROR: which rule, for people */
 #define CONTROL_QUESTION_MAX 1024 /* of EXPLAIN */
+#define CONTROL_RIGHTS_MAX (CONTROL_NAME_MAX + 1 + CONTROL_TEXT_MAX) /* what, zero 1, which rule */
 #define CONTROL_NETWORK_ENTRY_SIZE 4 /* list 1, kind 1, size 2; the key or name follows */
 #define CONTROL_LEASE_REQUEST_SIZE 48 /* bridge key 32, issued 8, not_after 8 */
 #define CONTROL_WELCOME_SIZE 24       /* largest message 8, queue bytes 8, instance's age 8 */
@@ -84,6 +85,7 @@ typedef enum ControlVerb {
         CONTROL_RELOAD = 54,
         CONTROL_EXPLAIN = 55,
         CONTROL_NETWORK = 56,
+        CONTROL_RIGHTS = 57,
 
         CONTROL_RING_OFFER = 60,
         CONTROL_RING_BELLS = 61,
@@ -171,6 +173,8 @@ enum {
         NETWORK_GRANTED = 3,
         NETWORK_KEY = 4,
         NETWORK_NAME = 5,
+
+        RIGHTS_CHANGED = 0, /* RIGHTS's value, if no verb: what was denied may be asked for again */
 
         OWN_RELEASE = 0, /* OWN's value */
         OWN_CLAIM = 1,

@@ -37,6 +37,19 @@ static void service_look_soon(Service *service) {
         (void)sd_event_source_set_enabled(service->look, SD_EVENT_ONESHOT);
 }
 
+/* A new policy may take the name, and the next one give it back: calls go elsewhere meanwhile. */
+static void log_rights(const Service *service) {
+        p2pbus_right_change change = { .struct_size = sizeof(change) };
+        const Log *log = service->manager->log;
+
+        while (p2pbus_next_right_change(service->bus, &change) == 0)
+                if (change.right == P2PBUS_RIGHT_NAME && change.reason == 0)
+                        log_write(log, LOG_LEVEL_INFO, NULL, "%s is provided again", change.what);
+                else if (change.right == P2PBUS_RIGHT_NAME)
+                        log_write(log, LOG_LEVEL_WARNING, NULL, "%s is taken away: %s", change.what,
+                                  change.explanation);
+}
+
 static int on_bus(p2pbus *bus, int ready, void *userdata) {
         Service *service = userdata;
 
@@ -45,6 +58,7 @@ static int on_bus(p2pbus *bus, int ready, void *userdata) {
                 manager_bus_closed(service->manager, service);
                 return 0;
         }
+        log_rights(service);
         service_receive(service);
         service_look_soon(service);
         return 0;

@@ -63,6 +63,19 @@ run p2pbusctl reload
 is 'and a reload' 0 "$status"
 run p2pbusctl resolve com.other.orders
 is 'takes it away' 3 "$status"
+check 'and its program says so, with the line' wait_line "$work/orders.err" \
+        '^p2pbus-recv: name com.other.orders: taken away: .*60-test.policy:2: \[Own\] DenyName=com.other.\*; it comes back when policy allows it$'
+rm "$work/policy.d/60-test.policy"
+run p2pbusctl reload
+check 'without the rule it is given back' wait_line "$work/orders.err" \
+        '^p2pbus-recv: name com.other.orders: given back$'
+run p2pbusctl resolve com.other.orders
+is 'and is there again' 0 "$status"
+rule 60-test.policy <<'END'
+[Own]
+DenyName=com.other.*
+END
+run p2pbusctl reload
 echo 'nonsense' | rule 70-test.policy
 run p2pbusctl reload
 is 'a bad file does nothing' 1 "$status"
@@ -70,6 +83,26 @@ run p2pbusctl policy explain --own com.other.orders
 is 'the policy of before holds' 5 "$status"
 rm "$work/policy.d/70-test.policy"
 stop orders
+
+# The gateway's role.
+relay=$(p2pbusctl keygen "$work/relay.key")
+start bridge p2pbus-bridge --key "$work/bridge.key" --relay "ws://127.0.0.1:1#$relay"
+wait_line "$work/bridge.err" 'attached to the bus'
+rule 70-test.policy <<'END'
+[Role]
+Gateway=no
+END
+run p2pbusctl reload
+check 'a bridge hears that it may not be the gateway any more' wait_line "$work/bridge.err" \
+        'does not allow us to be the gateway any more: .*70-test.policy:2: \[Role\] Gateway=no'
+rm "$work/policy.d/70-test.policy"
+run p2pbusctl reload
+attached_twice() {
+        timeout "$deadline" tail -n +1 -f "$work/bridge.err" | awk '/attached to the bus/ && ++n == 2 { print n; exit }' >"$work/n"
+        [ -s "$work/n" ]
+}
+check 'and is it again when it may' attached_twice
+stop bridge
 stop bus
 
 # Two users, one bus.

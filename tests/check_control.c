@@ -186,6 +186,7 @@ static const struct {
         { CONTROL_RELOAD, 0, 0 },
         { CONTROL_EXPLAIN, 0, 1024 },
         { CONTROL_NETWORK, 0, CONTROL_BODY_MAX },
+        { CONTROL_RIGHTS, 0, 255 + 1 + 511 },
         { CONTROL_RING_OFFER, 0, 0 },
         { CONTROL_RING_BELLS, 16, 16 },
         { CONTROL_RING_OFFERED, 0, 0 },
@@ -217,7 +218,7 @@ START_TEST(bodies_have_limits) {
 END_TEST
 
 START_TEST(verb_zero_is_a_violation_and_others_are_unknown) {
-        static const uint16_t unknown[] = { 6,   9,     16, 27, 36, 45, 57, 59, _CONTROL_VERB_MAX,
+        static const uint16_t unknown[] = { 6,   9,     16, 27, 36, 45, 58, 59, _CONTROL_VERB_MAX,
                                             256, 0xffff };
         uint8_t data[CONTROL_HEAD_SIZE] = { 0 };
 

@@ -50,6 +50,26 @@ static void expect_denied(Client *c, const char *by) {
         said(c, by);
 }
 
+/* What policy took from @c, which it had by @verb, and by which line. */
+static void expect_taken(Client *c, ControlVerb verb, const char *what, const char *by) {
+        const Control *word = expect_word(c, CONTROL_RIGHTS);
+        size_t n = strlen(what) + 1;
+
+        ck_assert_uint_eq(word->code, CODE_DENIED);
+        ck_assert_uint_eq(word->value, verb);
+        ck_assert_uint_gt(word->n_body, n);
+        ck_assert_mem_eq(word->body, what, n);
+        said(c, by);
+}
+
+static void expect_given(Client *c, uint32_t value) {
+        const Control *word = expect_word(c, CONTROL_RIGHTS);
+
+        ck_assert_uint_eq(word->code, CODE_OK);
+        ck_assert_uint_eq(word->value, value);
+        ck_assert_uint_eq(word->n_body, 0);
+}
+
 /* @c administers, as the owner of a user bus and root do. */
 static void reload(Client *c) {
         client_say(c, &(Control){ .verb = CONTROL_RELOAD });
@@ -206,6 +226,10 @@ START_TEST(a_reload_takes_names_subscriptions_and_roles) {
                     "[Own]\nDenyName=com.example.*\n[Topics]\n"
                     "DenySubscribe=x.a\n[Role]\nMonitor=none\n");
         reload(&a);
+        expect_taken(&b, CONTROL_OWN, "com.example.x",
+                     "50-test.policy:2: [Own] DenyName=com.example.*");
+        expect_taken(&b, CONTROL_SUBSCRIBE, "x.>", "50-test.policy:4: [Topics] DenySubscribe=x.a");
+        expect_taken(&b, CONTROL_MONITOR, "", "50-test.policy:6: [Role] Monitor=none");
         ck_assert(!is_provided(&a, "com.example.x"));
         ck_assert(is_provided(&a, "com.other.x"));
         ck_assert_uint_eq(daemon_status(&d, "monitors"), 0);
@@ -218,7 +242,93 @@ START_TEST(a_reload_takes_names_subscriptions_and_roles) {
 
         daemon_rule(&d, "50-test.policy", NULL);
         reload(&a);
+        expect_given(&b, RIGHTS_CHANGED);
         own(&b, "com.example.x");
+        reload(&a);
+        expect_silence(&b); /* it was told, and has not been denied anything since */
+        expect_silence(&a);
+        stop();
+}
+END_TEST
+
+START_TEST(whoever_was_denied_hears_of_the_next_policy) {
+        start("--user");
+        daemon_rule(&d, "50-test.policy", "[Own]\nDenyName=com.example.*\n");
+        reload(&a);
+        (void)say_text(&b, CONTROL_OWN, OWN_CLAIM, "com.example.x");
+        expect_denied(&b, "50-test.policy:2:");
+        daemon_rule(&d, "50-test.policy", NULL);
+        reload(&a);
+        expect_given(&b, RIGHTS_CHANGED);
+        expect_silence(&a);
+        stop();
+}
+END_TEST
+
+START_TEST(a_monitor_sees_what_it_may_see_now) {
+        static const uint8_t payload[4] = { 0 };
+        Client watcher;
+
+        start("--user");
+        client_open(&watcher, &d, 0);
+        client_say(&watcher, &(Control){ .verb = CONTROL_MONITOR, .value = MONITOR_FULL });
+        ck_assert_uint_eq(expect_word(&watcher, CONTROL_OK)->value, MONITOR_FULL);
+        for (unsigned i = 0; i < 3; i++) {
+                bool is_full = i != 1;
+
+                client_send(&a, b.address, PACKET_RECORDS, payload, sizeof(payload));
+                expect_payload(&b, PACKET_RECORDS, payload, sizeof(payload));
+                expect_word(&watcher, CONTROL_MONITORED);
+                ck_assert_uint_eq(watcher.last.word.value, is_full ? 0 : MONITORED_CUT);
+                ck_assert_uint_eq(watcher.last.word.n_body,
+                                  CONTROL_MONITORED_HEAD_SIZE + PACKET_HEADER_SIZE +
+                                          (is_full ? sizeof(payload) : 0));
+                daemon_rule(&d, "50-test.policy", is_full ? "[Role]\nMonitor=headers\n" : NULL);
+                reload(&a);
+        }
+        client_close(&watcher);
+        stop();
+}
+END_TEST
+
+START_TEST(the_gateway_that_may_not_be_it_any_more_attaches_again) {
+        Client gateway;
+
+        start("--user");
+        client_open(&gateway, &d, 0);
+        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_word(&gateway, CONTROL_OK);
+        expect_word(&gateway, CONTROL_SYNCED);
+        daemon_rule(&d, "50-test.policy", "[Role]\nGateway=no\n");
+        reload(&a);
+        expect_taken(&gateway, CONTROL_GATEWAY, "", "50-test.policy:2: [Role] Gateway=no");
+        ck_assert_uint_eq(expect_word(&gateway, CONTROL_GOODBYE)->code, CODE_DENIED);
+        expect_closed(&gateway);
+        client_close(&gateway);
+        client_open(&gateway, &d, 0);
+        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_denied(&gateway, "50-test.policy:2: [Role] Gateway=no");
+        client_close(&gateway);
+        stop();
+}
+END_TEST
+
+START_TEST(roles_that_exclude_each_other_say_so) {
+        Client gateway;
+
+        start("--user");
+        own(&b, "com.example.x");
+        client_say(&b, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_denied(&b, "who owns names is no gateway");
+        client_open(&gateway, &d, 0);
+        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_word(&gateway, CONTROL_OK);
+        expect_word(&gateway, CONTROL_SYNCED);
+        (void)say_text(&gateway, CONTROL_OWN, OWN_CLAIM, "com.example.y");
+        expect_denied(&gateway, "the gateway owns no names");
+        (void)say_text(&gateway, CONTROL_SUBSCRIBE, SUBSCRIBE_BEGIN, "x");
+        expect_denied(&gateway, "the gateway subscribes to nothing");
+        client_close(&gateway);
         stop();
 }
 END_TEST
@@ -308,12 +418,26 @@ START_TEST(rules_for_other_hosts_go_to_who_asks_for_them) {
         daemon_rule(&d, "50-test.policy", NULL);
         reload(&a);
         ck_assert_uint_eq(expect_word(&off, CONTROL_NETWORK)->value, NETWORK_ALL);
+        client_close(&local);
         daemon_rule(&d, "50-test.policy", "[Network]\nPublish=no\n");
         reload(&a);
-        expect_silence(&off);
-        client_close(&local);
+        expect_taken(&off, CONTROL_LEASE, "", "50-test.policy:2: [Network] Publish=no");
+        client_send(&off, (Address){ 1, 2 }, PACKET_SEALED, "1234", 4);
+        expect_denied(&off, "50-test.policy:2: [Network] Publish=no");
+        client_send(&b, (Address){ 1, 2 }, PACKET_SEALED, "1234", 4);
+        ck_assert_uint_eq(expect_error(&b, CODE_DENIED)->n_body, 0); /* it has not asked */
+        expect_silence(&b);
+
         client_connect(&local, &d, NULL);
         ck_assert_uint_eq(client_attach(&local, ATTACH_OFF_HOST), 0);
+        said(&local, "50-test.policy:2: [Network] Publish=no");
+        daemon_rule(&d, "50-test.policy", "[Network]\nSend=none\nSend=pinned\n");
+        reload(&a);
+        expect_given(&local, CONTROL_LEASE);
+        ck_assert_uint_eq(expect_word(&local, CONTROL_NETWORK)->value, NETWORK_SOME);
+        expect_given(&off, CONTROL_LEASE);
+        expect_word(&off, CONTROL_NETWORK);
+        expect_silence(&b);
         client_close(&local);
         client_close(&off);
         stop();
@@ -431,6 +555,10 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, a_pair_that_is_denied_is_logged_once_and_told_each_time);
         tcase_add_test(tcase, users_are_apart_until_a_file_says_otherwise);
         tcase_add_test(tcase, a_reload_takes_names_subscriptions_and_roles);
+        tcase_add_test(tcase, whoever_was_denied_hears_of_the_next_policy);
+        tcase_add_test(tcase, a_monitor_sees_what_it_may_see_now);
+        tcase_add_test(tcase, the_gateway_that_may_not_be_it_any_more_attaches_again);
+        tcase_add_test(tcase, roles_that_exclude_each_other_say_so);
         tcase_add_test(tcase, a_bad_file_leaves_the_old_policy);
         tcase_add_test(tcase, the_last_that_leaves_leaves_no_trace);
         tcase_add_test(tcase, what_is_retained_is_judged_by_the_new_policy);

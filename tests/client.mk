@@ -17,6 +17,11 @@ unit_tests += %D%/check_bus_topics
 %C%_check_bus_topics_LDADD = $(unit_libs) libp2pbus.la libp2pbus-harness.la
 EXTRA_%C%_check_bus_topics_DEPENDENCIES = p2pbusd
 
+unit_tests += %D%/check_bus_rights
+%C%_check_bus_rights_CFLAGS = $(unit_cflags)
+%C%_check_bus_rights_LDADD = $(unit_libs) libp2pbus.la libp2pbus-harness.la
+EXTRA_%C%_check_bus_rights_DEPENDENCIES = p2pbusd
+
 unit_tests += %D%/check_services
 %C%_check_services_CFLAGS = $(unit_cflags)
 %C%_check_services_LDADD = $(unit_libs) libp2pbus-partner.la libp2pbus-client.la \

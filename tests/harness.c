@@ -289,12 +289,16 @@ void client_make_attach(const Client *c, uint16_t flags,
 uint32_t client_attach(Client *c, uint16_t flags) {
         uint8_t frame[FRAME_PREFIX_SIZE + ATTACH_SIZE];
         const Control *word;
+        uint32_t granted;
 
         client_make_attach(c, flags, frame);
         ck_assert(client_write(c, frame, sizeof(frame)));
         word = expect_word(c, CONTROL_WELCOME);
         ck_assert(address_equal(word->address, c->address));
-        return word->value;
+        granted = word->value;
+        if (flags & ATTACH_OFF_HOST && !(granted & ATTACH_OFF_HOST))
+                ck_assert_uint_eq(expect_word(c, CONTROL_RIGHTS)->value, CONTROL_LEASE);
+        return granted;
 }
 
 void client_open(Client *c, const Daemon *d, uint16_t flags) {

@@ -72,7 +72,7 @@ void client_connect(Client *c, const Daemon *d, IdentityKey *key);
 void client_connect_as(Client *c, const Daemon *d, IdentityKey *key, uid_t uid);
 /* Only the descriptor, before anything was read. */
 int client_connect_raw(const Daemon *d, uid_t uid);
-/* Proves the key; expects WELCOME. Return: flags granted. */
+/* Proves the key; expects WELCOME, and why if other hosts are denied. Return: flags granted. */
 uint32_t client_attach(Client *c, uint16_t flags);
 void client_open(Client *c, const Daemon *d, uint16_t flags);
 /* False, and nothing is open, if the daemon closes the connection instead of saying HELLO. */

@@ -215,6 +215,33 @@ static void read_signals(Connection *connection) {
                         connection->signal = (int)info.ssi_signo;
 }
 
+static const char *right_name(int right) {
+        switch (right) {
+        case P2PBUS_RIGHT_NAME:
+                return "name ";
+        case P2PBUS_RIGHT_TOPIC:
+                return "topic ";
+        case P2PBUS_RIGHT_MONITOR:
+                return "monitor";
+        default:
+                return "other hosts";
+        }
+}
+
+/* What policy takes away from a tool that goes on, and gives back. */
+static void tell_rights(Connection *connection) {
+        p2pbus_right_change change = { .struct_size = sizeof(change) };
+
+        while (p2pbus_next_right_change(connection->bus, &change) == 0)
+                if (change.reason == 0)
+                        tell(LEVEL_INFO, "%s%s: given back", right_name(change.right), change.what);
+                else
+                        tell(LEVEL_WARNING, "%s%s: taken away: %s; it comes back when %s",
+                             right_name(change.right), change.what, change.explanation,
+                             change.reason == P2PBUS_REASON_DENIED ? "policy allows it"
+                                                                   : "the bus is started again");
+}
+
 /* One line when the bus goes, none when it is back: that is as everybody expects. */
 static int look_after_bus(Connection *connection) {
         int reason = 0;
@@ -223,6 +250,7 @@ static int look_after_bus(Connection *connection) {
 
         if (state < 0 || (state & P2PBUS_STATE_CLOSED))
                 return CONNECTION_E_CLOSED;
+        tell_rights(connection);
         if (attached != connection->attached) {
                 connection->attached = attached;
                 if (attached)

@@ -527,9 +527,11 @@ static int wait_reachable(Receiver *receiver) {
                 if (state < 0 || !(state & P2PBUS_STATE_GATEWAY) || state & P2PBUS_STATE_REACHABLE)
                         return 0;
                 if (!(state & P2PBUS_STATE_OFF_HOST)) {
+                        (void)p2pbus_wait_reachable(receiver->connection.bus, 0); /* says why */
                         tell(LEVEL_WARNING,
                              "other hosts: refused by policy, only this host reaches "
-                             "this program; be a member of group p2pbus-net, or say --local");
+                             "this program: %s; be a member of group p2pbus-net, or say --local",
+                             p2pbus_get_explanation());
                         return 0;
                 }
                 r = connection_wait(&receiver->connection, NULL, 0, deadline);
