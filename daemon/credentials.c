@@ -4,8 +4,8 @@
 
 #include "daemon/credentials.h"
 
+#include <poll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <systemd/sd-login.h>
 
 #include "libcore/err.h"
@@ -54,25 +54,48 @@ static int peer_pidfd(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &n) < 0 ? -EBADF : pidfd;
 }
 
+/*
+ * A pidfd can be read when its process has ended. To ask with a signal would be no proof: what
+ * forbids signals says the same of the living and the dead.
+ */
+static bool has_ended(int pidfd) {
+        struct pollfd fd = { .fd = pidfd, .events = POLLIN };
+
+        return poll(&fd, 1, 0) != 0;
+}
+
 /* What was read of the process id counts only if the process behind it is still the one. */
 static char *read_unit(int fd, uint32_t os_pid, CredentialsUnit kind) {
-        _cleanup_(fd_closep) int pidfd = peer_pidfd(fd);
+        _cleanup_(fd_closep) int pidfd = -EBADF;
         char *unit = NULL;
         int r;
 
+        /* Of another PID namespace, it has no number here: 0 would be ourselves. */
+        if (os_pid == 0)
+                return NULL;
+        pidfd = peer_pidfd(fd);
         if (pidfd < 0)
                 return NULL;
         r = kind == CREDENTIALS_USER_UNIT ? sd_pid_get_user_unit((pid_t)os_pid, &unit)
                                           : sd_pid_get_unit((pid_t)os_pid, &unit);
-        if (r >= 0 && syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno == ESRCH) {
+        if (r < 0)
+                return NULL;
+        if (has_ended(pidfd)) {
                 free(unit);
                 return NULL;
         }
-        return r < 0 ? NULL : unit;
+        return unit;
+}
+
+void credentials_read_unit(int fd, CredentialsUnit unit, Credentials *credentials) {
+        if (unit == CREDENTIALS_NO_UNIT || credentials->unit_was_read)
+                return;
+        credentials->unit = read_unit(fd, credentials->os_pid, unit);
+        credentials->unit_was_read = true;
 }
 
 int credentials_read_all(int fd, CredentialsUnit unit, Credentials *ret) {
-        Credentials credentials;
+        Credentials credentials = { 0 };
         int r;
 
         r = credentials_read(fd, &credentials);
@@ -80,8 +103,7 @@ int credentials_read_all(int fd, CredentialsUnit unit, Credentials *ret) {
                 r = read_groups(fd, &credentials);
         if (r < 0)
                 return err_trace(r);
-        if (unit != CREDENTIALS_NO_UNIT)
-                credentials.unit = read_unit(fd, credentials.os_pid, unit);
+        credentials_read_unit(fd, unit, &credentials);
         *ret = credentials;
         return 0;
 }

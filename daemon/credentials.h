@@ -24,6 +24,7 @@ typedef struct Credentials {
                 *groups; /* the supplementary ones; owned, if credentials_read_all() read them */
         size_t n_groups;
         const char *unit; /* NULL: none, or not known; owned likewise */
+        bool unit_was_read;
 } Credentials;
 
 typedef enum CredentialsUnit {
@@ -36,6 +37,8 @@ typedef enum CredentialsUnit {
 int credentials_read(int fd, Credentials *ret);
 /* The same with groups and unit; credentials_done() it. Return: 0, -errno. */
 int credentials_read_all(int fd, CredentialsUnit unit, Credentials *ret);
+/* The unit alone, into what credentials_read_all() gave, if it was not asked for then. */
+void credentials_read_unit(int fd, CredentialsUnit unit, Credentials *credentials);
 /* All of @from, in memory of its own. Return: 0, -ENOMEM. */
 int credentials_copy(const Credentials *from, Credentials *ret);
 void credentials_done(Credentials *credentials);

@@ -165,6 +165,7 @@ void rights_reevaluate(Peer *peer) {
                 peer_say(peer, &(Control){ .verb = CONTROL_RIGHTS, .value = RIGHTS_CHANGED });
         peer->was_denied = false;
         was_open = peer->subject->network_is_open;
+        credentials_read_unit(peer->fd, policy_wanted_unit(peer->manager->policy), &peer->creds);
         (void)rights_classify(peer);
         if (peer->subject && names_reevaluate(peer))
                 (void)rights_classify(peer);

@@ -183,6 +183,24 @@ is "$(inside systemctl show --value -p StatusText p2pbus-bridge.service)" '1 of 
 inside systemctl stop p2pbus-bridge.service p2pbus-relay.service && r=0 || r=1
 ok "$r" "both stop"
 
+# A rule for a unit, whose processes the daemon tells apart from its sandbox.
+mkdir -p "$root$configuration/p2pbus/policy.d"
+printf '[Match]\nUnit=orders@*.service\n\n[Own]\nDenyName=com.example.*\n' \
+	>"$root$configuration/p2pbus/policy.d/50-orders.policy"
+inside systemctl reload p2pbusd.service
+in_unit() { inside systemd-run --wait --quiet --pipe --setenv=PATH="$PATH:/usr/local/bin" --unit="$1" p2pbusctl policy explain --own "$2"; }
+if [ "$(inside journalctl -o cat -u p2pbusd.service --no-pager | grep -c SO_PEERPIDFD)" = 0 ]; then
+	in_unit orders@1 com.example.orders >"$work/explained" && r=0 || r=$?
+	is "$r" 5 "a rule for a unit fits its processes"
+	grep -q '50-orders.policy:5	' "$work/explained" && r=0 || r=1
+	ok "$r" "and is named"
+	in_unit others@1 com.example.orders >"$work/explained" && r=0 || r=$?
+	is "$r" 0 "but no others"
+else
+	n=$((n + 1))
+	echo "ok $n - rules for units # SKIP needs Linux 6.5"
+fi
+
 # A user's own bus, under the user's own manager.
 user_bus() {
 	inside useradd -m -u 4711 tester

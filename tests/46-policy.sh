@@ -146,4 +146,54 @@ run p2pbusctl reload
 is 'a file lets it in' 0 "$status"
 run stranger p2pbus-send --local "$dest_there" x
 is 'and a stranger is no stranger any more' 0 "$status"
+
+# Units of systemd are control groups: here is one.
+unit=p2pbus-test-$$.service
+for top in /sys/fs/cgroup/unified /sys/fs/cgroup; do
+        [ ! -w "$top/cgroup.procs" ] || break
+done
+rule 60-unit.policy <<END
+[Match]
+Unit=$unit
+
+[Own]
+DenyName=com.example.*
+END
+run p2pbusctl reload
+in_unit=$work/in-unit
+cat >"$in_unit" <<END
+#!/bin/sh
+echo 0 >"$top/$unit/cgroup.procs" && exec "\$@"
+END
+chmod 755 "$in_unit"
+trap 'clean_up; rmdir "$top/$unit" 2>/dev/null || true' EXIT
+if grep -q SO_PEERPIDFD "$work/all.err" || ! [ -w "$top/cgroup.procs" ] ||
+        ! mkdir "$top/$unit" 2>/dev/null || ! "$in_unit" true 2>/dev/null; then
+        skip 'rules are for units' 'Linux 6.5 and control groups that can be made'
+        finish
+        exit 0
+fi
+run "$in_unit" p2pbusctl policy explain --own com.example.orders
+is 'a unit is told what it may not' 5 "$status"
+check 'by the rule for it' grep -q '60-unit.policy:5	.Own. DenyName=com.example' "$work/out"
+run "$in_unit" p2pbus-recv --local -t 0 --name com.example.orders
+is 'nor may it' 5 "$status"
+run p2pbus-recv --local -t 0 --name com.example.orders
+is 'others may' 0 "$status"
+
+rm "$work/policy.d/60-unit.policy"
+run p2pbusctl reload
+start early "$in_unit" p2pbus-recv --local --name com.example.early
+wait_line "$work/early.err" '^listening as '
+rule 60-unit.policy <<END
+[Match]
+Unit=$unit
+
+[Own]
+DenyName=com.example.early
+END
+run p2pbusctl reload
+check 'a rule for a unit is also for who was there before it' wait_line "$work/early.err" \
+        'name com.example.early: taken away: .*60-unit.policy:5: '
+stop early
 finish

@@ -633,7 +633,8 @@ START_TEST(attach_group_keeps_others_out) {
                 .attach_group = "staff",
         };
         const uint32_t group = STAFF;
-        const Credentials member = { 1, BOB, 5, &group, 1, NULL }, other = { .uid = ALICE };
+        const Credentials member = { .uid = BOB, .groups = &group, .n_groups = 1 };
+        const Credentials other = { .uid = ALICE };
         const Credentials superuser = { .uid = 0 }, own = { .uid = DAEMON };
         ConfError error;
         Policy *policy;

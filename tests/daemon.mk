@@ -50,6 +50,10 @@ unit_tests += %D%/check_policy
 %C%_check_policy_CFLAGS = $(unit_cflags)
 %C%_check_policy_LDADD = $(unit_libs) libp2pbus-daemon.la
 
+unit_tests += %D%/check_credentials
+%C%_check_credentials_CFLAGS = $(unit_cflags)
+%C%_check_credentials_LDADD = $(unit_libs) libp2pbus-daemon.la
+
 unit_tests += %D%/check_policies
 %C%_check_policies_CFLAGS = $(unit_cflags)
 %C%_check_policies_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-secure.la libp2pbus-core.la
