@@ -166,13 +166,14 @@ void admission_on_attach(Peer *peer, const StreamFrame *frame) {
         for (unsigned i = 0; i < 4; i++)
                 peer->src_tag[i] = (uint8_t)(attach.hash.address.tag >> (24 - 8 * i));
         peer->ephemeral = attach.flags & ATTACH_EPHEMERAL;
+        peer->no_monitor = attach.flags & ATTACH_NO_MONITOR;
         peer->asks_off_host = attach.flags & ATTACH_OFF_HOST;
         peer->off_host = peer->asks_off_host && peer->caps.off_host;
         peer->attached_wall_usec = now_usec(CLOCK_REALTIME);
         read_comm(peer->creds.os_pid, peer->comm);
         manager->counters.attached++;
 
-        welcome(peer, (uint16_t)(attach.flags & (ATTACH_EPHEMERAL | ATTACH_TAKEOVER)) |
+        welcome(peer, (uint16_t)(attach.flags & ~ATTACH_OFF_HOST) |
                               (peer->off_host ? ATTACH_OFF_HOST : 0));
         rights_say_off_host(peer);
         /* Whatever came between HELLO and now was told to those only who were attached. */

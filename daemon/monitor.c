@@ -117,12 +117,26 @@ static void show(Monitor *monitor, const PacketHeader *header, const uint8_t *pa
         peer_touch(peer);
 }
 
+static bool keeps_payloads(const Manager *manager, Address address) {
+        Peer *peer;
+
+        return peer_find(manager, address, &peer) == CODE_OK && peer->no_monitor;
+}
+
+/* How much of a packet of @n bytes may be seen at all: one of the two may show no payloads. */
+static size_t visible(const Manager *manager, const PacketHeader *header, size_t n) {
+        return keeps_payloads(manager, header->src) || keeps_payloads(manager, header->dst)
+                       ? PACKET_HEADER_SIZE
+                       : n;
+}
+
 void monitor_show(Manager *manager, const uint8_t *packet, size_t size) {
         PacketHeader header;
         Monitor *monitor;
 
         if (packet_header_decode(packet, size, &header) != 0)
                 return;
+        size = visible(manager, &header, size);
         DL_FOREACH (manager->monitors.list, monitor)
                 show(monitor, &header, packet, size, 0);
 }
@@ -144,6 +158,7 @@ ControlCode monitor_tap(Peer *from, const Control *word) {
         PacketHeader header;
         const Ring *ring;
         Monitor *monitor;
+        size_t n;
         Peer *to;
 
         if (packet_header_decode(word->body, word->n_body, &header) != 0 ||
@@ -157,7 +172,8 @@ ControlCode monitor_tap(Peer *from, const Control *word) {
                 manager->counters.taps_dropped++;
                 return CODE_OK;
         }
+        n = visible(manager, &header, word->n_body);
         DL_FOREACH (manager->monitors.list, monitor)
-                show(monitor, &header, word->body, word->n_body, value);
+                show(monitor, &header, word->body, n, value);
         return CODE_OK;
 }

@@ -65,6 +65,7 @@ struct Peer {
         bool output_dead; /* the other side reads no more */
         bool tells_space; /* at the end of the turn */
         bool ephemeral, off_host;
+        bool no_monitor;    /* its payloads are not shown */
         bool asks_off_host; /* whether it is granted or not */
         bool was_denied;    /* a name or its like: it hears when policy is another one */
 

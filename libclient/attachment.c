@@ -52,6 +52,7 @@ static uint16_t attach_flags(const p2pbus *bus) {
         flags |= bus->is_ephemeral ? ATTACH_EPHEMERAL : 0;
         flags |= bus->flags & P2PBUS_TAKEOVER ? ATTACH_TAKEOVER : 0;
         flags |= bus->flags & P2PBUS_OFF_HOST ? ATTACH_OFF_HOST : 0;
+        flags |= bus->flags & P2PBUS_NO_MONITOR ? ATTACH_NO_MONITOR : 0;
         return flags;
 }
 

@@ -197,8 +197,8 @@ _public_ void p2pbus_close(p2pbus *bus) {
 }
 
 static int options_check(const p2pbus_options *options) {
-        static const uint32_t known =
-                P2PBUS_OFF_HOST | P2PBUS_TAKEOVER | P2PBUS_NO_RECONNECT | P2PBUS_RESULTS;
+        static const uint32_t known = P2PBUS_OFF_HOST | P2PBUS_TAKEOVER | P2PBUS_NO_RECONNECT |
+                                      P2PBUS_RESULTS | P2PBUS_NO_MONITOR;
 
         if (!struct_size_is_known(options->struct_size, offsetof(p2pbus_options, known_peers),
                                   sizeof(*options)))

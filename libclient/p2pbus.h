@@ -163,7 +163,8 @@ enum p2pbus_flags {
         P2PBUS_OFF_HOST = 1 << 0,     /* send to and be reachable from other hosts */
         P2PBUS_TAKEOVER = 1 << 1,     /* replace a connection of the same key and user */
         P2PBUS_NO_RECONNECT = 1 << 2, /* a lost connection is the end of the handle */
-        P2PBUS_RESULTS = 1 << 3       /* keep the fate of each message for p2pbus_next_result() */
+        P2PBUS_RESULTS = 1 << 3,      /* keep the fate of each message for p2pbus_next_result() */
+        P2PBUS_NO_MONITOR = 1 << 4    /* monitors see headers of what comes and goes, no payloads */
 };
 
 /* Clear with memset(), set struct_size; 0 and NULL mean the default. Later versions append fields.

@@ -31,7 +31,9 @@ static bool has_room(p2pbus *bus) {
 static void show_packet(const Peer *peer, const uint8_t *records, size_t n_records,
                         const PacketId *id, uint64_t deadline_usec) {
         p2pbus *bus = peer->bus;
-        size_t n_shown = bus->hello_flags & HELLO_MONITORED_FULL ? n_records : 0;
+        bool shows_all =
+                bus->hello_flags & HELLO_MONITORED_FULL && !(bus->flags & P2PBUS_NO_MONITOR);
+        size_t n_shown = shows_all ? n_records : 0;
         PacketHeader seen = {
                 .size = (uint32_t)(PACKET_HEADER_SIZE + n_records),
                 .src = bus->self.address,

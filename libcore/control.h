@@ -148,7 +148,8 @@ enum {
         ATTACH_EPHEMERAL = 1 << 0,
         ATTACH_TAKEOVER = 1 << 1,
         ATTACH_OFF_HOST = 1 << 2,
-        _ATTACH_KNOWN = ATTACH_EPHEMERAL | ATTACH_TAKEOVER | ATTACH_OFF_HOST,
+        ATTACH_NO_MONITOR = 1 << 3, /* monitors see the headers of its packets only */
+        _ATTACH_KNOWN = ATTACH_EPHEMERAL | ATTACH_TAKEOVER | ATTACH_OFF_HOST | ATTACH_NO_MONITOR,
 
         MONITOR_HEADERS = 1, /* MONITOR's value; 0 ends it */
         MONITOR_FULL = 2,

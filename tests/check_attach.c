@@ -131,7 +131,7 @@ START_TEST(each_refusal_has_its_reason) {
         attach[0] = 2;
         ck_assert_int_eq(attach_verify(hello, attach, sizeof(attach), &a), ATTACH_E_PROTO);
         attach[0] = 1;
-        ck_assert_int_eq(attach_sign(identity, hello, 1, 8, out), 0);
+        ck_assert_int_eq(attach_sign(identity, hello, 1, 16, out), 0);
         ck_assert_int_eq(attach_verify(hello, out, sizeof(out), &a), ATTACH_E_MALFORMED);
         for (unsigned i = 4; i < 8; i++) {
                 attach[i] = 1;

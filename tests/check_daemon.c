@@ -180,7 +180,7 @@ static const struct {
         ControlCode code;
 } bad_fields[] = {
         { "protocol 0", 0, 0, CODE_UNSUPPORTED },  { "protocol 2", 0, 2, CODE_UNSUPPORTED },
-        { "unknown flag", 2, 8, CODE_VIOLATION },  { "unknown high flag", 3, 0x80, CODE_VIOLATION },
+        { "unknown flag", 2, 16, CODE_VIOLATION }, { "unknown high flag", 3, 0x80, CODE_VIOLATION },
         { "reserved byte", 4, 1, CODE_VIOLATION }, { "reserved byte", 7, 1, CODE_VIOLATION },
 };
 

@@ -130,6 +130,29 @@ START_TEST(a_monitor_sees_what_went_into_a_ring) {
 }
 END_TEST
 
+START_TEST(nobody_sees_payloads_of_who_shows_none) {
+        Client *ends[2] = { &a, &b };
+
+        client_close(&b);
+        client_connect(&b, &d, NULL);
+        ck_assert_uint_eq(client_attach(&b, ATTACH_NO_MONITOR), ATTACH_NO_MONITOR);
+        make_ring();
+        watch(&m, MONITOR_FULL, (Address){ PID_NONE, 0 });
+        for (unsigned i = 0; i < 2; i++) {
+                say_tap(ends[i], ends[!i]->address, 0, sizeof(tap_bytes));
+                expect_seen(MONITORED_SELF_REPORTED | MONITORED_CUT, PACKET_HEADER_SIZE);
+                client_send(ends[i], ends[!i]->address, PACKET_RECORDS, "seen", 4);
+                expect_payload(ends[!i], PACKET_RECORDS, "seen", 4);
+                ck_assert_uint_eq(expect_word(&m, CONTROL_MONITORED)->value, MONITORED_CUT);
+                ck_assert_uint_eq(m.last.word.n_body,
+                                  CONTROL_MONITORED_HEAD_SIZE + PACKET_HEADER_SIZE);
+        }
+        client_send(&a, m.address, PACKET_RECORDS, "seen", 4);
+        expect_payload(&m, PACKET_RECORDS, "seen", 4);
+        ck_assert_uint_eq(expect_word(&m, CONTROL_MONITORED)->value, 0); /* others are seen */
+}
+END_TEST
+
 START_TEST(a_monitor_of_headers_sees_headers) {
         make_ring();
         watch(&m, MONITOR_HEADERS, (Address){ PID_NONE, 0 });
@@ -309,6 +332,7 @@ Suite *check_suite(void) {
         TCase *rings = tcase_create("rings"), *abuse = tcase_create("abuse");
 
         tcase_add_test(rings, a_monitor_sees_what_went_into_a_ring);
+        tcase_add_test(rings, nobody_sees_payloads_of_who_shows_none);
         tcase_add_test(rings, a_monitor_of_headers_sees_headers);
         tcase_add_test(rings, what_was_cut_or_left_out_is_told);
         tcase_add_test(rings, a_monitor_of_one_process_sees_its_rings_alone);
