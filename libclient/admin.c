@@ -28,7 +28,10 @@ typedef struct Resolved {
 struct Ping {
         uint8_t data[RECORD_PING_SIZE];
         Address address;
+        PacketId id; /* of the packet that it went with last, on this host */
         bool is_answered;
+        bool is_denied;
+        char denial[CONTROL_TEXT_MAX + 1];
         Ping *prev, *next;
 };
 
@@ -137,8 +140,7 @@ _public_ int p2pbus_resolve(p2pbus *bus, const char *dest, uint64_t timeout_usec
 
 /* Ping */
 
-static void ping_send(p2pbus *bus, const Ping *ping, const Resolved *to) {
-        static const PacketId fresh;
+static void ping_send(p2pbus *bus, Ping *ping, const Resolved *to) {
         uint8_t bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE];
         Record record = { .type = RECORD_PING };
         const Peer *peer = peer_find(bus, to->address, &to->key);
@@ -156,9 +158,26 @@ static void ping_send(p2pbus *bus, const Ping *ping, const Resolved *to) {
         if (to->is_remote)
                 (void)path_send_sealed(bus, &seal, bytes, record_size(&record), &sealed);
         else if (!peer || !peer_is_on_ring(peer) ||
-                 !ring_path_send(peer->ring, bytes, record_size(&record)))
-                (void)path_send_local(bus, to->address, &fresh, USEC_NEVER, bytes,
+                 !ring_path_send(peer->ring, bytes, record_size(&record))) {
+                ping->id = bus_new_id(bus);
+                (void)path_send_local(bus, to->address, &ping->id, USEC_NEVER, bytes,
                                       record_size(&record));
+        }
+}
+
+bool admin_on_refused(p2pbus *bus, const Control *word) {
+        Ping *ping;
+
+        DL_FOREACH (bus->pings, ping)
+                if (memcmp(&ping->id, &word->ref, sizeof(ping->id)) == 0) {
+                        if (word->code == CODE_DENIED) {
+                                ping->is_denied = true;
+                                reason_copy_text(word->body, word->n_body, ping->denial);
+                                bus_happened(bus);
+                        }
+                        return true; /* what else stands in the way may pass */
+                }
+        return false;
 }
 
 void admin_on_pong(p2pbus *bus, const PeerSource *source, const uint8_t data[RECORD_PING_SIZE]) {
@@ -180,7 +199,7 @@ static int ping_wait(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *
 
         crypto_random(ping.data, sizeof(ping.data));
         DL_APPEND(bus->pings, &ping);
-        while (r == 0 && !ping.is_answered) {
+        while (r == 0 && !ping.is_answered && !ping.is_denied) {
                 if (bus->is_up && (sent == 0 || bus->now_usec - sent >= PING_AGAIN_USEC)) {
                         sent = bus->now_usec;
                         ping_send(bus, &ping, to);
@@ -197,6 +216,8 @@ static int ping_wait(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *
                         peer->round_trip_usec = MAX(*ret_usec, 1U);
                 return 0;
         }
+        if (ping.is_denied)
+                return reason_fail_denied(ping.denial);
         return r;
 }
 

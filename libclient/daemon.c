@@ -12,6 +12,7 @@
 
 #include <utlist.h>
 
+#include "libclient/admin.h"
 #include "libclient/attachment.h"
 #include "libclient/introduction.h"
 #include "libclient/loop.h"
@@ -172,7 +173,8 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 ask = ask_find(bus, &control.ref);
                 if (ask)
                         ask_answer(bus, ask, &control);
-                else if (!introduction_on_error(bus, &control.ref))
+                else if (!admin_on_refused(bus, &control) &&
+                         !introduction_on_error(bus, &control.ref))
                         peer_on_refused(bus, &control);
                 break;
         case CONTROL_GOODBYE:

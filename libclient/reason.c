@@ -201,6 +201,12 @@ void reason_copy_text(const uint8_t *bytes, size_t n, char out[static CONTROL_TE
         out[n] = '\0';
 }
 
+int reason_fail_denied(const char *text) {
+        return reason_fail_text(P2PBUS_REASON_DENIED, "%s%s%s",
+                                p2pbus_reason_text(P2PBUS_REASON_DENIED), *text != '\0' ? ": " : "",
+                                text);
+}
+
 int reason_fail_code(int code) {
         return reason_fail(reason_of(code));
 }

@@ -23,6 +23,8 @@ int reason_errno(int reason);
 int reason_fail(int reason);
 /* The same for a ControlCode and the like. */
 int reason_fail_code(int code);
+/* Denied, by the rule @text; "": it is not told. */
+int reason_fail_denied(const char *text);
 /* The same with who refused, P2PBUS_BY_X. */
 int reason_fail_code_by(int code, int by);
 /* The same with the particulars, in place of the reason's own text. */

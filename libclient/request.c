@@ -379,6 +379,8 @@ _public_ int p2pbus_request(p2pbus *bus, const char *dest, p2pbus_message *messa
         }
         if (r == 0)
                 r = request_wait(&request, ret_reply);
+        if (r == -EACCES && ((Message *)message)->refusal_text)
+                r = reason_fail_denied(((Message *)message)->refusal_text);
         return bus_leave(bus, r);
 }
 

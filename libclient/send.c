@@ -320,8 +320,7 @@ _public_ int p2pbus_send_wait(p2pbus *bus, const char *dest, p2pbus_message *mes
         if (r == 0 && m->result == RESULT_CANCELLED && bus->is_closed)
                 r = reason_fail(bus->away_reason);
         else if (r == 0 && m->refusal_text)
-                r = reason_fail_text(reason_of(m->result), "%s: %s",
-                                     p2pbus_reason_text(reason_of(m->result)), m->refusal_text);
+                r = reason_fail_denied(m->refusal_text);
         else if (r == 0 && m->result != RESULT_DELIVERED)
                 r = reason_fail_code_by(m->result, m->refused_by);
         else if (r < 0 && m && !m->is_given)

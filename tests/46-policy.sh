@@ -127,6 +127,12 @@ run stranger p2pbus-send --local "$dest_there" x
 is 'a stranger is refused' 5 "$status"
 check 'and told by which line' said \
         "00-default.policy:10: the receiver's \[Talk\] ReceiveFrom=same-user root does not have it"
+for how in 'p2pbus-send --local -r' 'p2pbusctl --local call'; do
+        # shellcheck disable=SC2086 # several words
+        run stranger $how "$dest_there" x
+        is "so is who asks: $how" 5 "$status"
+        check 'by the same line' said "00-default.policy:10: the receiver's .Talk. ReceiveFrom"
+done
 run stranger p2pbusctl policy explain --call com.example.there
 is 'who asks before hears the same' 5 "$status"
 run stranger p2pbusctl policy explain --uid root

@@ -150,6 +150,29 @@ static int publish(const char *topic) {
         return r;
 }
 
+static void expect_rule(int r) {
+        static const char rule_text[] =
+                "50-test.policy:2: the sender's [Talk] DenySendTo=same-user";
+
+        ck_assert_int_eq(r, -EACCES);
+        ck_assert_int_eq(p2pbus_get_reason(), P2PBUS_REASON_DENIED);
+        ck_assert_msg(strstr(p2pbus_get_explanation(), rule_text) != NULL, "%s",
+                      p2pbus_get_explanation());
+}
+
+START_TEST(whoever_may_not_talk_is_told_by_which_rule) {
+        const char *dest = p2pbus_get_full(b);
+        p2pbus_message *m, *reply;
+
+        rule("[Talk]\nDenySendTo=same-user\n");
+        expect_rule(send_to(dest));
+        ok(p2pbus_message_new(&m, "x", 1));
+        expect_rule(p2pbus_request(a, dest, m, WAIT, &reply));
+        p2pbus_message_unref(m);
+        expect_rule(p2pbus_ping(a, dest, WAIT, NULL, NULL, NULL));
+}
+END_TEST
+
 START_TEST(a_name_is_taken_and_given_back) {
         p2pbus_service service = {
                 .struct_size = sizeof(service), .priority = 7, .weight = 3, .metadata = "blue"
@@ -373,6 +396,7 @@ Suite *check_suite(void) {
         TCase *tcase = tcase_create("rights");
 
         tcase_add_checked_fixture(tcase, start, stop);
+        tcase_add_test(tcase, whoever_may_not_talk_is_told_by_which_rule);
         tcase_add_test(tcase, a_name_is_taken_and_given_back);
         tcase_add_test(tcase, what_comes_by_a_name_that_was_taken_goes_to_another_provider);
         tcase_add_test(tcase, other_hosts_hear_of_a_name_that_is_taken_and_given_back);

@@ -481,3 +481,18 @@ int connection_fail(Connection *connection, const char *what, const char *dest, 
         return fail(connection_status(error, reason), "%s%s%s: %s; %s", what, dest ? " " : "",
                     dest ? dest : "", text, advice(connection, error, reason));
 }
+
+int connection_fail_message(Connection *connection, const char *what, p2pbus_message *message,
+                            int error, int reason) {
+        const char *rule = p2pbus_message_get_refusal(message);
+        int by = p2pbus_message_get_refuser(message);
+        char why[1024];
+
+        if (rule)
+                (void)snprintf(why, sizeof(why), "%s: %s", p2pbus_reason_text(reason), rule);
+        else
+                (void)snprintf(why, sizeof(why), "%s, says %s", p2pbus_reason_text(reason),
+                               p2pbus_refuser_text(by));
+        return connection_fail(connection, what, NULL, error, reason,
+                               rule || by > P2PBUS_BY_DAEMON ? why : NULL);
+}

@@ -78,5 +78,9 @@ int connection_status(int error, int reason);
 int connection_fail(Connection *connection, const char *what, const char *dest, int error,
                     int reason, const char *text);
 
+/* The same about a message that was sent to @what, and who has refused it, by which rule. */
+int connection_fail_message(Connection *connection, const char *what, p2pbus_message *message,
+                            int error, int reason);
+
 /* Says why a key file cannot be used. Return: the status to end with. */
 int connection_fail_key(const char *file, int error, int reason);

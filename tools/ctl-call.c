@@ -23,6 +23,7 @@
 
 typedef struct Call {
         const char *dest;
+        p2pbus_message *request;
         p2pbus_message **parts; /* with references; not yet shown */
         size_t n_parts, n_allocated;
         bool no_memory;
@@ -201,8 +202,8 @@ static int show_last(Ctl *ctl, Call *call) {
         if (call->error == -EREMOTEIO && call->last)
                 return fail_reply(call->dest, call->last);
         if (call->error < 0)
-                return connection_fail(&ctl->connection, call->dest, NULL, call->error,
-                                       call->reason, NULL);
+                return connection_fail_message(&ctl->connection, call->dest, call->request,
+                                               call->error, call->reason);
         /* A stream that only says that it is over has no more to show. */
         answer = json_parse(p2pbus_message_get_payload(call->last),
                             p2pbus_message_get_size(call->last), why);
@@ -277,6 +278,7 @@ int ctl_call(Ctl *ctl) {
         r = p2pbus_message_new(&message, request, n - 1); /* without its newline */
         if (r >= 0)
                 r = p2pbus_message_set_type(message, TYPE);
+        call.request = message;
         if (r >= 0)
                 r = p2pbus_request_stream(ctl->connection.bus, call.dest, message,
                                           ctl->timeout_usec, on_event, &call, id);

@@ -49,9 +49,7 @@ int outgoing_fail_too_big(OutgoingRow *row, uint64_t number, uint64_t size) {
 
 /* The reason comes right behind "line N:"; for a single message it comes behind its destination. */
 static int fail_one(OutgoingRow *row, const Outgoing *out) {
-        char name[40], why[1024];
-        const char *rule;
-        int by;
+        char name[40];
 
         if (out->too_big > 0)
                 return outgoing_fail_too_big(row, out->number, out->too_big);
@@ -65,19 +63,11 @@ static int fail_one(OutgoingRow *row, const Outgoing *out) {
                             (int)MIN(p2pbus_message_get_size(out->reply), (size_t)1000),
                             text ? text : "");
         }
-        by = p2pbus_message_get_refuser(out->message);
-        rule = p2pbus_message_get_refusal(out->message);
-        if (rule)
-                (void)snprintf(why, sizeof(why), "%s: %s", p2pbus_reason_text(out->reason), rule);
-        else
-                (void)snprintf(why, sizeof(why), "%s, says %s", p2pbus_reason_text(out->reason),
-                               p2pbus_refuser_text(by));
-        return connection_fail(row->connection,
-                               row->options->mode != INPUT_WHOLE ? name
-                               : row->options->topic             ? row->options->topic
-                                                                 : row->options->dest,
-                               NULL, out->error, out->reason,
-                               rule || by > P2PBUS_BY_DAEMON ? why : NULL);
+        return connection_fail_message(row->connection,
+                                       row->options->mode != INPUT_WHOLE ? name
+                                       : row->options->topic             ? row->options->topic
+                                                                         : row->options->dest,
+                                       out->message, out->error, out->reason);
 }
 
 void outgoing_settle(Outgoing *out, int error, int reason) {
