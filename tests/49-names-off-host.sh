@@ -1,0 +1,149 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Goal of this test: providers of one name on two hosts share the calls of a third one; who is slow, or
+# second by its priority, gets less; and whatever dies, each call has one answer.
+# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2016,SC2154
+. "$top_srcdir/tests/lib.sh"
+. "$top_srcdir/tests/hosts.sh"
+need_net
+
+# provide HOST NAME COMMAND OPTION...: a provider of demo.far there that notes each request in NAME.log,
+# runs COMMAND, and answers its name and the request
+provide() {
+        at "$1"
+        name=$2 command=$3
+        shift 3
+        start "$name" in_ns "$here" p2pbus-recv --name demo.far --key "$work/$name.key" "$@" \
+                --exec sh -c "read -r line; echo \"\$line\" >>'$work/$name.log'; $command; echo \"$name \$line\""
+        wait_line "$work/$name.err" '^listening as '
+        : >"$work/$name.log"
+}
+
+# known HOST PATTERN N: until the host knows of N providers on others whose lines match
+known() {
+        n_left=2000
+        until [ "$(on "$1" p2pbusctl services | tr '\t' ' ' | grep remote | grep -c "$2")" = "$3" ]; do
+                n_left=$((n_left - 1))
+                [ "$n_left" -gt 0 ] || return 1
+                on "$1" p2pbusctl resolve demo.far >/dev/null 2>&1 || true
+        done
+}
+
+# taken N NAME...: until they have noted N requests, all together
+taken() {
+        taken_n=$1
+        shift
+        n_left=20000
+        until [ "$(for name; do cat "$work/$name.log"; done | wc -l)" -ge "$taken_n" ]; do
+                n_left=$((n_left - 1))
+                [ "$n_left" -gt 0 ] || return 1
+        done
+}
+
+# calls HOST N OPTION...: so many, at once
+calls() {
+        host=$1
+        seq "$2" >"$work/lines"
+        shift 2
+        run on "$host" p2pbus-send -r --lines --key "$work/caller.key" "$@" demo.far <"$work/lines"
+}
+
+# who: the providers that answered, each once; numbers: what they were asked
+who() {
+        sed 's/ .*//' "$work/out" | sort -u | tr '\n' ' ' | sed 's/ $//'
+}
+
+numbers() {
+        sed 's/.* //' "${1-$work/out}"
+}
+
+for key in one two caller; do p2pbusctl keygen "$work/$key.key" >/dev/null; done
+make_net 5 0
+ns_c=$ns_r
+for host in a b c; do
+        mkdir -p "$work/$host"
+        printf '[Names]\nTrustNames=any\n' >"$work/$host/p2pbusd.conf"
+done
+start_relay relay --listen "$address_r:0" --allow "$(p2pbusctl keygen "$work/c/bridge.key")"
+for host in a b c; do start_host "$host" "$url_relay"; done
+
+# Shared
+provide a one : --jobs 4
+provide b two : --jobs 4
+check 'both are known' known c . 2
+calls c 100
+is 'providers on two hosts answer' '0 one two' "$status $(who)"
+numbers >"$work/numbers"
+check '  each call once, in order' cmp "$work/lines" "$work/numbers"
+is '  which was begun once' 100 "$(sort -u "$work/one.log" "$work/two.log" | wc -l)"
+run on c p2pbus-send -r --all --key "$work/caller.key" demo.far all
+is 'all are asked' '0 one two' "$status $(sort "$work/out" | sed 's/ .*//' | tr '\n' ' ' | sed 's/ $//')"
+
+# Slow
+stop two
+mkfifo "$work/gate" "$work/feed"
+provide b two "cat '$work/gate'" --jobs 40
+: >"$work/one.log"
+at b
+exec 9<>"$work/feed"
+start calls in_ns "$here" p2pbus-send -r --lines --key "$work/caller.key" demo.far <"$work/feed" 9<&-
+for n in $(seq 40); do
+        echo "$n" >&9
+        taken "$n" one two || break
+done
+exec 9>&-
+n_slow=$(lines "$work/two.log")
+check 'who does not answer is asked less' test "$n_slow" -lt 20
+[ "$n_slow" = 0 ] || : >"$work/gate"
+end calls
+is 'what it was asked it answers in the end' 0 "$status"
+seq 40 >"$work/lines"
+numbers "$work/calls.out" >"$work/numbers"
+check '  each call once, in order' cmp "$work/lines" "$work/numbers"
+
+# First and second
+stop two
+provide b two : --priority 10
+check 'one comes before the other' known c '^demo.far [^ ]* 10 ' 1
+calls c 20
+is 'the first is asked' '0 two' "$status $(who)"
+stop two
+calls c 20
+is 'the second takes its place' '0 one' "$status $(who)"
+provide b two : --priority 10
+check 'the first is back' known c . 2
+calls c 20
+is '  and is asked again' '0 two' "$status $(who)"
+
+# Killed
+stop two
+provide b two "cat '$work/gate'" --priority 10 --jobs 10
+check 'it does not answer' known c . 2
+: >"$work/one.log"
+at c
+seq 50 >"$work/lines"
+start calls in_ns "$here" p2pbus-send -r --lines --idempotent --key "$work/caller.key" demo.far \
+        <"$work/lines"
+taken 5 two
+kill -KILL "$pid_two"
+end two
+end calls
+is 'calls that may be repeated go on when their provider is killed' 0 "$status"
+numbers "$work/calls.out" >"$work/numbers"
+check '  each has one answer, in order' cmp "$work/lines" "$work/numbers"
+sort "$work/one.log" >"$work/once"
+sort -u "$work/once" >"$work/numbers"
+check '  of the other, which was asked once' cmp "$work/numbers" "$work/once"
+provide b two "cat '$work/gate'" --priority 10 --jobs 10
+check 'it is back' known c . 2
+at c
+start call in_ns "$here" p2pbus-send -r --key "$work/caller.key" demo.far once
+taken 1 two
+: >"$work/one.log"
+kill -KILL "$pid_two"
+end two
+end call
+is 'one that may not be repeated fails' 1 "$status"
+is '  and nobody else is asked' 0 "$(lines "$work/one.log")"
+finish
