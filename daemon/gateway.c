@@ -208,14 +208,20 @@ void gateway_remove(Peer *peer) {
                   "gateway left");
 }
 
+bool gateway_is_awaited(const Peer *asker) {
+        const Gateway *gateway = &asker->manager->gateway;
+
+        return asker->off_host && !gateway->peer && gateway->expected && !gateway->was_here &&
+               manager_is_young(asker->manager);
+}
+
 /* What can be said of an address that is neither here nor can be asked for. */
 static ControlCode absence(const Peer *asker, Address address) {
         const Manager *manager = asker->manager;
         const Gateway *gateway = &manager->gateway;
 
-        if (asker->off_host && !gateway->peer && gateway->expected && !gateway->was_here &&
-            manager_is_young(manager))
-                return CODE_SETTLING; /* it will attach in a moment */
+        if (gateway_is_awaited(asker))
+                return CODE_SETTLING;
         if (registry_has_left(&manager->registry, address))
                 return CODE_GONE;
         return asker->off_host && gateway->was_here ? CODE_NO_ROUTE : CODE_NOT_HERE;

@@ -64,6 +64,8 @@ void gateway_init(Manager *manager);
 void gateway_done(Manager *manager);
 
 bool gateway_is(const Gateway *gateway, const Peer *peer);
+/* A daemon that had a gateway in its last life, and is young, has none yet: one will attach in a moment. */
+bool gateway_is_awaited(const Peer *asker);
 /* Handles GATEWAY. Return: what to answer; after CODE_OK call gateway_start(). */
 ControlCode gateway_claim(Peer *peer);
 /* Hands all leases over, asks for those that are missing, tells everybody. */

@@ -427,6 +427,7 @@ Manager *manager_free(Manager *manager) {
         registry_done(&manager->registry);
         topics_done(&manager->topics);
         wants_end(&manager->wants);
+        remote_names_done(manager);
         policy_free(manager->policy);
         quota_done(&manager->quota);
         manager->sigterm = sd_event_source_disable_unref(manager->sigterm);

@@ -25,23 +25,36 @@ static size_t put_local(const Name *name, uint8_t *body) {
         return n;
 }
 
-/* @name: NULL: nobody provides it. Return: whether it was queued. */
+/* Nobody provides it, as far as is known. Return: whether it was queued. */
+static bool answer_nobody(Peer *to, const char *text, size_t n_text, const PacketId *ref) {
+        static const PacketId none;
+        const Control word = {
+                .verb = CONTROL_NAMED,
+                .code = remote_names_is_settling(to, text, n_text) ? CODE_SETTLING
+                                                                   : CODE_NO_PROVIDER,
+                .ref = *ref,
+        };
+
+        return peer_say_with_id(to, &word, &none);
+}
+
+/* Return: whether it was queued. */
 static bool answer(Peer *to, const Name *name, const PacketId *ref) {
         uint8_t body[ENTRIES_MAX * PROVIDER_ENTRY_SIZE];
         Control word = { .verb = CONTROL_NAMED, .ref = *ref, .body = body };
-        size_t n = name ? put_local(name, body) : 0;
+        size_t n = put_local(name, body);
         static const PacketId none;
 
-        if (name && to->off_host) {
+        if (to->off_host) {
                 n += remote_names_put(name, body + n * PROVIDER_ENTRY_SIZE, ENTRIES_MAX - n);
                 if (remote_names_is_awaited(name))
                         word.value = NAMED_MORE;
         }
         if (n == 0 && word.value == NAMED_MORE)
                 return true; /* they may be elsewhere: that will be said in a moment */
-        word.n_body = n * PROVIDER_ENTRY_SIZE;
         if (n == 0)
-                word.code = CODE_NO_PROVIDER;
+                return answer_nobody(to, name->text, strlen(name->text), ref);
+        word.n_body = n * PROVIDER_ENTRY_SIZE;
         return peer_say_with_id(to, &word, &none);
 }
 
@@ -107,7 +120,6 @@ static ControlCode begin(Peer *peer, const Control *word, const PacketId *id) {
 static ControlCode answer_once(Peer *from, const char *text, size_t n_text, const PacketId *id) {
         Names *names = &from->manager->names;
         Name *name = names_find(names, text, n_text);
-        ControlCode code = CODE_OK;
 
         if ((!name || !name->owners) && remote_names_may_look(from, text, n_text)) {
                 name = names_get(names, text, n_text);
@@ -116,10 +128,13 @@ static ControlCode answer_once(Peer *from, const char *text, size_t n_text, cons
                 if (remote_names_look(from, name) && !remote_names_first(name))
                         return remote_names_wait(from, name, id);
         }
+        if (!name) {
+                (void)answer_nobody(from, text, n_text, id);
+                return CODE_OK;
+        }
         name_watches_answer(from, name, id);
-        if (name)
-                names_put(names, name);
-        return code;
+        names_put(names, name);
+        return CODE_OK;
 }
 
 ControlCode name_watches_resolve(Peer *from, const Control *word, const PacketId *id) {

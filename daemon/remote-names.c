@@ -97,6 +97,7 @@ static RemoteName *get(Manager *manager, Name *name) {
                 return NULL;
         remote->name = name;
         remote->ask_usec = remote->wait_usec = USEC_NEVER;
+        remote->is_stale = true;
         name->remote = remote;
         DL_APPEND(manager->remote_names.all, remote);
         manager->remote_names.n++;
@@ -146,6 +147,18 @@ bool remote_names_look(Peer *asker, Name *name) {
 
 bool remote_names_is_awaited(const Name *name) {
         return name->remote && name->remote->wait_usec != USEC_NEVER;
+}
+
+bool remote_names_is_settling(const Peer *asker, const char *text, size_t n_text) {
+        const Manager *manager = asker->manager;
+        const Name *name;
+
+        if (!asker->off_host || !name_trust_is_possible(&manager->config.trust, text, n_text))
+                return false;
+        if (!manager->gateway.peer)
+                return gateway_is_awaited(asker);
+        name = names_find(&manager->names, text, n_text);
+        return name && name->remote && name->remote->is_stale;
 }
 
 /* Those who asked once */
@@ -346,6 +359,8 @@ void remote_names_on_services(Manager *manager, const Control *word) {
                    (word->code == CODE_NO_PROVIDER && manager->gateway.synced);
         if (is_known)
                 replace(manager, remote);
+        else
+                remote->is_stale = true;
         end_question(manager, remote);
         if (is_known)
                 end_wait(manager, remote);
@@ -402,12 +417,20 @@ void remote_names_end(Manager *manager) {
 
         DL_FOREACH_SAFE (manager->remote_names.all, remote, next) {
                 end_question(manager, remote);
-                if (remote->providers)
-                        name_watches_note(&manager->names, remote->name);
-                providers_free(manager, &remote->providers);
                 end_wait(manager, remote);
-                remote_free(manager, remote);
+                if (!remote->providers) {
+                        remote_free(manager, remote);
+                        continue;
+                }
+                remote->is_stale = true;
+                remote->ask_usec = remote->known_usec + REMOTE_NAMES_KNOWN_USEC;
+                manager_wake_at(manager, remote->ask_usec);
         }
+}
+
+void remote_names_done(Manager *manager) {
+        while (manager->remote_names.all)
+                remote_free(manager, manager->remote_names.all);
 }
 
 /* Drops those that @is_over says. */

@@ -64,7 +64,7 @@ struct RemoteName {
         Name *name;
         RemoteProvider *providers; /* who stands first in an answer first */
         uint64_t known_usec;       /* as of when; 0: nothing is known */
-        bool is_stale;             /* what is known may not be so any more: who asks waits */
+        bool is_stale;             /* no link has said yet, or it may have changed: who asks waits */
 
         UT_hash_handle hh;
         uint64_t id; /* of the question; 0: none is under way */
@@ -92,6 +92,8 @@ bool remote_names_look(Peer *asker, Name *name);
 /* Whether anybody elsewhere could be a provider for @asker. */
 bool remote_names_may_look(const Peer *asker, const char *name, size_t n_name);
 bool remote_names_is_awaited(const Name *name);
+/* Whether it cannot be known yet if anybody elsewhere provides it: nobody known is not nobody there. */
+bool remote_names_is_settling(const Peer *asker, const char *name, size_t n_name);
 /* @peer, which asked once, as @ref, waits for it. Return: CODE_OK; CODE_QUOTA, CODE_OVERLOAD. */
 ControlCode remote_names_wait(Peer *peer, Name *name, const PacketId *ref);
 void remote_names_forget_askers(Peer *peer);
@@ -103,8 +105,13 @@ const RemoteProvider *remote_names_first(const Name *name);
 void remote_names_on_services(Manager *manager, const Control *word);
 /* The gateway has heard from its links: it is asked for all that is watched. */
 void remote_names_begin(Manager *manager);
-/* There is no gateway any more: nothing is known. */
+/*
+ * There is no gateway any more. One that is restarted must not cost what is under way: what was known
+ * stays as long as it would without a new answer.
+ */
 void remote_names_end(Manager *manager);
+/* The end: all processes have left. */
+void remote_names_done(Manager *manager);
 /* Whom to believe may be others: who is not believed any more is dropped, and all is asked anew. */
 void remote_names_rejudge(Manager *manager);
 /* Nobody on other hosts has @address (any more). */

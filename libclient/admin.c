@@ -92,6 +92,18 @@ static int check_known(p2pbus *bus, const Resolved *found) {
                                 key_format(known, was));
 }
 
+static int resolve_name(p2pbus *bus, const char *name, uint64_t until, Address *ret) {
+        int r;
+
+        while ((r = service_resolve_wait(bus, name, until, ret)) == -EHOSTUNREACH &&
+               p2pbus_get_reason() == P2PBUS_REASON_SETTLING) {
+                r = wait_until(bus, bus->now_usec + ASK_AGAIN_USEC, until);
+                if (r < 0)
+                        break;
+        }
+        return r;
+}
+
 static int resolve(p2pbus *bus, const char *dest, uint64_t until, Resolved *ret) {
         Destination to;
         int r;
@@ -100,7 +112,7 @@ static int resolve(p2pbus *bus, const char *dest, uint64_t until, Resolved *ret)
         if (r < 0)
                 return r;
         if (to.kind == P2PBUS_DESTINATION_NAME) {
-                r = service_resolve_wait(bus, dest, until, &to.address);
+                r = resolve_name(bus, dest, until, &to.address);
                 if (r < 0)
                         return r;
         }

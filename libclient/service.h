@@ -66,7 +66,8 @@ void service_on_reply(Request *request, const Message *reply);
 /* Who has the request has ended. Return: whether it was sent to another. */
 bool service_ask_another(Request *request);
 
-/* The one that a message sent now is likely to go to. Blocks. Return: 0; noted: -ENXIO, -ETIMEDOUT. */
+/* The one that a message sent now is likely to go to. Blocks. Return: 0; noted: -ENXIO, -ETIMEDOUT,
+ * -EHOSTUNREACH: SETTLING, that is, ask again. */
 int service_resolve_wait(p2pbus *bus, const char *name, uint64_t until_usec, Address *ret);
 /* The provider that the last message to @name went to, if one is known now. */
 bool service_provider(p2pbus *bus, const char *name, Address *ret);

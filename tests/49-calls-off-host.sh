@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Goal of this test: calls between two hosts are as calls on one: parts in order, progress, errors with
-# names, cancelling; a relay that dies in between costs nothing.
+# Goal of this test: calls between two hosts, by address and by name, are as calls on one: parts in order,
+# progress, errors with names, cancelling; what dies in between and comes back costs nothing.
 # shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2016,SC2154
 . "$top_srcdir/tests/lib.sh"
 . "$top_srcdir/tests/hosts.sh"
@@ -11,16 +11,19 @@ need_net
 # The provider of p2pbus_provider_new(3), for other hosts as well.
 sed -n '/^\.Bd -literal$/,/^\.Ed$/p' "$top_srcdir/man/p2pbus_provider_new.3" |
         sed -e '/^\.[BE]d/d' -e 's/\\e/\\/g' -e 's/p2pbus_open(&bus, NULL)/p2pbus_open(\&bus, \&off_host)/' \
-                -e 's/^int main.*/static const p2pbus_options off_host = { .struct_size = sizeof(p2pbus_options), .flags = P2PBUS_OFF_HOST };\n&/' \
+                -e 's/^int main.*/static const p2pbus_options off_host = { .struct_size = sizeof(p2pbus_options), .key_file = KEY_FILE, .flags = P2PBUS_OFF_HOST };\n&/' \
                 >"$work/counter.c"
 # shellcheck disable=SC2086 # flags are words
 run ${CC:-cc} ${test_cflags-} ${test_cppflags-} -Wall -Wextra -Werror -I"$top_srcdir/libclient" \
-        -I"$top_srcdir/libcall" -o "$work/counter" "$work/counter.c" -L"$top_builddir/.libs" \
+        -DKEY_FILE="\"$work/counter.key\"" -I"$top_srcdir/libcall" -o "$work/counter" "$work/counter.c" -L"$top_builddir/.libs" \
         -lp2pbus-call -lp2pbus -ljansson -Wl,-rpath,"$top_builddir/.libs"
 is 'the provider compiles' 0 "$status"
+counter=$(p2pbusctl keygen "$work/counter.key")
 
 make_net 5 1
 start_relay relay --listen "$address_r:0"
+mkdir -p "$work/a"
+printf '[Names]\nPin=test.* %s\n' "$counter" >"$work/a/p2pbusd.conf"
 start_host a "$url_relay"
 start_host b "$url_relay"
 
@@ -64,7 +67,7 @@ is 'a relay that was killed costs no part' 0 "$status"
 seq 20000 >"$work/expected"
 check '  and no order' cmp "$work/expected" "$work/caller.out"
 
-start caller in_ns "$ns_a" p2pbusctl call "$full" count 1000000000
+start caller in_ns "$ns_a" p2pbusctl call -t 5 "$full" count 1000000000
 wait_line "$work/caller.out" '^1000$'
 kill -KILL "$pid_counter"
 end counter
@@ -72,6 +75,61 @@ end caller
 is 'a call of a provider that dies ends in time' 4 "$status"
 check '  and says so' grep -q 'no answer in time' "$work/caller.err"
 
+# By name
+provide counter
+at a
+check 'its host may call it by its name' wait_there test.counter
+run on a p2pbusctl call test.counter count 3
+is 'a line a part' "0 1 2 3 " "$status $(tr '\n' ' ' <"$work/out")"
+run on a p2pbusctl call test.counter other
+check 'an error is named' said 'error reply 1001 unknown-method: '
+run on a p2pbusctl call test.other count 3
+is 'nobody has this name' 3 "$status"
+start caller in_ns "$ns_a" p2pbusctl call test.counter count 1000000000
+wait_line "$work/caller.out" '^1000$'
+kill -INT "$pid_caller"
+end caller
+is 'SIGINT ends a call' 130 "$status"
+run on a p2pbusctl call test.counter count 1
+is '  and frees its provider' '0 1' "$status $(cat "$work/out")"
+
+# lives WHAT COMMAND...: a call by name outlives COMMAND in the middle of it
+lives() {
+        lives=$1
+        shift
+        at a
+        start caller in_ns "$ns_a" p2pbusctl call test.counter count 20000
+        wait_line "$work/caller.out" '^1000$'
+        "$@"
+        end caller
+        is "a call by name outlives $lives" 0 "$status"
+        check '  and loses no part' cmp "$work/expected" "$work/caller.out"
+        run on a p2pbusctl call test.counter count 1
+        is '  as does the name' '0 1' "$status $(cat "$work/out")"
+}
+
+kill_relay() {
+        kill -KILL "$pid_relay"
+        end relay
+        again relay "$1"
+}
+
+# again_of WHAT HOST URL...: that host's bus or bridge, killed and begun anew
+again_of() {
+        again_what=$1
+        shift
+        eval "kill -KILL \$pid_${again_what}_$1"
+        end "${again_what}_$1"
+        "start_${again_what}_of" "$@"
+}
+
+lives 'the relay' kill_relay 3
+lives "the caller's bridge" again_of bridge a "$url_relay"
+lives "the provider's bridge" again_of bridge b "$url_relay"
+lives "the caller's bus" again_of bus a
+lives "the provider's bus" again_of bus b
+
+stop counter
 at b
 start_recv upper --exec tr a-z A-Z
 at a

@@ -146,4 +146,18 @@ end two
 end call
 is 'one that may not be repeated fails' 1 "$status"
 is '  and nobody else is asked' 0 "$(lines "$work/one.log")"
+
+# Nobody can say
+run on a p2pbus-send -r --key "$work/caller.key" demo.nobody hello
+is 'that nobody has a name is said at once' 3 "$status"
+kill -KILL "$pid_relay"
+end relay
+wait_line "$work/bridge_a.err" 'link down'
+run on a p2pbus-send -r -t 3 --key "$work/caller.key" demo.nobody hello
+is 'not while no relay is there to know' 4 "$status"
+at a
+start call in_ns "$here" p2pbus-send -r --key "$work/caller.key" demo.nobody hello
+again relay 2
+end call
+is 'who waited hears it from the next one' 3 "$status"
 finish

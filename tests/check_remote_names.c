@@ -5,7 +5,9 @@
  * believes. The gateway is this test. T41 is of the design's list of abuses.
  */
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #include "libcore/provider.h"
 #include "libsecure/service-record.h"
@@ -155,6 +157,14 @@ static size_t expect_named(Client *c, const PacketId *ref, uint32_t value) {
         ck_assert_uint_eq(word->value, value);
         ck_assert_uint_eq(word->code, word->n_body == 0 ? CODE_NO_PROVIDER : CODE_OK);
         return word->n_body / PROVIDER_ENTRY_SIZE;
+}
+
+static void expect_settling(Client *c, const PacketId *ref) {
+        const Control *word = expect_word(c, CONTROL_NAMED);
+
+        ck_assert_mem_eq(word->ref.bytes, ref->bytes, PACKET_ID_SIZE);
+        ck_assert_uint_eq(word->code, CODE_SETTLING);
+        ck_assert_uint_eq(word->value + word->n_body, 0);
 }
 
 static ProviderEntry entry_of(const Client *c, size_t i) {
@@ -446,7 +456,7 @@ START_TEST(a_gateway_that_settles_is_asked_again_and_one_that_is_silent_waited_f
         id = client_say(&a, &(Control){ .verb = CONTROL_RESOLVE_NAME,
                                         .body = (const uint8_t *)"org.silent",
                                         .n_body = 10 });
-        ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
+        expect_settling(&a, &id); /* that nobody is there nobody said */
         client_close(&a);
         stop();
 }
@@ -470,6 +480,69 @@ START_TEST(without_a_gateway_the_answer_comes_at_once) {
         expect_word(&g, CONTROL_SYNCED);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
         (void)expect_question(RESOLVE_NAME_AGAIN);
+        client_close(&a);
+        stop();
+}
+END_TEST
+
+static void die_and_come_back(void) {
+        ck_assert_int_eq(kill(d.os_pid, SIGKILL), 0);
+        ck_assert_int_eq(waitpid(d.os_pid, NULL, 0), d.os_pid);
+        daemon_restart(&d, "--user");
+}
+
+START_TEST(a_host_that_just_booted_waits_for_its_gateway) {
+        PacketId id;
+
+        start("TrustNames=any");
+        die_and_come_back();
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        id = ask(&a, RESOLVE_NAME_ONCE);
+        expect_settling(&a, &id);
+        id = ask(&a, RESOLVE_NAME_WATCH);
+        expect_settling(&a, &id);
+        client_close(&a);
+        client_open(&a, &d, 0);
+        id = ask(&a, RESOLVE_NAME_ONCE);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 0); /* it needs no gateway */
+        client_close(&a);
+        stop();
+
+        start("TrustNames=pinned");
+        die_and_come_back();
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        id = ask(&a, RESOLVE_NAME_ONCE);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 0); /* nobody elsewhere would be believed */
+        client_close(&a);
+        stop();
+}
+END_TEST
+
+START_TEST(a_gateway_that_is_restarted_takes_no_provider_along) {
+        uint8_t body[SERVICE_RECORD_SIZE_MAX];
+        PacketId id, question;
+        size_t n;
+
+        start("TrustNames=any");
+        open_asker();
+        id = ask(&a, RESOLVE_NAME_WATCH);
+        question = expect_question(RESOLVE_NAME_ONCE);
+        n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
+        answer(&question, CODE_OK, body, n);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
+        client_close(&g);
+        expect_word(&a, CONTROL_NOTICE);
+        id = ask(&a, RESOLVE_NAME_WATCH);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
+        client_open(&g, &d, 0);
+        client_say(&g, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_word(&g, CONTROL_OK);
+        expect_word(&g, CONTROL_SYNCED);
+        expect_word(&a, CONTROL_LEASE_REQUEST);
+        client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
+        question = expect_question(RESOLVE_NAME_AGAIN);
+        answer(&question, CODE_NO_PROVIDER, NULL, 0);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
         client_close(&a);
         stop();
 }
@@ -556,7 +629,7 @@ START_TEST(another_trust_counts_from_the_reload_on) {
         daemon_configure(&d, with("[Names]\nPin=" NAME " %s\n", full[1]));
         client_say(&a, &(Control){ .verb = CONTROL_RELOAD });
         expect_word(&a, CONTROL_OK);
-        ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
+        expect_settling(&a, &id); /* the other may be there */
         question = expect_question(RESOLVE_NAME_AGAIN);
         n = sign(&(Said){ .signer = far[1], .name = NAME }, body);
         answer(&question, CODE_OK, body, n);
@@ -789,6 +862,8 @@ Suite *check_suite(void) {
                 others,
                 a_gateway_that_settles_is_asked_again_and_one_that_is_silent_waited_for_a_while);
         tcase_add_test(others, without_a_gateway_the_answer_comes_at_once);
+        tcase_add_test(others, a_host_that_just_booted_waits_for_its_gateway);
+        tcase_add_test(others, a_gateway_that_is_restarted_takes_no_provider_along);
         tcase_add_test(others, who_has_gone_is_not_named_from_memory_alone);
         tcase_add_test(others, who_watches_sees_who_comes_and_goes);
         tcase_add_test(others, another_trust_counts_from_the_reload_on);

@@ -14,6 +14,7 @@
 #     start_host HOST URL...       a bus and its bridge with the settings $heartbeat and $idle; waits
 #                                  for all links; processes bus_HOST and bridge_HOST. The bus reads
 #                                  $work/HOST/p2pbusd.conf if there is one
+#     start_bus_of HOST; start_bridge_of HOST URL...  one of these two
 #     on HOST COMMAND...           there, with that bus; for functions of lib.sh: at HOST; ...; home
 #     wait_size FILE N             until FILE has N bytes
 #     wait_count FILE PATTERN N    until N lines of it match
@@ -136,19 +137,24 @@ on() {
         )
 }
 
-start_host() {
+# The bus reads its settings if there are any.
+start_bus_of() {
+        at "$1"
+        mkdir -p "$work/$1"
+        bus_config=
+        [ ! -f "$work/$1/p2pbusd.conf" ] || bus_config="--config $work/$1/p2pbusd.conf"
+        # shellcheck disable=SC2086 # words
+        start "bus_$1" in_ns "$here" p2pbusd --user --socket "$P2PBUS_SOCKET" \
+                --state-dir "$work/$1/state" $bus_config
+        wait_line "$work/bus_$1.err" '^Listening on '
+}
+
+start_bridge_of() {
         host=$1
         shift
-        mkdir -p "$work/$host"
+        at "$host"
         printf '[Bridge]\nHeartbeat=%s\nIdleDisconnect=%s\n' "${heartbeat:-5s}" "${idle:-0}" \
                 >"$work/$host/bridge.conf"
-        at "$host"
-        bus_config=
-        [ ! -f "$work/$host/p2pbusd.conf" ] || bus_config="--config $work/$host/p2pbusd.conf"
-        # shellcheck disable=SC2086 # words
-        start "bus_$host" in_ns "$here" p2pbusd --user --socket "$P2PBUS_SOCKET" \
-                --state-dir "$work/$host/state" $bus_config
-        wait_line "$work/bus_$host.err" '^Listening on '
         relays=
         for url; do relays="$relays --relay $url"; done
         # shellcheck disable=SC2086 # words
@@ -156,6 +162,11 @@ start_host() {
                 p2pbus-bridge --config "$work/$host/bridge.conf" \
                 --key "$work/$host/bridge.key" $relays
         for url; do wait_line "$work/bridge_$host.err" "link up ${url%%#*}"; done
+}
+
+start_host() {
+        start_bus_of "$1"
+        start_bridge_of "$@"
 }
 
 # wait_count FILE PATTERN N: until N lines match
