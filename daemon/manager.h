@@ -63,6 +63,7 @@ typedef struct Counters {
         uint64_t topics_published;
         uint64_t topics_delivered;
         uint64_t topics_lost;    /* for want of room */
+        uint64_t services_unread; /* of other hosts: more than are verified in a second */
         uint64_t wants_refused;  /* of other hosts, for want of room */
         uint64_t wants_not_told; /* of this host, for which a relay or the gateway has no room */
 } Counters;

@@ -120,6 +120,9 @@ void metrics_write(FILE *out, const Manager *manager) {
                       counters->topics_delivered);
         write_counter(out, "topics_lost", "Copies that subscribers had no room for",
                       counters->topics_lost);
+        write_counter(out, "services_unread",
+                      "Records of who provides a name elsewhere that came too fast to be verified",
+                      counters->services_unread);
         write_counter(out, "wants_refused", "Patterns of other hosts that there was no room for",
                       counters->wants_refused);
         write_counter(out, "wants_not_told",

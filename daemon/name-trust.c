@@ -72,14 +72,30 @@ bool name_trust_is_possible(const NameTrust *trust, const char *name, size_t n_n
         return false;
 }
 
-NameTrustReason name_trust_judge(const NameTrust *trust, const ServiceRecord *record,
-                                 uint64_t wall_usec) {
+static bool is_pinned(const NameTrust *trust, const ServiceRecord *record) {
         const Slice *name = &record->service.service.name;
 
         for (size_t i = 0; i < trust->n_pins; i++)
                 if (key_equal(&trust->pins[i].key, &record->service.signer) &&
                     pin_fits(&trust->pins[i], name->data, name->size))
-                        return NAME_PINNED;
+                        return true;
+        return false;
+}
+
+bool name_trust_may_believe(const NameTrust *trust, const ServiceRecord *record) {
+        if (trust->most == NAME_ANYBODY || is_pinned(trust, record))
+                return true;
+        if (trust->most >= NAME_GRANTED && record->has_grant)
+                for (size_t i = 0; i < trust->n_realms; i++)
+                        if (key_equal(&trust->realms[i], &record->grant.signer))
+                                return true;
+        return false;
+}
+
+NameTrustReason name_trust_judge(const NameTrust *trust, const ServiceRecord *record,
+                                 uint64_t wall_usec) {
+        if (is_pinned(trust, record))
+                return NAME_PINNED;
         if (trust->most >= NAME_GRANTED)
                 for (size_t i = 0; i < trust->n_realms; i++)
                         if (service_record_is_granted(record, &trust->realms[i], wall_usec))

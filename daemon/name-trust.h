@@ -48,6 +48,8 @@ void name_trust_done(NameTrust *trust);
 
 /* Whether anybody at all could be believed for @name. */
 bool name_trust_is_possible(const NameTrust *trust, const char *name, size_t n_name);
+/* Whether @record might be, if all its signatures are good: nothing is verified. */
+bool name_trust_may_believe(const NameTrust *trust, const ServiceRecord *record);
 /* Whether, and why, @record is believed; its own signature is not looked at. */
 NameTrustReason name_trust_judge(const NameTrust *trust, const ServiceRecord *record,
                                  uint64_t wall_usec);

@@ -114,7 +114,8 @@ static ControlCode begin(Peer *peer, const Control *word, const PacketId *id) {
 }
 
 /*
- * Asked once. Others are waited for only if nobody of this host provides it.
+ * Asked once, and so answered once, with what links say now. They are waited for only if nobody of this
+ * host provides it.
  * Return: CODE_OK; CODE_QUOTA, CODE_OVERLOAD.
  */
 static ControlCode answer_once(Peer *from, const char *text, size_t n_text, const PacketId *id) {
@@ -125,7 +126,7 @@ static ControlCode answer_once(Peer *from, const char *text, size_t n_text, cons
                 name = names_get(names, text, n_text);
                 if (!name)
                         return CODE_OVERLOAD;
-                if (remote_names_look(from, name) && !remote_names_first(name))
+                if (remote_names_look(from, name))
                         return remote_names_wait(from, name, id);
         }
         if (!name) {

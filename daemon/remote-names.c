@@ -35,6 +35,7 @@ static void end_question(Manager *manager, RemoteName *remote) {
         remote->id = 0;
         providers_free(manager, &remote->incoming);
         remote->n_incoming = 0;
+        remote->is_cut = false;
 }
 
 /* Careful: the name may be gone after it. */
@@ -66,9 +67,9 @@ bool remote_names_may_look(const Peer *asker, const char *name, size_t n_name) {
                name_trust_is_possible(&manager->config.trust, name, n_name);
 }
 
-/* Nobody waits or watches: it is only remembered. */
+/* Nobody waits or watches, be it that he has left since: it is only remembered. */
 static bool is_idle(const RemoteName *remote) {
-        return remote->wait_usec == USEC_NEVER && !is_watched(remote->name);
+        return !remote->askers && !is_watched(remote->name);
 }
 
 /* Return: whether there is room for one more; the oldest that is only remembered makes it. */
@@ -158,7 +159,9 @@ bool remote_names_is_settling(const Peer *asker, const char *text, size_t n_text
         if (!manager->gateway.peer)
                 return gateway_is_awaited(asker);
         name = names_find(&manager->names, text, n_text);
-        return name && name->remote && name->remote->is_stale;
+        if (!name || !name->remote)
+                return manager->remote_names.n >= REMOTE_NAMES_MAX; /* nobody could be asked */
+        return name->remote->is_stale;
 }
 
 /* Those who asked once */
@@ -246,9 +249,22 @@ static bool is_here(const Manager *manager, const PublicKey *key) {
                key_equal(&peer->key, key);
 }
 
+/* Each costs one or two verifications. */
+static bool may_verify(Manager *manager) {
+        const uint64_t each_usec = USEC_PER_SEC / REMOTE_NAMES_JUDGED_RATE;
+        const uint64_t burst_usec = each_usec * REMOTE_NAMES_JUDGED_BURST;
+        RemoteNames *names = &manager->remote_names;
+        uint64_t now = manager->now_usec;
+
+        names->judged_usec = MAX(names->judged_usec, now > burst_usec ? now - burst_usec : 0);
+        if (names->judged_usec + each_usec > now)
+                return false;
+        names->judged_usec += each_usec;
+        return true;
+}
+
 /* Return: why it is believed; NAME_DISTRUSTED. */
-static NameTrustReason judge(const Manager *manager, const RemoteName *remote,
-                             const ServiceRecord *record) {
+static NameTrustReason judge(Manager *manager, RemoteName *remote, const ServiceRecord *record) {
         const SignedRecordCheck check = {
                 .type = SIGNED_RECORD_SERVICE,
                 .now_usec = now_usec(CLOCK_REALTIME),
@@ -260,6 +276,13 @@ static NameTrustReason judge(const Manager *manager, const RemoteName *remote,
         if (known && known->n_bytes == record->bytes.size &&
             memcmp(known->bytes, record->bytes.data, known->n_bytes) == 0)
                 return check.now_usec < known->not_after_usec ? known->reason : NAME_DISTRUSTED;
+        if (!name_trust_may_believe(&manager->config.trust, record))
+                return NAME_DISTRUSTED;
+        if (!may_verify(manager)) {
+                remote->is_cut = true;
+                manager->counters.services_unread++;
+                return NAME_DISTRUSTED;
+        }
         reason = name_trust_judge(&manager->config.trust, record, check.now_usec);
         if (reason != NAME_DISTRUSTED && service_record_verify(record, &check) != 0)
                 reason = NAME_DISTRUSTED;
@@ -347,7 +370,7 @@ static void replace(Manager *manager, RemoteName *remote) {
 void remote_names_on_services(Manager *manager, const Control *word) {
         uint64_t id = load_be64(word->ref.bytes + 8);
         RemoteName *remote;
-        bool is_known;
+        bool is_known, is_cut;
 
         HASH_FIND(hh, manager->remote_names.by_id, &id, sizeof(id), remote);
         if (!remote)
@@ -357,6 +380,9 @@ void remote_names_on_services(Manager *manager, const Control *word) {
                 return;
         is_known = word->code == CODE_OK ||
                    (word->code == CODE_NO_PROVIDER && manager->gateway.synced);
+        if (remote->is_cut && !remote->incoming)
+                is_known = false; /* what was not verified may be true */
+        is_cut = remote->is_cut;
         if (is_known)
                 replace(manager, remote);
         else
@@ -370,7 +396,8 @@ void remote_names_on_services(Manager *manager, const Control *word) {
         }
         remote->ask_usec =
                 manager->now_usec +
-                (remote->wait_usec == USEC_NEVER ? REMOTE_NAMES_AGAIN_USEC : SETTLING_USEC);
+                (remote->wait_usec == USEC_NEVER && !is_cut ? REMOTE_NAMES_AGAIN_USEC
+                                                            : SETTLING_USEC);
         manager_wake_at(manager, remote->ask_usec);
 }
 
@@ -515,8 +542,7 @@ static bool look_at(Manager *manager, RemoteName *remote, unsigned *n_asked) {
         if (remote->ask_usec > manager->now_usec)
                 return true;
         end_question(manager, remote); /* if there is one, it was not answered */
-        is_wanted = manager->gateway.peer &&
-                    (remote->wait_usec != USEC_NEVER || is_watched(remote->name));
+        is_wanted = manager->gateway.peer && !is_idle(remote);
         if (is_wanted && *n_asked < TURN_MAX) {
                 (*n_asked)++;
                 ask(manager, remote);

@@ -26,6 +26,8 @@
 #define REMOTE_NAMES_PROVIDERS_MAX 16384 /* of all names */
 #define REMOTE_NAMES_ONE_MAX 256         /* of one */
 #define REMOTE_NAMES_KNOWN_USEC (30 * USEC_PER_SEC)
+#define REMOTE_NAMES_JUDGED_RATE 1000 /* records a second that are verified; a relay may send any */
+#define REMOTE_NAMES_JUDGED_BURST 256
 #define REMOTE_NAMES_FRESH_USEC USEC_PER_SEC       /* not asked again for who asks meanwhile */
 #define REMOTE_NAMES_AGAIN_USEC (5 * USEC_PER_SEC) /* while it is watched */
 #define REMOTE_NAMES_WAIT_USEC (2 * USEC_PER_SEC)
@@ -70,6 +72,7 @@ struct RemoteName {
         uint64_t id; /* of the question; 0: none is under way */
         uint64_t asked_usec;
         RemoteProvider *incoming; /* of an answer that is not whole yet */
+        bool is_cut;              /* more was said of it than could be verified */
         unsigned n_incoming;
 
         uint64_t ask_usec;  /* ask again then; USEC_NEVER */
@@ -82,6 +85,7 @@ typedef struct RemoteNames {
         RemoteName *all;
         RemoteName *by_id;
         unsigned n, n_providers;
+        uint64_t judged_usec; /* up to when records were verified, if each took its share of a second */
 } RemoteNames;
 
 /*

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "daemon/remote-names.h"
 #include "libcore/provider.h"
 #include "libsecure/service-record.h"
 #include "tests/harness.h"
@@ -41,6 +42,19 @@ static void make_keys(void) {
         (void)key_format(identity_public(realm), realm_full);
 }
 
+static void free_keys(void) {
+        for (unsigned i = 0; i < 2; i++)
+                identity_free(far[i]);
+        identity_free(realm);
+        identity_free(strange);
+}
+
+/* For their full forms; start() makes them again. */
+static void name_keys(void) {
+        make_keys();
+        free_keys();
+}
+
 /* The daemon with these lines below [Names], and the gateway, which has heard from its links. */
 static void start(const char *names) {
         char config[1024];
@@ -62,10 +76,7 @@ static void open_asker(void) {
 
 static void stop(void) {
         client_close(&g);
-        for (unsigned i = 0; i < 2; i++)
-                identity_free(far[i]);
-        identity_free(realm);
-        identity_free(strange);
+        free_keys();
         daemon_stop(&d);
 }
 
@@ -219,13 +230,7 @@ START_TEST(T41_only_who_is_pinned_or_granted_is_believed) {
         PacketId id, question;
         size_t n;
 
-        make_keys(); /* for their full forms; start() makes them again */
-        {
-                IdentityKey *mine[] = { far[0], far[1], realm, strange };
-
-                for (unsigned i = 0; i < ELEMENTSOF(mine); i++)
-                        identity_free(mine[i]);
-        }
+        name_keys();
         start(with(trusts[_i].names, trusts[_i].key == REALM ? realm_full : full[0]));
         keys[FAR] = far[0];
         keys[OTHER] = far[1];
@@ -561,6 +566,85 @@ static void refuse_packet(Address gone) {
         expect_error(&a, CODE_GONE);
 }
 
+/* A question for a name of its own. */
+static void ask_for(Client *c, const char *name, uint32_t value) {
+        client_say(c, &(Control){ .verb = CONTROL_RESOLVE_NAME,
+                                  .value = value,
+                                  .body = (const uint8_t *)name,
+                                  .n_body = strlen(name) });
+}
+
+START_TEST(who_asks_and_goes_takes_no_room_from_others) {
+        char text[32];
+        Client b;
+
+        start("TrustNames=any");
+        open_asker();
+        client_open(&b, &d, ATTACH_OFF_HOST);
+        for (unsigned i = 0; i < REMOTE_NAMES_MAX; i++) {
+                (void)snprintf(text, sizeof(text), "org.flood.n%u", i);
+                ask_for(&a, text, RESOLVE_NAME_WATCH);
+                ask_for(&a, text, RESOLVE_NAME_END);
+                (void)expect_word(&g, CONTROL_RESOLVE_NAME);
+        }
+        ask_for(&b, NAME, RESOLVE_NAME_ONCE);
+        (void)expect_question(RESOLVE_NAME_ONCE);
+        client_close(&a);
+        client_close(&b);
+        stop();
+}
+END_TEST
+
+/* A relay may make up whatever it likes, and each lie costs a verification. */
+START_TEST(lies_are_not_verified_without_end) {
+        uint8_t body[SERVICE_RECORD_SIZE_MAX], made_up[CONTROL_BODY_MAX];
+        size_t n, n_made_up = 0, n_bytes = 0;
+        PacketId id, question;
+
+        start("TrustNames=any");
+        open_asker();
+        id = ask(&a, RESOLVE_NAME_ONCE);
+        question = expect_question(RESOLVE_NAME_ONCE);
+        n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
+        for (; n_bytes + n <= sizeof(made_up); n_bytes += n, n_made_up++) {
+                memcpy(made_up + n_bytes, body, n);
+                made_up[n_bytes + n - 1] ^= 1;
+        }
+        ck_assert_uint_gt(n_made_up, (unsigned)REMOTE_NAMES_JUDGED_BURST);
+        answer(&question, CODE_OK, made_up, n_bytes);
+        /* What was left out may have been true: it is asked for again, and then there is time for it. */
+        question = expect_question(RESOLVE_NAME_ONCE);
+        answer(&question, CODE_OK, body, n);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
+        client_close(&a);
+        stop();
+}
+END_TEST
+
+/* Those of other realms may be many. */
+START_TEST(who_cannot_be_believed_takes_no_time_from_who_can) {
+        uint8_t stranger[SERVICE_RECORD_SIZE_MAX], pinned[SERVICE_RECORD_SIZE_MAX];
+        uint8_t all[CONTROL_BODY_MAX];
+        size_t n, n_pinned, n_all = 0;
+        PacketId id, question;
+
+        name_keys();
+        start(with("Pin=" NAME " %s", full[1]));
+        open_asker();
+        id = ask(&a, RESOLVE_NAME_ONCE);
+        question = expect_question(RESOLVE_NAME_ONCE);
+        n = sign(&(Said){ .signer = far[0], .name = NAME }, stranger);
+        n_pinned = sign(&(Said){ .signer = far[1], .name = NAME }, pinned);
+        for (; n_all + n + n_pinned <= sizeof(all); n_all += n)
+                memcpy(all + n_all, stranger, n);
+        memcpy(all + n_all, pinned, n_pinned);
+        answer(&question, CODE_OK, all, n_all + n_pinned);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
+        client_close(&a);
+        stop();
+}
+END_TEST
+
 START_TEST(who_has_gone_is_not_named_from_memory_alone) {
         uint8_t body[SERVICE_RECORD_SIZE_MAX];
         PacketId id, question;
@@ -864,6 +948,9 @@ Suite *check_suite(void) {
         tcase_add_test(others, without_a_gateway_the_answer_comes_at_once);
         tcase_add_test(others, a_host_that_just_booted_waits_for_its_gateway);
         tcase_add_test(others, a_gateway_that_is_restarted_takes_no_provider_along);
+        tcase_add_test(others, who_asks_and_goes_takes_no_room_from_others);
+        tcase_add_test(others, lies_are_not_verified_without_end);
+        tcase_add_test(others, who_cannot_be_believed_takes_no_time_from_who_can);
         tcase_add_test(others, who_has_gone_is_not_named_from_memory_alone);
         tcase_add_test(others, who_watches_sees_who_comes_and_goes);
         tcase_add_test(others, another_trust_counts_from_the_reload_on);
