@@ -30,6 +30,9 @@ is 'an error is named' 1 "$status"
 check '  by number and name' said 'test.counter: error reply 1001 unknown-method: '
 run p2pbusctl call test.counter count '"x"'
 check '  as the method says' said 'error reply 1002 bad-payload: '
+run p2pbus-send -r test.counter 'no call'
+is 'p2pbus-send is answered so, too' 1 "$status"
+check '  and says it alike' said 'test.counter: error reply 1000 bad-request: '
 run p2pbusctl call test.counter p2pbus.Ping '[1]'
 is 'a provider is there' '0 [1]' "$status $(cat "$work/out")"
 

@@ -98,7 +98,7 @@ run p2pbusctl call test.raw method '[1]'
 is 'bytes behind the answer are nobody'\''s' '0 10' "$status $(cat "$work/out")"
 run p2pbus-send -r test.raw 'no call'
 is 'a request that is no call' 1 "$status"
-check '  is told so' said 'error reply 1000: no call'
+check '  is told so' said 'error reply 1000 bad-request: no call'
 answer_with hold
 run p2pbusctl -t 0.3 call test.raw method
 check 'a server that hangs' [ "$status" != 0 ]

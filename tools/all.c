@@ -5,6 +5,7 @@
 #include "tools/all.h"
 
 #include "tools/common.h"
+#include "tools/error-reply.h"
 #include "tools/format.h"
 #include "tools/json.h"
 #include "tools/output.h"
@@ -79,15 +80,11 @@ static char *format_result(const AllAnswer *answer, size_t *ret_n) {
 }
 
 static void tell_failure(const AllAnswer *answer) {
-        const char *text = answer->reply ? p2pbus_message_get_payload(answer->reply) : NULL;
+        char text[ERROR_REPLY_SIZE];
 
-        if (text)
-                tell(LEVEL_WARNING, "%.16s: error reply %u: %.*s", answer->provider,
-                     (unsigned)p2pbus_message_get_status(answer->reply),
-                     (int)MIN(p2pbus_message_get_size(answer->reply), (size_t)1000), text);
-        else
-                tell(LEVEL_WARNING, "%.16s: %s", answer->provider,
-                     p2pbus_reason_text(answer->reason));
+        tell(LEVEL_WARNING, "%.16s: %s", answer->provider,
+             answer->reply ? error_reply_text(answer->reply, text)
+                           : p2pbus_reason_text(answer->reason));
 }
 
 static int write_answer(const All *all, const AllAnswer *answer, Connection *connection) {

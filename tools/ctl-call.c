@@ -10,12 +10,12 @@
  * words.
  */
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "libcall/p2pbus-call.h"
 #include "tools/common.h"
 #include "tools/ctl.h"
+#include "tools/error-reply.h"
 #include "tools/json.h"
 #include "tools/output.h"
 
@@ -82,18 +82,6 @@ static JsonValue *read_answer(const char *dest, p2pbus_message *reply, int *ret_
         if (!payload)
                 *ret_status = output_print(NULL, 0);
         return payload;
-}
-
-static int fail_reply(const char *dest, p2pbus_message *reply) {
-        uint32_t status = p2pbus_message_get_status(reply);
-        const char *name = p2pbus_call_status_text(status);
-        size_t n = MIN(p2pbus_message_get_size(reply), (size_t)1000);
-        _cleanup_(freep) char *text = strndup(n > 0 ? p2pbus_message_get_payload(reply) : "", n);
-
-        if (text)
-                common_make_printable(text);
-        return fail(STATUS_FAILED, "%s: error reply %" PRIu32 "%s%s: %s; see the receiver", dest,
-                    status, name ? " " : "", name ? name : "", text ? text : "");
 }
 
 /* ---- What comes ---- */
@@ -200,7 +188,7 @@ static int show_last(Ctl *ctl, Call *call) {
         int r = 0;
 
         if (call->error == -EREMOTEIO && call->last)
-                return fail_reply(call->dest, call->last);
+                return error_reply_fail(call->dest, call->last);
         if (call->error < 0)
                 return connection_fail_message(&ctl->connection, call->dest, call->request,
                                                call->error, call->reason);

@@ -2,8 +2,6 @@
 
 noinst_LTLIBRARIES += libp2pbus-tools.la
 libp2pbus_tools_la_SOURCES = \
-	%D%/all.c \
-	%D%/all.h \
 	%D%/argument.c \
 	%D%/argument.h \
 	%D%/common.c \
@@ -42,13 +40,18 @@ call_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/libclient $(JANSSON_CFLAGS)
 
 bin_PROGRAMS += p2pbus-send
 p2pbus_send_SOURCES = \
+	%D%/all.c \
+	%D%/all.h \
+	%D%/error-reply.c \
+	%D%/error-reply.h \
 	%D%/outgoing.c \
 	%D%/outgoing.h \
 	%D%/send.c \
 	%D%/send-options.c \
 	%D%/send-options.h \
 	$(NULL)
-p2pbus_send_LDADD = $(tool_libs)
+p2pbus_send_CPPFLAGS = $(call_cppflags)
+p2pbus_send_LDADD = $(tool_libs) libp2pbus-call.la
 
 bin_PROGRAMS += p2pbus-recv
 p2pbus_recv_SOURCES = \
@@ -85,6 +88,8 @@ p2pbusctl_SOURCES = \
 	%D%/ctl-top.c \
 	%D%/ctl.c \
 	%D%/ctl.h \
+	%D%/error-reply.c \
+	%D%/error-reply.h \
 	$(NULL)
 p2pbusctl_CPPFLAGS = $(call_cppflags)
 p2pbusctl_LDADD = $(tool_libs) libp2pbus-call.la

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "tools/common.h"
+#include "tools/error-reply.h"
 #include "tools/format.h"
 #include "tools/json.h"
 #include "tools/output.h"
@@ -54,15 +55,9 @@ static int fail_one(OutgoingRow *row, const Outgoing *out) {
         if (out->too_big > 0)
                 return outgoing_fail_too_big(row, out->number, out->too_big);
         outgoing_name(row, out->number, name);
-        if (out->error == -EREMOTEIO && out->reply) {
-                const char *text = p2pbus_message_get_payload(out->reply);
-
-                return fail(STATUS_FAILED, "%s: error reply %" PRIu32 ": %.*s; see the receiver",
-                            row->options->mode == INPUT_WHOLE ? row->options->dest : name,
-                            p2pbus_message_get_status(out->reply),
-                            (int)MIN(p2pbus_message_get_size(out->reply), (size_t)1000),
-                            text ? text : "");
-        }
+        if (out->error == -EREMOTEIO && out->reply)
+                return error_reply_fail(
+                        row->options->mode == INPUT_WHOLE ? row->options->dest : name, out->reply);
         return connection_fail_message(row->connection,
                                        row->options->mode != INPUT_WHOLE ? name
                                        : row->options->topic             ? row->options->topic
