@@ -101,7 +101,7 @@ typedef struct p2pbus_method {
         const char *name; /* up to P2PBUS_CALL_METHOD_MAX bytes, UTF-8 */
         p2pbus_method_function function;
         void *userdata;
-        const char *description; /* for people, a line; or NULL */
+        const char *description; /* for people, a line of UTF-8; or NULL */
 } p2pbus_method;
 
 /* Clear with memset(), set struct_size; 0 and NULL mean the default. Later versions append fields. */
@@ -120,7 +120,7 @@ typedef struct p2pbus_provider_options {
  *
  * Blocks for the daemon's answer if there is a name.
  * Return: 0; -EINVAL: a method without name or function, two of one name, one that begins with
- * "p2pbus.", or struct_size of no version; else as p2pbus_provide(); -ENOMEM.
+ * "p2pbus.", a name or description that is no UTF-8, or struct_size of no version; else as p2pbus_provide(); -ENOMEM.
  */
 int p2pbus_provider_new(p2pbus_provider **ret, p2pbus *bus, const p2pbus_method *methods,
                         size_t n_methods, const p2pbus_provider_options *options);

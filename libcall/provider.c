@@ -10,6 +10,14 @@
 
 #define RELEASE_USEC 1000000
 
+/* Whether p2pbus.Info can say it. */
+static bool is_text(const char *text) {
+        json_t *string = json_string(text);
+
+        json_decref(string);
+        return string;
+}
+
 /* Without the names of others, and so unambiguous: the provider's own begin with a word of theirs. */
 static int check_methods(const p2pbus_method *methods, size_t n) {
         for (size_t i = 0; i < n; i++) {
@@ -17,7 +25,8 @@ static int check_methods(const p2pbus_method *methods, size_t n) {
 
                 if (!name || !*name || !methods[i].function ||
                     strlen(name) > P2PBUS_CALL_METHOD_MAX ||
-                    strncmp(name, PROVIDER_OWN, strlen(PROVIDER_OWN)) == 0)
+                    strncmp(name, PROVIDER_OWN, strlen(PROVIDER_OWN)) == 0 || !is_text(name) ||
+                    (methods[i].description && !is_text(methods[i].description)))
                         return -EINVAL;
                 for (size_t k = 0; k < i; k++)
                         if (strcmp(methods[k].name, name) == 0)

@@ -392,6 +392,9 @@ START_TEST(a_table_of_methods_has_rules) {
                 { "an empty name", { { "", on_echo, NULL, NULL }, { "a", on_echo, NULL, NULL } } },
                 { "no function", { { "b", NULL, NULL, NULL }, { "a", on_echo, NULL, NULL } } },
                 { "twice the same", { { "a", on_now, NULL, NULL }, { "a", on_echo, NULL, NULL } } },
+                { "no UTF-8", { { "\xff", on_now, NULL, NULL }, { "a", on_echo, NULL, NULL } } },
+                { "a description in Latin-1",
+                  { { "b", on_now, NULL, "z\xe4hlt" }, { "a", on_echo, NULL, NULL } } },
                 { "one of ours",
                   { { "p2pbus.Ping", on_now, NULL, NULL }, { "a", on_echo, NULL, NULL } } },
         };
