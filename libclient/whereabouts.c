@@ -172,7 +172,8 @@ void peer_on_refused(p2pbus *bus, const Control *word) {
 }
 
 void peer_note_network_refusal(Peer *peer) {
-        static const char text[] = "[Network] Send= of this host's policy does not have it";
+        static const char text[] =
+                "[Network] Send= of this host's policy does not have it, or [Talk] denies remote";
 
         note_text(peer, (const uint8_t *)text, sizeof(text) - 1);
         peer->refusal = CODE_DENIED;

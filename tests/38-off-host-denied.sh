@@ -52,6 +52,9 @@ none=0123456789abcdef
 run stranger p2pbus-send -t 5 "$none" x
 is 'a stranger is refused who sends to another host' 5 "$status"
 check 'and told of which group to be' said '^p2pbus-send: .*; be a member of group p2pbus-net$'
+run stranger p2pbus-send -t 5 test.none x
+is 'a name that nobody here provides is nobody there' 3 "$status"
+check 'but may be elsewhere' said '; start .* on another host, be a member of group p2pbus-net$'
 run stranger p2pbusctl resolve "$none"
 is 'resolve says so too' 5 "$status"
 run stranger p2pbus-send --local "$none" x

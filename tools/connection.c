@@ -407,11 +407,10 @@ static int state_of(Connection *connection) {
 
 /* Other hosts can be reached from here, but not by this user: the daemon then says no more than
  * "not here". */
-static bool is_kept_from_other_hosts(Connection *connection, int error) {
+static bool is_kept_from_other_hosts(Connection *connection) {
         int state = state_of(connection);
 
-        return (error == -EHOSTUNREACH || error == -ENETUNREACH || error == -EACCES) &&
-               connection->options && !connection->options->local && state & P2PBUS_STATE_GATEWAY &&
+        return connection->options && !connection->options->local && state & P2PBUS_STATE_GATEWAY &&
                !(state & P2PBUS_STATE_OFF_HOST);
 }
 
@@ -446,6 +445,9 @@ static const char *advice(Connection *connection, int error, int reason) {
         case -ENETUNREACH:
                 return "see who is there with p2pbusctl list";
         case -ENXIO:
+                if (is_kept_from_other_hosts(connection))
+                        return "start a program that provides it, or, if that is on another host, "
+                               "be a member of group p2pbus-net";
                 return "start a program that provides it, for example p2pbus-recv --name";
         case -ETIMEDOUT:
                 if (!local && state & P2PBUS_STATE_GATEWAY && !(state & P2PBUS_STATE_REACHABLE))
@@ -467,7 +469,8 @@ static const char *advice(Connection *connection, int error, int reason) {
 
 int connection_fail(Connection *connection, const char *what, const char *dest, int error,
                     int reason, const char *text) {
-        if (is_kept_from_other_hosts(connection, error))
+        if ((error == -EHOSTUNREACH || error == -ENETUNREACH || error == -EACCES) &&
+            is_kept_from_other_hosts(connection))
                 return fail(
                         STATUS_REFUSED,
                         "%s%s%s: not on this host, and policy keeps this user from other hosts; "

@@ -1,0 +1,99 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Goal of this test: what policy denies between two hosts, at either end, is refused, and who is denied
+# hears by whom, and on his own host by which line.
+# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2016,SC2154
+. "$top_srcdir/tests/lib.sh"
+. "$top_srcdir/tests/hosts.sh"
+
+# rule HOST: what stdin has is policy there, from now on if the bus runs
+rule() {
+        mkdir -p "$work/$1/config/p2pbus/policy.d"
+        cat >"$work/$1/config/p2pbus/policy.d/50-test.policy"
+        [ ! -S "$work/$1/socket" ] || on "$1" p2pbusctl reload
+}
+
+call() {
+        run on a p2pbus-send -r -t 10 --key "$work/caller.key" demo.far hello
+}
+
+for key in far caller other; do eval "$key=\$(p2pbusctl keygen \"$work/$key.key\")"; done
+start_relay relay --listen 127.0.0.1:0
+for host in a b; do
+        mkdir -p "$work/$host"
+        printf '[Names]\nTrustNames=any\n' >"$work/$host/p2pbusd.conf"
+        rule "$host" </dev/null
+        XDG_CONFIG_HOME=$work/$host/config
+        export XDG_CONFIG_HOME
+        start_host "$host" "$url_relay"
+done
+unset XDG_CONFIG_HOME
+at b
+start_recv far --name demo.far --key "$work/far.key" --exec cat
+call
+is 'it can be called' '0 hello' "$status $(cat "$work/out")"
+
+# At the caller
+rule a <<END
+[Network]
+Send=none
+Send=key:$other
+END
+call
+is 'who may only talk to somebody else is refused' 5 "$status"
+check '  and hears by which rule' said 'refused by policy: \[Network\] Send= '
+rule a <<END
+[Network]
+Send=none
+Send=name:demo.far
+END
+call
+is 'who may talk to this name is not' '0 hello' "$status $(cat "$work/out")"
+rule a <<END
+[Talk]
+DenySendTo=remote
+END
+call
+is 'who may not talk to other hosts is' 5 "$status"
+check '  and hears by which rule' said 'refused by policy: .*\[Talk\] denies remote'
+rule a <<END
+[Network]
+Publish=no
+END
+call
+is 'to who is not known there nobody is' 3 "$status"
+check '  but may be' said 'on another host'
+rule a </dev/null
+call
+is 'nothing is denied' '0 hello' "$status $(cat "$work/out")"
+
+# At the provider
+rule b <<END
+[Network]
+ReceiveFrom=none
+ReceiveFrom=key:$other
+END
+call
+is 'a provider that hears only somebody else refuses' 5 "$status"
+check '  and its caller hears that it was that' said 'refused by policy, says the receiver; '
+rule b <<END
+[Network]
+ReceiveFrom=none
+ReceiveFrom=key:$caller
+END
+call
+is 'it hears whom it may' '0 hello' "$status $(cat "$work/out")"
+rule b <<END
+[Talk]
+DenyReceiveFrom=remote
+END
+call
+is 'nobody of other hosts' 5 "$status"
+rule b <<END
+[Network]
+Publish=no
+END
+call
+is 'what is not known to other hosts is not there' 3 "$status"
+finish
