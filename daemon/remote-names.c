@@ -394,10 +394,9 @@ void remote_names_on_services(Manager *manager, const Control *word) {
                 remote_free(manager, remote); /* that there was nobody is not remembered */
                 return;
         }
-        remote->ask_usec =
-                manager->now_usec +
-                (remote->wait_usec == USEC_NEVER && !is_cut ? REMOTE_NAMES_AGAIN_USEC
-                                                            : SETTLING_USEC);
+        remote->ask_usec = manager->now_usec + (remote->wait_usec == USEC_NEVER && !is_cut
+                                                        ? REMOTE_NAMES_AGAIN_USEC
+                                                        : SETTLING_USEC);
         manager_wake_at(manager, remote->ask_usec);
 }
 

@@ -167,14 +167,12 @@ void service_forget_fan_out(Service *service, FanOut *f) {
         leave(&service->fan_outs, f);
 }
 
+/* One payload for all; what else a message has is each one's. */
 static Message *copy(const FanOut *f) {
-        const Message *from = f->message;
-        Message *m;
+        Message *from = f->message, *m;
 
-        if (message_new_with_size(&m, from->n_data, 0) < 0)
+        if (message_new_sharing(&m, from) < 0)
                 return NULL;
-        if (from->n_data > 0)
-                memcpy(m->data, from->data, from->n_data);
         m->flags = from->flags;
         m->kind = f->one_way ? MESSAGE_ONE_WAY : MESSAGE_REQUEST;
         m->deadline_usec = f->deadline_usec;

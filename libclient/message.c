@@ -38,6 +38,21 @@ int message_new(Message **ret) {
         return message_new_with_size(ret, 0, 0);
 }
 
+int message_new_sharing(Message **ret, Message *from) {
+        Message *m;
+        int r;
+
+        r = message_new(&m);
+        if (r < 0)
+                return r;
+        m->data = from->data;
+        m->n_data = from->n_data;
+        m->is_shared = true;
+        m->payload_of = message_ref(from);
+        *ret = m;
+        return 0;
+}
+
 Message *message_ref(Message *message) {
         unsigned before = __atomic_fetch_add(&message->n_refs, 1, __ATOMIC_RELAXED);
 
@@ -72,6 +87,7 @@ Message *message_unref(Message *message) {
         free(message->refusal_text);
         free(message->reservation);
         loan_unref(message->loan);
+        message_unref(message->payload_of);
         free(message);
         return NULL;
 }

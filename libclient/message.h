@@ -59,8 +59,9 @@ struct Message {
         uint16_t n_extensions;
         uint8_t *data; /* owned, malloc()ed or inside @bytes; NULL if n_data is 0 */
         size_t n_data;
-        bool is_shared; /* @data is not owned: it stands in a ring */
+        bool is_shared; /* @data is not owned: it stands in a ring, or is another's */
         Loan *loan;     /* incoming: what keeps @data; it is shared then */
+        Message *payload_of; /* outgoing: whose @data it is, held; it is shared then */
         bool is_unretained; /* outgoing: @data is gone, it cannot be produced again */
 
         uint8_t from_key[PID_KEY_SIZE]; /* incoming: the verified key of its sender */
@@ -134,6 +135,8 @@ struct Message {
  * pending.
  */
 int message_new(Message **ret);
+/* The same with the payload of @from, which does not change any more and is kept for it. */
+int message_new_sharing(Message **ret, Message *from);
 /*
  * The same with room for a payload of @n_data and extensions of @n_extensions bytes in one block
  * with it; data and extensions point there, not yet filled. They may be replaced by malloc()ed

@@ -105,6 +105,22 @@ static void take(Session *s, Message *m) {
         message_unref(m);
 }
 
+START_TEST(messages_may_share_a_payload) {
+        Message *first, *others[2];
+        const uint8_t *data;
+
+        ck_assert_int_eq(message_new_with_size(&first, 5, 0), 0);
+        data = memcpy(first->data, "hello", 5);
+        for (unsigned i = 0; i < 2; i++)
+                ck_assert_int_eq(message_new_sharing(&others[i], first), 0);
+        message_unref(first);
+        message_unref(others[0]);
+        ck_assert_ptr_eq(others[1]->data, data);
+        ck_assert_mem_eq(others[1]->data, "hello", others[1]->n_data);
+        message_unref(others[1]);
+}
+END_TEST
+
 START_TEST(a_message_arrives_and_is_delivered_when_it_was_taken) {
         Message *sent = message(100, MESSAGE_ONE_WAY), *got, *done;
 
@@ -1775,6 +1791,7 @@ Suite *check_suite(void) {
         TCase *remote = tcase_create("off-host");
 
         tcase_add_checked_fixture(plain, two, none);
+        tcase_add_test(plain, messages_may_share_a_payload);
         tcase_add_test(plain, a_message_arrives_and_is_delivered_when_it_was_taken);
         tcase_add_test(plain, many_sizes_arrive_whole_and_in_order);
         tcase_add_test(plain, what_was_not_given_out_in_time_is_expired);
