@@ -269,7 +269,7 @@ static void changed(Manager *manager) {
 
         if (wants->look_usec != USEC_NEVER)
                 return;
-        wants->look_usec = MAX(manager->now_usec, wants->looked_usec + WANTS_GATHER_USEC);
+        wants->look_usec = MAX(manager->now_usec, wants->rested_usec);
         manager_wake_at(manager, wants->look_usec);
 }
 
@@ -387,13 +387,17 @@ static void drop_doubtful(Manager *manager) {
 
 void wants_on_time(Manager *manager) {
         Wants *wants = &manager->wants;
+        uint64_t begun_usec, ended_usec;
 
         if (manager->now_usec >= wants->doubt_usec)
                 drop_doubtful(manager);
         if (manager->now_usec >= wants->look_usec) {
                 wants->look_usec = USEC_NEVER;
-                wants->looked_usec = manager->now_usec;
+                begun_usec = now_usec(CLOCK_MONOTONIC);
                 tell_anew(manager);
+                ended_usec = now_usec(CLOCK_MONOTONIC);
+                wants->rested_usec =
+                        ended_usec + MAX(WANTS_GATHER_USEC, WANTS_REST * (ended_usec - begun_usec));
         }
         if (wants->doubt_usec != USEC_NEVER)
                 manager_wake_at(manager, wants->doubt_usec);

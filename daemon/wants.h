@@ -11,7 +11,9 @@
  *
  * Nothing is sent from here. A process that publishes and goes off-host is told who reads its topic,
  * and seals a copy for each by itself: the first time it asks, and from then on whenever that changes.
- * Changes gather for WANTS_GATHER_USEC, so that many of them cost one look.
+ * Changes gather for WANTS_GATHER_USEC, so that many of them cost one look; and for WANTS_REST times what
+ * the last look took, for one bridge elsewhere may want ten thousand patterns, and change its mind all
+ * the time.
  *
  * What was lost with a link or with the gateway stays for WANTS_DOUBT_USEC: most likely it comes back,
  * and publishers go on counting for it.
@@ -29,6 +31,7 @@
 #define WANTS_ONE_MAX 1024 /* of one process */
 #define WANTS_DOUBT_USEC (30 * USEC_PER_SEC)
 #define WANTS_GATHER_USEC (50 * USEC_PER_MSEC)
+#define WANTS_REST 10
 #define WANTS_TOLD_MAX 4096    /* topics whose publishers were told; in all */
 #define WANTS_TOLD_ONE_MAX 256 /* and one process */
 
@@ -44,7 +47,7 @@ typedef struct Wants {
         unsigned n_told;
         uint64_t doubt_usec;  /* when what is in doubt is dropped; USEC_NEVER: nothing is */
         uint64_t look_usec;   /* when those who were told are told anew; USEC_NEVER: no change */
-        uint64_t looked_usec; /* when that was last done */
+        uint64_t rested_usec; /* when that may be done again */
         LogRate crowded_rate;
 } Wants;
 
