@@ -3,7 +3,7 @@
 #
 # Goal of this test: providers of one name on two hosts share the calls of a third one; who is slow, or
 # second by its priority, gets less; and whatever dies, each call has one answer.
-# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2016,SC2154
+# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2016,SC2034,SC2154
 . "$top_srcdir/tests/lib.sh"
 . "$top_srcdir/tests/hosts.sh"
 need_net
@@ -15,10 +15,22 @@ provide() {
         name=$2 command=$3
         shift 3
         start "$name" in_ns "$here" p2pbus-recv --name demo.far --key "$work/$name.key" "$@" \
-                --exec sh -c "read -r line; echo \"\$line\" >>'$work/$name.log'; $command; echo \"$name \$line\""
+                --exec sh -c "read -r line; echo \"\$line\" >>'$work/$name.log'; $command; echo \"$name \$line\"" 8<&-
         wait_line "$work/$name.err" '^listening as '
         : >"$work/$name.log"
 }
+
+# close_gate: whoever runs $gate waits; open_gate: all of these go on, also those whose provider has died
+close_gate() {
+        mkfifo "$work/gate"
+        exec 8<>"$work/gate"
+}
+
+open_gate() {
+        rm "$work/gate"
+        exec 8<&-
+}
+gate="cat '$work/gate'"
 
 # known HOST PATTERN N: until the host knows of N providers on others whose lines match
 known() {
@@ -82,12 +94,13 @@ is 'all are asked' '0 one two' "$status $(sort "$work/out" | sed 's/ .*//' | tr 
 
 # Slow
 stop two
-mkfifo "$work/gate" "$work/feed"
-provide b two "cat '$work/gate'" --jobs 40
+mkfifo "$work/feed"
+close_gate
+provide b two "$gate" --jobs 40
 : >"$work/one.log"
 at b
 exec 9<>"$work/feed"
-start calls in_ns "$here" p2pbus-send -r --lines --key "$work/caller.key" demo.far <"$work/feed" 9<&-
+start calls in_ns "$here" p2pbus-send -r --lines --key "$work/caller.key" demo.far <"$work/feed" 8<&- 9<&-
 for n in $(seq 40); do
         echo "$n" >&9
         taken "$n" one two || break
@@ -95,7 +108,7 @@ done
 exec 9>&-
 n_slow=$(lines "$work/two.log")
 check 'who does not answer is asked less' test "$n_slow" -lt 20
-[ "$n_slow" = 0 ] || : >"$work/gate"
+open_gate
 end calls
 is 'what it was asked it answers in the end' 0 "$status"
 seq 40 >"$work/lines"
@@ -118,13 +131,14 @@ is '  and is asked again' '0 two' "$status $(who)"
 
 # Killed
 stop two
-provide b two "cat '$work/gate'" --priority 10 --jobs 10
+close_gate
+provide b two "$gate" --priority 10 --jobs 10
 check 'it does not answer' known c . 2
 : >"$work/one.log"
 at c
 seq 50 >"$work/lines"
 start calls in_ns "$here" p2pbus-send -r --lines --idempotent --key "$work/caller.key" demo.far \
-        <"$work/lines"
+        <"$work/lines" 8<&-
 taken 5 two
 kill -KILL "$pid_two"
 end two
@@ -135,10 +149,10 @@ check '  each has one answer, in order' cmp "$work/lines" "$work/numbers"
 sort "$work/one.log" >"$work/once"
 sort -u "$work/once" >"$work/numbers"
 check '  of the other, which was asked once' cmp "$work/numbers" "$work/once"
-provide b two "cat '$work/gate'" --priority 10 --jobs 10
+provide b two "$gate" --priority 10 --jobs 10
 check 'it is back' known c . 2
 at c
-start call in_ns "$here" p2pbus-send -r --key "$work/caller.key" demo.far once
+start call in_ns "$here" p2pbus-send -r --key "$work/caller.key" demo.far once 8<&-
 taken 1 two
 : >"$work/one.log"
 kill -KILL "$pid_two"
@@ -146,6 +160,7 @@ end two
 end call
 is 'one that may not be repeated fails' 1 "$status"
 is '  and nobody else is asked' 0 "$(lines "$work/one.log")"
+open_gate
 
 # Nobody can say
 run on a p2pbus-send -r --key "$work/caller.key" demo.nobody hello
