@@ -75,7 +75,7 @@ static bool pattern_fits(const char *pattern, const char *name) {
         return strncmp(pattern, name, n - 1) == 0 && name[n - 1] != '\0';
 }
 
-/* Grants do not exist yet, so who is granted is who is pinned. */
+/* The daemon does not say who has a grant, so who is granted is who is pinned. */
 static bool fits(p2pbus *bus, const NetworkRule *rule, const PublicKey *key, Address address) {
         const PublicKey *known;
 
