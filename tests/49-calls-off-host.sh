@@ -128,6 +128,15 @@ lives "the caller's bridge" again_of bridge a "$url_relay"
 lives "the provider's bridge" again_of bridge b "$url_relay"
 lives "the caller's bus" again_of bus a
 lives "the provider's bus" again_of bus b
+for what in bridge bus; do
+        eval "kill -KILL \$pid_${what}_a"
+        end "${what}_a"
+done
+start_bus_of a
+start caller in_ns "$ns_a" p2pbusctl call test.counter count 1
+start_bridge_of a "$url_relay"
+end caller
+is 'a call on a host that just booted waits for its bridge' '0 1' "$status $(cat "$work/caller.out")"
 
 stop counter
 at b
