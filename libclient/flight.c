@@ -111,8 +111,7 @@ void flight_add(Flight *flight, uint64_t seq, size_t size, bool again) {
         }
         flight->sent_usec = flight->begun_usec;
         if (last && last->packet == flight->packet && last->last + 1 == seq &&
-            last->is_ambiguous == again && last->is_first == !again &&
-            last->is_repair == is_repair && !earlier) {
+            last->is_ambiguous == again && last->is_repair == is_repair && !earlier) {
                 last->last++;
                 flight->end = MAX(flight->end, seq + 1);
                 last->n_bytes += (uint32_t)size;
@@ -129,7 +128,6 @@ void flight_add(Flight *flight, uint64_t seq, size_t size, bool again) {
                 .n_bytes = (uint32_t)size,
                 .is_ambiguous = again,
                 .is_only = seq >= flight->end,
-                .is_first = !again,
                 .is_repair = is_repair,
         };
         flight->n_bytes += size;
@@ -146,14 +144,31 @@ void flight_name(Flight *flight, const PacketId *id) {
         }
 }
 
-const FlightPiece *flight_of_packet(const Flight *flight, const PacketId *id,
-                                    const FlightPiece *after) {
-        const FlightPiece *piece = after ? after + 1 : flight->pieces;
+static FlightPiece *find_packet(const Flight *flight, const PacketId *id) {
+        static const PacketId none;
 
-        for (; piece < flight->pieces + flight->n_pieces; piece++)
-                if (memcmp(&piece->id, id, sizeof(*id)) == 0)
-                        return piece;
+        if (memcmp(id, &none, sizeof(none)) == 0)
+                return NULL;
+        for (unsigned i = 0; i < flight->n_pieces; i++)
+                if (memcmp(&flight->pieces[i].id, id, sizeof(*id)) == 0)
+                        return &flight->pieces[i];
         return NULL;
+}
+
+bool flight_has_packet(const Flight *flight, const PacketId *id) {
+        return find_packet(flight, id);
+}
+
+bool flight_take_packet(Flight *flight, const PacketId *id, uint64_t *ret_first,
+                        uint64_t *ret_last) {
+        FlightPiece *piece = find_packet(flight, id);
+
+        if (!piece)
+                return false;
+        *ret_first = piece->first;
+        *ret_last = piece->last;
+        piece->id = (PacketId){ { 0 } };
+        return true;
 }
 
 bool flight_has(Flight *flight, uint64_t seq, uint64_t *ret_last) {

@@ -24,12 +24,11 @@
 typedef struct FlightPiece {
         uint64_t first, last; /* sequence numbers; what came of them is cut off at both ends */
         uint64_t packet;
-        PacketId id; /* of that packet, once it is known */
+        PacketId id; /* of that packet; zero: not known, or known to be lost */
         uint64_t sent_usec;
         uint32_t n_bytes;
         bool is_ambiguous; /* some of it was sent in another packet, too: no sample of time */
         bool is_only;      /* not of those here */
-        bool is_first;     /* never sent before, but in packets that were refused */
         bool is_repair;    /* sent because another seemed to be lost */
 } FlightPiece;
 
@@ -72,14 +71,17 @@ void flight_forget(Flight *flight);
 bool flight_allows(Flight *flight, size_t size);
 /* Records that are added from here on go in one packet. */
 void flight_begin(Flight *flight, uint64_t now_usec);
-/* The record @seq goes; @again: it may have come already. */
+/* The record @seq goes; @again: not for the first time. */
 void flight_add(Flight *flight, uint64_t seq, size_t size, bool again);
 /* The packet that was begun last went under @id. */
 void flight_name(Flight *flight, const PacketId *id);
-/* What is in flight of packet @id: the piece after @after, NULL for the first; or NULL. Any call to
- * other functions ends it. */
-const FlightPiece *flight_of_packet(const Flight *flight, const PacketId *id,
-                                    const FlightPiece *after);
+/* Something of packet @id is in flight. */
+bool flight_has_packet(const Flight *flight, const PacketId *id);
+/*
+ * Packet @id did not come: the next range of its records, and each once only.
+ * Return: whether there was one.
+ */
+bool flight_take_packet(Flight *flight, const PacketId *id, uint64_t *ret_first, uint64_t *ret_last);
 /* Whether record @seq is in flight; @ret_last: so are those up to this one. */
 bool flight_has(Flight *flight, uint64_t seq, uint64_t *ret_last);
 

@@ -95,8 +95,8 @@ struct Message {
         uint64_t last_position;   /* ... to before here; outgoing: of those sent so far */
         uint64_t n_records;       /* outgoing: in all */
         uint64_t n_records_sent;  /* outgoing: that were ever produced */
-        bool was_bounced;         /* outgoing: some of it did not come, and is not under way */
-        bool was_resent;          /* outgoing: some of it went once more and may have come before */
+        unsigned n_copies;        /* outgoing: of its first record, that came or may come */
+        bool was_bounced;         /* outgoing: the last of them was refused */
         bool was_refused;         /* outgoing: by its peer, who therefore never delivers it */
         size_t reserved;          /* incoming: taken from the quota for large messages */
         Message *prev, *next;     /* in one list of its session at a time */

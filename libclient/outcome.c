@@ -20,10 +20,8 @@
 static bool is_untouched(const Message *m) {
         if (m->flags & MESSAGE_MAYBE_REPEAT)
                 return false;
-        if (m->n_records_sent == 0 || m->result == CODE_NO_PROVIDER)
-                return true;
-        /* What was refused on the way did not come, and what followed it in its session neither. */
-        return !m->was_resent && m->result != RESULT_UNKNOWN;
+        /* What was refused did not come, and what followed it in its session was not handed out. */
+        return m->n_records_sent == 0 || m->result != RESULT_UNKNOWN;
 }
 
 static bool is_settled_well(int result) {
@@ -60,8 +58,8 @@ static void make_new(Message *m, bool is_repeat) {
         }
         m->peer = NULL;
         m->result = RESULT_PENDING;
-        m->skip_due = m->was_resent = m->was_refused = m->was_bounced = false;
-        m->n_records = m->n_records_sent = 0;
+        m->skip_due = m->was_refused = m->was_bounced = false;
+        m->n_records = m->n_records_sent = m->n_copies = 0;
 }
 
 bool service_retry(p2pbus *bus, Message *m) {

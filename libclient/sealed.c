@@ -143,7 +143,7 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
                 bus->counters.bad_packets++;
                 return;
         }
-        session_refused(peer->session, &answer.id, answer.code == NACK_REFUSED);
+        session_refused(peer->session, &answer.id);
         switch (answer.code) {
         case NACK_NO_SESSION:
                 /* It is another process, or has forgotten us: what we sent last may be lost. */
@@ -161,7 +161,7 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
                 break;
         case NACK_REFUSED:
                 peer->refusal = CODE_OK; /* nobody on the way it was */
-                session_fail(peer->session, CODE_DENIED, bus->now_usec);
+                session_deny(peer->session, CODE_DENIED, bus->now_usec);
                 break;
         default:
                 /* Overloaded, expired on the way, our lease ended: all of them pass. */

@@ -145,7 +145,7 @@ static void begin_again(SessionOut *out, Message *m, Message **list) {
         size_t bytes = bytes_before(out, m, m->n_records);
 
         m->flags |= MESSAGE_MAYBE_REPEAT;
-        m->n_records_sent = 0;
+        m->n_records_sent = m->n_copies = 0;
         m->was_bounced = false;
         m->place = MESSAGE_QUEUED;
         out->waiting += bytes;
@@ -166,7 +166,7 @@ static void forget_refusal(SessionOut *out, const Message *m) {
                 return;
         do
                 m = m->next;
-        while (m && !m->was_bounced);
+        while (m && m->n_copies > 0);
         out->refused_seq = m ? m->first_seq : UINT64_MAX;
 }
 
@@ -204,7 +204,7 @@ int session_out_send(SessionOut *out, Message *m, uint64_t now_usec) {
                 return 0;
         }
         m->n_records = count_records(out, m);
-        m->n_records_sent = 0;
+        m->n_records_sent = m->n_copies = 0;
         m->was_bounced = false;
         bytes = bytes_before(out, m, m->n_records);
         out->waiting += bytes;
@@ -248,8 +248,8 @@ void session_out_fail_sent(SessionOut *out, int result) {
                 DL_DELETE(out->skipping, m);
                 /* What was lost in a ring may have been read there, whatever ends the rest. */
                 finish(out, m,
-                       m->is_unretained || m->was_refused || m->was_bounced ? m->fate
-                                                                            : RESULT_UNKNOWN);
+                       m->is_unretained || m->was_refused || m->n_copies == 0 ? m->fate
+                                                                              : RESULT_UNKNOWN);
         }
 }
 
@@ -332,64 +332,67 @@ static Message *find_id(Message *list, const PacketId *id) {
 
 bool session_out_has_sent(const SessionOut *out, const PacketId *id) {
         if (out->flight)
-                return flight_of_packet(out->flight, id, NULL);
+                return flight_has_packet(out->flight, id);
         return find_id(out->unreceived, id) || find_id(out->skipping, id);
 }
 
-/* The order is kept: what came behind it was refused as well. Nothing of it lies elsewhere unless it
- * was said again. Looked through once until something is. */
-static void refused_in_order(SessionOut *out, const PacketId *id) {
-        Message *m;
-
-        if (out->refused_seq != UINT64_MAX)
-                return;
-        for (m = find_id(out->unreceived, id); m; m = m->next) {
-                if (m->was_resent)
-                        continue;
-                m->was_bounced = true;
+/* One more record of @m, or of what is in front of it, did not come. */
+static void note_refusal(SessionOut *out, Message *m) {
+        if (m->n_copies > 0)
+                m->n_copies--;
+        if (m->n_copies == 0)
                 out->refused_seq = MIN(out->refused_seq, m->first_seq);
+}
+
+/* The order is kept: what came behind it was refused as well. Of several records of @m the first may
+ * have come before the one that did not. */
+static void refused_in_order(SessionOut *out, const PacketId *id) {
+        Message *m = out->unreceived;
+
+        /* Each packet is refused by itself: all but the first of them tell nothing that is new. */
+        if (m && memcmp(&m->id, id, sizeof(*id)) != 0)
+                m = out->refused_seq == UINT64_MAX ? find_id(m, id) : NULL;
+        if (m && m->n_records_sent > 1) {
+                if (m->n_copies == 1)
+                        out->refused_seq = MIN(out->refused_seq, m->first_seq);
+                m = m->next;
+        }
+        for (; m && !m->was_bounced; m = m->next) {
+                m->was_bounced = true;
+                note_refusal(out, m);
         }
 }
 
-static void refused_packet(SessionOut *out, const PacketId *id, bool is_final) {
-        const FlightPiece *piece = NULL;
+static void refused_packet(SessionOut *out, const PacketId *id) {
+        uint64_t first, last;
         Message *m;
 
-        while ((piece = flight_of_packet(out->flight, id, piece)))
-                for (m = out->unreceived; m && m->first_seq <= piece->last; m = m->next) {
-                        if (!piece->is_first || m->last_seq < piece->first ||
-                            (m->was_resent && !is_final))
-                                continue;
-                        m->was_bounced = !m->was_resent;
-                        out->refused_seq = MIN(out->refused_seq, m->first_seq);
-                }
+        while (flight_take_packet(out->flight, id, &first, &last))
+                for (m = out->unreceived; m && m->first_seq <= last; m = m->next)
+                        if (m->first_seq >= first)
+                                note_refusal(out, m);
 }
 
-void session_out_refused(SessionOut *out, const PacketId *id, bool is_final) {
+void session_out_refused(SessionOut *out, const PacketId *id) {
         if (out->flight)
-                refused_packet(out, id, is_final);
+                refused_packet(out, id);
         else
                 refused_in_order(out, id);
 }
 
-/* A record of @m, which had gone before, goes once more: now it may arrive. Return: whether it may
- * have come before. */
-static bool say_again(SessionOut *out, Message *m) {
-        bool may_have_come = !m->was_bounced;
-
+/* Record @seq of @m, which had gone before, goes once more: now it may arrive. */
+static void say_again(SessionOut *out, Message *m, uint64_t seq) {
         forget_refusal(out, m);
         m->was_bounced = false;
-        if (may_have_come)
-                m->was_resent = true;
+        if (seq == m->first_seq)
+                m->n_copies++;
         out->counters->n_resent++;
-        return may_have_come;
 }
 
 void session_out_sent_again(SessionOut *out, Message *m, const Record *record) {
-        bool again = say_again(out, m);
-
+        say_again(out, m, record->seq);
         if (out->flight)
-                flight_add(out->flight, record->seq, record->size, again);
+                flight_add(out->flight, record->seq, record->size, true);
 }
 
 void session_out_lose(SessionOut *out, uint64_t end, int result) {
@@ -520,16 +523,19 @@ void session_out_advance(SessionOut *out) {
         Message *m;
         uint64_t seq;
         size_t size;
-        bool again = false;
+        bool again;
 
         if (!out->cursor)
                 begin_message(out);
         m = out->cursor;
         seq = m->first_seq + out->cursor_at;
         size = bytes_of(out, m, out->cursor_at);
-        if (out->cursor_at < m->n_records_sent)
-                again = say_again(out, m);
+        again = out->cursor_at < m->n_records_sent;
+        if (again)
+                say_again(out, m, seq);
         else {
+                if (out->cursor_at == 0)
+                        m->n_copies = 1;
                 m->n_records_sent++;
                 m->last_position += size;
                 out->next_seq++;

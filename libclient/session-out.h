@@ -47,7 +47,7 @@ typedef struct SessionOut {
         bool skips_due;        /* some of @skipping are */
         uint64_t expire_at;    /* not later than the first deadline; USEC_NEVER: none */
         uint64_t expired_last; /* when the deadlines were looked through */
-        uint64_t refused_seq;  /* first of @sent that did not come, as is known; UINT64_MAX: none */
+        uint64_t refused_seq;  /* first of @sent that surely did not come; UINT64_MAX: none */
         uint64_t blocked_since; /* since credit or the window holds the next back; USEC_NEVER: they do not */
         size_t memory;
 } SessionOut;
@@ -74,7 +74,7 @@ void session_out_abandon(SessionOut *out, Message *message, int result);
 
 /* See session_has_sent() and session_refused(). */
 bool session_out_has_sent(const SessionOut *out, const PacketId *id);
-void session_out_refused(SessionOut *out, const PacketId *id, bool is_final);
+void session_out_refused(SessionOut *out, const PacketId *id);
 
 /* Produce again what the peer is not known to have, and of which there is a copy. */
 void session_out_go_back(SessionOut *out);

@@ -37,10 +37,11 @@ struct Session {
         uint64_t generation;
         bool may_be_late;      /* old records may come behind newer ones, in this session */
         uint64_t paused_until; /* 0: not paused */
-        uint64_t hinted_since; /* USEC_NEVER: the peer is where it was */
+        uint64_t hinted_until; /* then it is over; USEC_NEVER: the peer is where it was */
         uint16_t hint_code;
         SessionProbe probe;
         uint64_t hint_wait;     /* of a first contact */
+        bool holds;             /* it was refused, and waits for what else is under way */
         uint64_t reserve_at;    /* when to ask again for room for a large message */
         uint64_t catch_up_usec; /* what to add to opened_usec if the peer calls it old */
         uint64_t idle_since;
@@ -62,7 +63,7 @@ static inline uint64_t session_mark(const Session *s) {
 
 /* MSG and PART are not held back. */
 static inline bool session_may_send(const Session *s) {
-        return s->paused_until == 0 && (s->hinted_since == USEC_NEVER || !s->heard) &&
+        return s->paused_until == 0 && !s->holds && (s->hinted_until == USEC_NEVER || !s->heard) &&
                !s->close_due && !s->closed;
 }
 

@@ -37,7 +37,7 @@ int session_new(Session **ret, const SessionOptions *options, uint64_t now_usec)
         s->knows_peer_key = memcmp(options->peer_key, no_key, sizeof(no_key)) != 0;
         s->id = options->id;
         s->opened_usec = options->opened_usec;
-        s->hinted_since = USEC_NEVER;
+        s->hinted_until = USEC_NEVER;
         session_probe_init(&s->probe);
         s->hint_wait = HINT_PROBE_USEC;
         s->reserve_at = USEC_NEVER;
@@ -64,7 +64,7 @@ Session *session_free(Session *session) {
 
 /* Something depends on the peer. */
 static bool waits_for_peer(const Session *s) {
-        return session_out_is_unsettled(&s->out) || s->hinted_since != USEC_NEVER ||
+        return session_out_is_unsettled(&s->out) || s->hinted_until != USEC_NEVER ||
                s->probe.maybe_lost || s->out.blocked_since != USEC_NEVER;
 }
 
@@ -149,9 +149,9 @@ static void renew(Session *s, uint64_t id, bool again, uint64_t now_usec) {
         s->started = s->heard = s->answers = s->known = false;
         s->peer_closed = false;
         s->linger_until = USEC_NEVER;
-        s->has_ignored_id = false;
+        s->has_ignored_id = s->holds = false;
         s->paused_until = 0;
-        s->hinted_since = USEC_NEVER;
+        s->hinted_until = USEC_NEVER;
         s->hint_wait = HINT_PROBE_USEC;
         s->probe.is_asked = s->probe.maybe_lost = false;
         s->may_be_late = s->path == SESSION_PATH_OFF_HOST;
@@ -179,8 +179,9 @@ static void ignore_id(Session *s, uint64_t id) {
 }
 
 static void hear(Session *s, uint64_t now_usec) {
+        s->holds = false;
         s->idle_since = now_usec;
-        s->hinted_since = USEC_NEVER;
+        s->hinted_until = USEC_NEVER;
 }
 
 /* Before the peer had our answer, it could not mark its records with it. */
@@ -456,9 +457,10 @@ void session_set_path(Session *session, SessionPath path, uint64_t generation, u
         }
 
         s->paused_until = 0;
+        s->holds = false;
         (void)begin_flight(s, now_usec);
-        if (s->hinted_since != USEC_NEVER) /* whoever said so did not mean this way */
-                s->hinted_since = USEC_NEVER;
+        if (s->hinted_until != USEC_NEVER) /* whoever said so did not mean this way */
+                s->hinted_until = USEC_NEVER;
         session_out_lose(&s->out, UINT64_MAX, RESULT_UNKNOWN);
         go_back(s);
         if (s->heard)
@@ -486,29 +488,47 @@ bool session_has_sent(const Session *session, const PacketId *id) {
         return session_out_has_sent(&session->out, id);
 }
 
-void session_refused(Session *session, const PacketId *id, bool is_final) {
-        session_out_refused(&session->out, id, is_final);
+void session_refused(Session *session, const PacketId *id) {
+        session_out_refused(&session->out, id);
 }
 
 void session_fail(Session *session, int result, uint64_t now_usec) {
         session_out_fail_sent(&session->out, result);
         session_out_fail_queued(&session->out, result);
-        session->hinted_since = USEC_NEVER;
+        session->hinted_until = USEC_NEVER;
         if (session->started || session->heard)
                 renew_ourselves(session, false, now_usec);
 }
 
-void session_hint(Session *session, uint16_t code, uint64_t now_usec) {
+/* The first says why it fails then, and the most pressing when. */
+static void note_hint(Session *s, uint16_t code, uint64_t until_usec) {
+        if (s->hinted_until == USEC_NEVER)
+                s->hint_code = code;
+        s->hinted_until = MIN(s->hinted_until, until_usec);
+}
+
+/* A first contact that was tried more than once: each packet gets an answer of its own. */
+static bool may_still_meet(const Session *s) {
+        return !s->heard && s->out.flight && s->out.unreceived && s->out.unreceived->n_copies > 0;
+}
+
+void session_deny(Session *session, uint16_t code, uint64_t now_usec) {
+        if (!may_still_meet(session)) {
+                session_fail(session, code, now_usec);
+                return;
+        }
+        note_hint(session, code, now_usec + SESSION_HINT_USEC);
+        session->holds = true;
+}
+
+void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint64_t now_usec) {
         Session *s = session;
 
         if (!s->heard && code != CODE_SETTLING) {
-                session_fail(s, code, now_usec);
+                session_deny(s, code, now_usec);
                 return;
         }
-        if (s->hinted_since == USEC_NEVER) {
-                s->hinted_since = now_usec;
-                s->hint_code = code;
-        }
+        note_hint(s, code, now_usec + patience_usec);
         session_probe_doubt(&s->probe, HINT_PROBE_USEC, now_usec);
         /* A first contact has nothing to ask for: it tries the whole again. */
         if (!s->heard && s->paused_until == 0) {
@@ -547,7 +567,7 @@ void session_tick(Session *session, uint64_t now_usec) {
                 session_in_lapse(&s->in, now_usec);
         if (s->paused_until > 0 && s->paused_until <= now_usec)
                 unpause(s, now_usec);
-        if (s->hinted_since != USEC_NEVER && s->hinted_since + SESSION_HINT_USEC <= now_usec)
+        if (s->hinted_until <= now_usec)
                 session_fail(s, s->hint_code, now_usec);
         if (s->out.flight && flight_tick(s->out.flight, now_usec))
                 session_out_repair(&s->out);
@@ -566,8 +586,7 @@ uint64_t session_due(const Session *session) {
                 due = MIN(due, s->in.ack_at);
         if (s->paused_until > 0)
                 due = MIN(due, s->paused_until);
-        if (s->hinted_since != USEC_NEVER)
-                due = MIN(due, s->hinted_since + SESSION_HINT_USEC);
+        due = MIN(due, s->hinted_until);
         return due;
 }
 

@@ -31,7 +31,8 @@
 #define SESSION_PROBE_USEC 1000000   /* first wait for a sign of life; doubles up to the next */
 #define SESSION_PROBE_MAX_USEC 8000000
 #define SESSION_IDLE_USEC (60 * USEC_PER_SEC)
-#define SESSION_HINT_USEC (30 * USEC_PER_SEC) /* "not here" this long is the end of it */
+#define SESSION_HINT_USEC (30 * USEC_PER_SEC) /* "not here" this long is the end of it, */
+#define SESSION_AWAY_USEC (600 * USEC_PER_SEC) /* but a host may be cut off for longer */
 #define SESSION_BODY_MIN 1024 /* least body of a record that is not a message's last */
 #define SESSION_REPLIES_MAX 262144 /* bytes of replies not yet sent that hold requests back */
 
@@ -212,10 +213,15 @@ void session_set_path(Session *session, SessionPath path, uint64_t generation, u
  * or @until_usec, then produce again what may be lost. Never more than one wait at a time. */
 void session_pause(Session *session, uint64_t until_usec, uint64_t now_usec);
 void session_resume(Session *session, uint64_t now_usec);
+/*
+ * It was for good, and the session fails with @code; but a first contact not before all packets that it
+ * was tried with were refused, within SESSION_HINT_USEC.
+ */
+void session_deny(Session *session, uint16_t code, uint64_t now_usec);
 /* Somebody on the way said NOT_HERE, GONE or SETTLING. A session that has heard from its peer
- * takes it as a hint and fails after SESSION_HINT_USEC of nothing else; one that has not fails
- * at once, unless @code is CODE_SETTLING: all its messages are finished with @code. */
-void session_hint(Session *session, uint16_t code, uint64_t now_usec);
+ * takes it as a hint and fails after @patience_usec of nothing else; one that has not fails
+ * as with session_deny(), unless @code is CODE_SETTLING. */
+void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint64_t now_usec);
 /* What was produced last went off-host as packet @id. */
 void session_sealed_as(Session *session, const PacketId *id);
 /*
@@ -225,10 +231,10 @@ void session_sealed_as(Session *session, const PacketId *id);
 bool session_has_sent(const Session *session, const PacketId *id);
 /*
  * Packet @id was refused, and did not come; on a local path, which keeps the order, those that were
- * produced behind it neither. If the session fails, then messages that went in no packet before are
- * finished with its result. What went once more since may come all the same, unless @is_final.
+ * produced behind it neither. If the session fails, what was in no other packet, and all behind it, is
+ * finished with its result.
  */
-void session_refused(Session *session, const PacketId *id, bool is_final);
+void session_refused(Session *session, const PacketId *id);
 /*
  * Everything unfinished is finished with @result; what can be popped stays. Later messages go into
  * a new session. But what was begun, and may have arrived, is RESULT_UNKNOWN.

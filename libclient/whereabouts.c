@@ -119,6 +119,13 @@ static bool may_pass_soon(uint16_t code) {
                code == CODE_BUSY;
 }
 
+/* Who is on another host is away while that is cut off; but who has left it comes back soon or never. */
+static uint64_t patience_usec(const Peer *peer, uint16_t code) {
+        return session_is_established(peer->session) && peer->has_lease && code != CODE_GONE
+                       ? SESSION_AWAY_USEC
+                       : SESSION_HINT_USEC;
+}
+
 /* A packet of ours went nowhere. */
 static void refused(Peer *peer, uint16_t code, uint32_t by) {
         p2pbus *bus = peer->bus;
@@ -137,13 +144,13 @@ static void refused(Peer *peer, uint16_t code, uint32_t by) {
                 if (peer->path == SESSION_PATH_OFF_HOST && session_is_established(peer->session) &&
                     bus->now_usec - peer->changed_usec > RESOLVE_AGAIN_USEC)
                         peer_go_local(peer);
-                session_hint(peer->session, code, bus->now_usec);
+                session_hint(peer->session, code, patience_usec(peer, code), bus->now_usec);
                 break;
         default:
                 if (may_pass_soon(code))
                         back_off(peer);
                 else
-                        session_fail(peer->session, code, bus->now_usec);
+                        session_deny(peer->session, code, bus->now_usec);
         }
         peer_mark(peer);
 }
@@ -166,7 +173,7 @@ void peer_on_refused(p2pbus *bus, const Control *word) {
         /* Whoever carries packets of an open session is not believed that they were not delivered. */
         if (!may_pass_soon(word->code) &&
             (peer->path == SESSION_PATH_LOCAL || !session_is_established(peer->session)))
-                session_refused(peer->session, &word->ref, word->code != CODE_SETTLING);
+                session_refused(peer->session, &word->ref);
         note_text(peer, word->body, word->n_body);
         refused(peer, word->code, word->value);
 }
@@ -230,7 +237,7 @@ void peer_on_not_local(p2pbus *bus, const Control *word) {
 
         if (!peer || peer->path != SESSION_PATH_LOCAL || peer_is_on_ring(peer))
                 return; /* it was settled by somebody else meanwhile */
-        session_refused(peer->session, &word->ref, false);
+        session_refused(peer->session, &word->ref);
         if (code != CODE_OK) {
                 if (code == CODE_NOT_HERE && attachment_is_settling(bus))
                         code = CODE_SETTLING;

@@ -323,7 +323,7 @@ static void sends(Session *s, size_t n_data, MessageKind kind) {
 
 /* The daemon refuses the packet of what was sent last. */
 static void last_is_refused(Session *s) {
-        session_refused(s, &last_id, false);
+        session_refused(s, &last_id);
 }
 
 static void finished(Session *s, int result) {
@@ -1394,13 +1394,13 @@ START_TEST(a_first_contact_fails_at_once_or_waits_while_it_settles) {
         sends(a, 10, MESSAGE_ONE_WAY);
         carry(a, NULL);
         last_is_refused(a);
-        session_hint(a, CODE_NOT_HERE, now);
+        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
         finished(a, CODE_NOT_HERE);
 
         sends(a, 10, MESSAGE_ONE_WAY);
         carry(a, NULL);
         last_is_refused(a);
-        session_hint(a, CODE_SETTLING, now);
+        session_hint(a, CODE_SETTLING, SESSION_HINT_USEC, now);
         nothing_finished(a);
         ck_assert_uint_eq(said(a, r, 4), 0);
         now = session_due(a);
@@ -1410,7 +1410,7 @@ START_TEST(a_first_contact_fails_at_once_or_waits_while_it_settles) {
         ck_assert_uint_eq(r[0].type, RECORD_START); /* once more */
         ck_assert_uint_eq(r[n - 1].type, RECORD_MSG);
         last_is_refused(a);
-        session_hint(a, CODE_SETTLING, now);
+        session_hint(a, CODE_SETTLING, SESSION_HINT_USEC, now);
         now += SESSION_HINT_USEC;
         session_tick(a, now);
         finished(a, CODE_SETTLING);
@@ -1422,7 +1422,7 @@ START_TEST(a_session_takes_not_here_as_a_hint) {
 
         sends(a, 10, MESSAGE_ONE_WAY);
         carry(a, NULL);
-        session_hint(a, CODE_NOT_HERE, now);
+        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
         nothing_finished(a);
         sends(a, 11, MESSAGE_ONE_WAY);
         ck_assert_uint_eq(said(a, r, 4), 0);
@@ -1439,10 +1439,32 @@ START_TEST(a_session_takes_not_here_as_a_hint) {
         sends(a, 12, MESSAGE_ONE_WAY);
         carry(a, NULL);
         last_is_refused(a);
-        session_hint(a, CODE_GONE, now);
+        session_hint(a, CODE_GONE, SESSION_HINT_USEC, now);
         now += SESSION_HINT_USEC;
         session_tick(a, now);
         finished(a, CODE_GONE);
+}
+END_TEST
+
+START_TEST(a_host_that_is_cut_off_is_waited_for_and_who_left_it_is_not) {
+        bool has_left = _i;
+
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        session_hint(a, CODE_NOT_HERE, SESSION_AWAY_USEC, now);
+        for (unsigned i = 0; i < 20; i++) {
+                now += SESSION_AWAY_USEC / 20 - 1;
+                session_tick(a, now);
+                nothing_finished(a);
+                session_hint(a, CODE_SETTLING, SESSION_AWAY_USEC, now);
+                if (has_left && i == 2)
+                        break;
+        }
+        if (has_left)
+                session_hint(a, CODE_GONE, SESSION_HINT_USEC, now);
+        now += has_left ? SESSION_HINT_USEC : 20;
+        session_tick(a, now);
+        finished(a, RESULT_UNKNOWN);
 }
 END_TEST
 
@@ -1457,7 +1479,7 @@ START_TEST(what_may_have_arrived_is_not_called_refused) {
                         second = last_id;
         }
         take(b, popped(b));
-        session_refused(a, &second, false);
+        session_refused(a, &second);
         sends(a, 14, MESSAGE_ONE_WAY);
         session_fail(a, CODE_DENIED, now);
         finished(a, RESULT_UNKNOWN);
@@ -1479,7 +1501,7 @@ START_TEST(what_had_gone_by_another_daemon_may_have_arrived) {
         carry(a, NULL);
         sends(a, 11, MESSAGE_ONE_WAY);
         carry(a, NULL);
-        session_refused(a, &first, false);
+        session_refused(a, &first);
         session_fail(a, CODE_DENIED, now);
         finished(a, RESULT_UNKNOWN);
         finished(a, CODE_DENIED);
@@ -1525,7 +1547,7 @@ START_TEST(off_host_a_refused_packet_tells_what_did_not_come) {
         (void)sends_alone(a, b); /* it waits there for the one before */
         take(b, popped(b));
         ck_assert_ptr_null(session_pop(b));
-        session_refused(a, &second, true);
+        session_refused(a, &second);
         sends(a, 14, MESSAGE_ONE_WAY);
         session_fail(a, CODE_DENIED, now);
         finished(a, RESULT_UNKNOWN);
@@ -1543,32 +1565,100 @@ START_TEST(off_host_what_had_gone_before_may_have_come) {
         take(b, popped(b));
         again = asks(a);
         ck_assert(session_has_sent(a, &again));
-        session_refused(a, &again, true);
+        session_refused(a, &again);
         session_fail(a, CODE_DENIED, now);
         finished(a, RESULT_UNKNOWN);
 }
 END_TEST
 
-/* If it is for good, so is what goes later. */
-START_TEST(off_host_what_goes_once_more_may_come_unless_the_refusal_is_final) {
-        bool is_final = _i;
-        PacketId first = sends_alone(a, NULL);
+START_TEST(off_host_what_went_twice_is_refused_when_both_were) {
+        bool both = _i;
+        PacketId first = sends_alone(a, NULL), again = asks(a);
 
-        (void)asks(a);
-        session_refused(a, &first, is_final);
+        for (unsigned i = 0; i < 2; i++) /* said again, it counts once */
+                session_refused(a, &first);
+        if (both)
+                session_refused(a, &again);
         session_fail(a, CODE_DENIED, now);
-        finished(a, is_final ? CODE_DENIED : RESULT_UNKNOWN);
+        finished(a, both ? CODE_DENIED : RESULT_UNKNOWN);
+}
+END_TEST
+
+/* Off-host, and nobody has answered to the two packets. */
+static void try_twice(PacketId *first, PacketId *again) {
+        session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
+        session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
+        *first = sends_alone(a, NULL);
+        *again = asks(a);
+}
+
+START_TEST(off_host_a_first_contact_fails_when_all_its_packets_were_refused) {
+        PacketId first, again;
+        Record r[4];
+
+        try_twice(&first, &again);
+        session_refused(a, &first);
+        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        nothing_finished(a);
+        now += SESSION_PROBE_MAX_USEC;
+        session_tick(a, now);
+        while (said(a, r, 4) > 0) /* to ask whether somebody is there is no harm */
+                for (unsigned i = 0; i < 4; i++)
+                        ck_assert_uint_ne(r[i].type, RECORD_MSG);
+        session_refused(a, &again);
+        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        finished(a, CODE_NOT_HERE);
+}
+END_TEST
+
+START_TEST(off_host_a_first_contact_waits_for_its_last_packet_no_longer_than_for_a_hint) {
+        PacketId first, again;
+
+        try_twice(&first, &again);
+        session_refused(a, &first);
+        session_deny(a, CODE_DENIED, now);
+        nothing_finished(a);
+        now += SESSION_HINT_USEC;
+        session_tick(a, now);
+        finished(a, RESULT_UNKNOWN);
+}
+END_TEST
+
+START_TEST(off_host_a_first_contact_that_is_answered_after_all_goes_on) {
+        PacketId first;
+        Message *m = message(10, MESSAGE_ONE_WAY);
+
+        session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
+        session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        carry(a, NULL);
+        first = last_packet;
+        now = session_due(a);
+        session_tick(a, now);
+        ck_assert_uint_gt(carry(a, b), 0);
+        session_refused(a, &first);
+        session_hint(a, CODE_GONE, SESSION_HINT_USEC, now);
+        nothing_finished(a);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        carry_all();
+        take(b, popped(b));
+        take(b, popped(b));
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        finished(a, RESULT_DELIVERED);
+        message_unref(m);
 }
 END_TEST
 
 START_TEST(off_host_what_was_refused_twice_came_never) {
         PacketId packet = sends_alone(a, NULL);
 
-        session_refused(a, &packet, false);
+        session_refused(a, &packet);
         session_set_path(a, SESSION_PATH_OFF_HOST, 2, now);
         ck_assert(!session_has_sent(a, &packet));
         ck_assert_uint_gt(carry(a, NULL), 0);
-        session_refused(a, &last_packet, false);
+        session_refused(a, &last_packet);
         session_fail(a, CODE_DENIED, now);
         finished(a, CODE_DENIED);
 }
@@ -1581,7 +1671,7 @@ START_TEST(off_host_a_packet_without_a_message_refuses_none) {
         session_flush(a, now);
         ck_assert_uint_eq(carry(a, NULL), 1); /* an ACK */
         ck_assert(!session_has_sent(a, &last_packet));
-        session_refused(a, &last_packet, true);
+        session_refused(a, &last_packet);
         session_fail(a, CODE_DENIED, now);
         finished(a, RESULT_UNKNOWN);
 }
@@ -1593,7 +1683,7 @@ START_TEST(off_host_behind_what_was_given_up_all_may_have_come) {
 
         ck_assert_int_eq(session_send(a, m, now), 0);
         carry(a, NULL);
-        session_refused(a, &last_packet, false);
+        session_refused(a, &last_packet);
         (void)sends_alone(a, b);
         ck_assert_ptr_null(session_pop(b));
         session_abandon(a, m, RESULT_CANCELLED, now);
@@ -1613,7 +1703,7 @@ START_TEST(what_was_given_up_may_have_arrived_unless_it_was_refused) {
         ck_assert_int_eq(session_send(a, m, now), 0);
         carry(a, was_refused ? NULL : b);
         if (was_refused)
-                session_refused(a, &m->id, false);
+                session_refused(a, &m->id);
         session_abandon(a, m, CODE_EXPIRED, now);
         session_fail(a, CODE_GONE, now);
         finished(a, was_refused ? CODE_EXPIRED : RESULT_UNKNOWN);
@@ -1803,6 +1893,11 @@ Suite *check_suite(void) {
         tcase_add_test(plain, if_both_open_the_smaller_id_stays);
         tcase_add_test(plain, another_key_is_a_violation);
         tcase_add_test(plain, a_first_contact_fails_at_once_or_waits_while_it_settles);
+        tcase_add_test(plain, off_host_a_first_contact_fails_when_all_its_packets_were_refused);
+        tcase_add_test(
+                plain,
+                off_host_a_first_contact_waits_for_its_last_packet_no_longer_than_for_a_hint);
+        tcase_add_test(plain, off_host_a_first_contact_that_is_answered_after_all_goes_on);
         suite_add_tcase(suite, plain);
 
         tcase_add_checked_fixture(local, met_locally, none);
@@ -1838,6 +1933,8 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_new_generation_says_again_what_may_be_lost);
         tcase_add_test(local, a_pause_holds_messages_and_ends_by_going_back);
         tcase_add_test(local, a_session_takes_not_here_as_a_hint);
+        tcase_add_loop_test(local, a_host_that_is_cut_off_is_waited_for_and_who_left_it_is_not, 0,
+                            2);
         tcase_add_test(local, what_may_have_arrived_is_not_called_refused);
         tcase_add_test(local, what_had_gone_by_another_daemon_may_have_arrived);
         tcase_add_test(local, what_was_refused_and_said_again_may_have_arrived);
@@ -1865,8 +1962,7 @@ Suite *check_suite(void) {
         tcase_add_test(remote, off_host_an_old_ack_is_no_news_and_no_lie);
         tcase_add_test(remote, off_host_a_refused_packet_tells_what_did_not_come);
         tcase_add_test(remote, off_host_what_had_gone_before_may_have_come);
-        tcase_add_loop_test(
-                remote, off_host_what_goes_once_more_may_come_unless_the_refusal_is_final, 0, 2);
+        tcase_add_loop_test(remote, off_host_what_went_twice_is_refused_when_both_were, 0, 2);
         tcase_add_test(remote, off_host_what_was_refused_twice_came_never);
         tcase_add_test(remote, off_host_a_packet_without_a_message_refuses_none);
         tcase_add_test(remote, off_host_behind_what_was_given_up_all_may_have_come);

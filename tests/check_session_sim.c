@@ -275,7 +275,7 @@ static void post(Side *side, const uint8_t *bytes, size_t n) {
         case WAY_LOSES:
                 tell("%c: packet lost", side->name);
                 if (side->session && chance(world.hints))
-                        session_hint(side->session, CODE_SETTLING, world.now);
+                        session_hint(side->session, CODE_SETTLING, SESSION_HINT_USEC, world.now);
                 return;
         case WAY_DROPS:
                 tell("%c: packet dropped", side->name);
@@ -457,7 +457,7 @@ static bool deliver_due(void) {
                 tell("%c is not there", to->name);
                 if (from->session && from->life == f.life)
                         session_hint(from->session, chance(800) ? CODE_SETTLING : CODE_NOT_HERE,
-                                     world.now);
+                                     SESSION_HINT_USEC, world.now);
         } else if (world.path == SESSION_PATH_LOCAL && !world.healed && chance(world.refusal)) {
                 tell("packet of %c is refused", from->name);
                 if (from->session)

@@ -199,7 +199,7 @@ static int step(BufReader *r, Session *s) {
                 session_resume(s, now);
                 break;
         case 8:
-                session_hint(s, what & 0x80 ? CODE_SETTLING : CODE_GONE, now);
+                session_hint(s, what & 0x80 ? CODE_SETTLING : CODE_GONE, SESSION_HINT_USEC, now);
                 break;
         case 9:
                 session_flush(s, now);
