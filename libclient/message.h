@@ -117,6 +117,7 @@ struct Message {
         Provider *provider;        /* and went to this one; NULL: it waits for one */
         bool is_bound;             /* and goes to no other */
         unsigned n_attempts;       /* times that it was begun before, with somebody else */
+        unsigned n_doubts;         /* times that the daemon was asked whether there is somebody else */
         bool is_begun;             /* parts of an answer to it were sent */
         bool is_cut_off;           /* the session that it came in is over: no more parts go there */
         Message *next_part;        /* incoming: in what a request of ours got and nobody has seen */

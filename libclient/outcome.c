@@ -39,6 +39,22 @@ static bool has_others(const Service *s) {
         return s->is_asking || provider_set_choose(&s->set, BALANCE_SHARE, false);
 }
 
+/*
+ * Somebody else is there, or may be: of other hosts it is known what was said a moment ago, so if the last
+ * one there has left the daemon is asked once more, and a message that is to go on waits for that.
+ */
+static bool may_go_on(const Service *s, const Provider *p, const Message *m) {
+        return has_others(s) ||
+               ((p->entry.rank.flags & PROVIDER_REMOTE) && m->n_doubts < SERVICE_DOUBTS_MAX);
+}
+
+static void doubt(Service *s, Message *m) {
+        uint64_t now = s->bus->now_usec;
+
+        if (!has_others(s))
+                s->set.on_doubt(&s->set, m->n_doubts++ == 0 ? now : now + SERVICE_DOUBT_USEC);
+}
+
 /* One message that was begun may be what kills its providers. */
 static bool may_repeat(const Message *m) {
         return (m->flags & MESSAGE_IDEMPOTENT) && !m->is_unretained &&
@@ -72,7 +88,7 @@ bool service_retry(p2pbus *bus, Message *m) {
         m->service = NULL;
         blame(p, m->result);
         goes_on = !is_settled_well(m->result) && is_wanted(bus, m) &&
-                  (is_untried || may_repeat(m)) && has_others(s);
+                  (is_untried || may_repeat(m)) && may_go_on(s, p, m);
         if (!goes_on && is_untried &&
             (m->result == CODE_GONE || m->result == CODE_NOT_HERE || m->result == RESULT_UNKNOWN))
                 m->result = CODE_NO_PROVIDER;
@@ -84,6 +100,7 @@ bool service_retry(p2pbus *bus, Message *m) {
                 if (m->peer)
                         m->peer->n_unsettled--;
                 make_new(m, !is_untried);
+                doubt(s, m);
                 service_put_back(s, m);
         }
         provider_unref(p);
@@ -149,10 +166,11 @@ bool service_ask_another(Request *request) {
                 return false;
         s = service_of(p);
         p->entry.failed_usec = bus->now_usec;
-        if (!has_others(s))
+        if (!may_go_on(s, p, m))
                 return false;
         service_end_request(request, NULL);
         make_new(m, true);
+        doubt(s, m);
         m->waiter = NULL;
         m->request = request;
         request->message = m;

@@ -128,13 +128,19 @@ static bool is_steady(const Message *m) {
         return m->kind == MESSAGE_ONE_WAY;
 }
 
+static bool is_asking(const Service *s) {
+        return s->is_asking || s->ask_at_usec != USEC_NEVER;
+}
+
+/* What one gave back does not go there again while the daemon is asked whether there is another. */
 static Provider *choose_for(Service *s, const Message *m) {
         BalanceMode mode = m->mode == P2PBUS_MODE_FAILOVER ? BALANCE_FAILOVER : BALANCE_SHARE;
+        bool any = m->n_doubts == 0 || !is_asking(s);
 
         if (!is_steady(m))
-                return provider_set_choose(&s->set, mode, true);
+                return provider_set_choose(&s->set, mode, any);
         if (!s->set.steady || !balance_may_ask(&s->set.steady->entry, now_of(s)))
-                s->set.steady = provider_set_choose(&s->set, mode, true);
+                s->set.steady = provider_set_choose(&s->set, mode, any);
         return s->set.steady;
 }
 
@@ -182,7 +188,7 @@ static bool place_first(Service *s) {
         p = choose_for(s, m);
         if (!p) {
                 /* Whether a message that was begun before was delivered nobody knows. */
-                if (s->is_asking || s->ask_at_usec != USEC_NEVER)
+                if (is_asking(s))
                         return false;
                 settle(s, m, m->flags & MESSAGE_MAYBE_REPEAT ? RESULT_UNKNOWN : CODE_NO_PROVIDER);
                 return true;

@@ -19,6 +19,8 @@
 #include "libclient/daemon.h"
 #include "libclient/provider-set.h"
 
+#define SERVICE_DOUBTS_MAX 5 /* a daemon's word about other hosts may be a second old */
+#define SERVICE_DOUBT_USEC (250 * USEC_PER_MSEC)
 #define SERVICE_ATTEMPTS_MAX 5 /* times that one message is begun: it may be what kills providers */
 
 struct Service {

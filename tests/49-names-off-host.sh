@@ -15,7 +15,7 @@ provide() {
         name=$2 command=$3
         shift 3
         start "$name" in_ns "$here" p2pbus-recv --name demo.far --key "$work/$name.key" "$@" \
-                --exec sh -c "read -r line; echo \"\$line\" >>'$work/$name.log'; $command; echo \"$name \$line\"" 8<&-
+                --exec sh -c "read -r line; echo \"\$line\" >>'$work/$name.log'; $command; echo \"$name \$line\"" 8<&- 9<&-
         wait_line "$work/$name.err" '^listening as '
         : >"$work/$name.log"
 }
@@ -114,6 +114,24 @@ is 'what it was asked it answers in the end' 0 "$status"
 seq 40 >"$work/lines"
 numbers "$work/calls.out" >"$work/numbers"
 check '  each call once, in order' cmp "$work/lines" "$work/numbers"
+
+# Replaced
+stop two
+at c
+exec 9<>"$work/feed"
+start calls in_ns "$here" p2pbus-send -r --lines --idempotent --key "$work/caller.key" demo.far \
+        <"$work/feed" 9<&-
+echo 1 >&9
+wait_line "$work/calls.out" '^one 1$'
+provide b two : --jobs 4
+stop one
+echo 2 >&9
+exec 9>&-
+end calls
+is 'who is replaced by one on another host is not missed' '0 one 1 two 2' \
+        "$status $(tr '\n' ' ' <"$work/calls.out" | sed 's/ $//')"
+[ "$status" = 0 ] || sed 's/^/#   /' "$work/calls.err"
+provide a one : --jobs 4
 
 # First and second
 stop two
