@@ -234,6 +234,17 @@ static void start_fan_outs(Service *s) {
         }
 }
 
+static bool is_unused(const Service *s) {
+        const Provider *p;
+
+        if (s->waiting || s->fan_outs || s->is_asking)
+                return false;
+        DL_FOREACH (s->set.providers, p)
+                if (p->n_refs > 0)
+                        return false;
+        return true;
+}
+
 /* The daemon will say more under the same id. */
 static void arm(Ask *ask) {
         ask->is_answered = false;
@@ -266,7 +277,9 @@ static void on_named(p2pbus *bus, Ask *ask) {
                 ask_name(s, RESOLVE_NAME_ONCE); /* no more may be watched */
                 return;
         }
-        if ((s->set.n_listed == 0 && attachment_is_settling(bus)) || code == CODE_SETTLING)
+        if (code == CODE_SETTLING && is_unused(s))
+                s->answered_usec = 0; /* the next message asks: links are not woken for nobody */
+        else if ((s->set.n_listed == 0 && attachment_is_settling(bus)) || code == CODE_SETTLING)
                 ask_at(s, bus->now_usec + PROVIDER_SET_AGAIN_USEC);
         else if (!is_list)
                 while (s->waiting)
@@ -278,17 +291,6 @@ static void on_named(p2pbus *bus, Ask *ask) {
 }
 
 /* Services */
-
-static bool is_unused(const Service *s) {
-        const Provider *p;
-
-        if (s->waiting || s->fan_outs || s->is_asking)
-                return false;
-        DL_FOREACH (s->set.providers, p)
-                if (p->n_refs > 0)
-                        return false;
-        return true;
-}
 
 static void service_free(Service *s) {
         p2pbus *bus = s->bus;
