@@ -25,16 +25,6 @@ typedef struct Resolved {
         SignedRecord lease; /* if remote */
 } Resolved;
 
-struct Ping {
-        uint8_t data[RECORD_PING_SIZE];
-        Address address;
-        PacketId id; /* of the packet that it went with last, on this host */
-        bool is_answered;
-        bool is_denied;
-        char denial[CONTROL_TEXT_MAX + 1];
-        Ping *prev, *next;
-};
-
 /* Waits until @at at least, unless @until comes first. Return: 0, noted errors. */
 static int wait_until(p2pbus *bus, uint64_t at, uint64_t until) {
         int r = 0;
@@ -152,9 +142,27 @@ _public_ int p2pbus_resolve(p2pbus *bus, const char *dest, uint64_t timeout_usec
 
 /* Ping */
 
+void ping_begin(p2pbus *bus, Ping *ping, Address address) {
+        *ping = (Ping){ .address = address };
+        crypto_random(ping->data, sizeof(ping->data));
+        DL_APPEND(bus->pings, ping);
+}
+
+void ping_end(p2pbus *bus, Ping *ping) {
+        DL_DELETE(bus->pings, ping);
+}
+
+size_t ping_encode(const Ping *ping, uint8_t bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE]) {
+        Record record = { .type = RECORD_PING };
+
+        memcpy(record.ping, ping->data, sizeof(record.ping));
+        record_encode(&record, bytes);
+        return record_size(&record);
+}
+
 static void ping_send(p2pbus *bus, Ping *ping, const Resolved *to) {
         uint8_t bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE];
-        Record record = { .type = RECORD_PING };
+        size_t n = ping_encode(ping, bytes);
         const Peer *peer = peer_find(bus, to->address, &to->key);
         const PathSeal seal = {
                 .to = to->address,
@@ -164,16 +172,13 @@ static void ping_send(p2pbus *bus, Ping *ping, const Resolved *to) {
         };
         PathSealed sealed;
 
-        memcpy(record.ping, ping->data, sizeof(record.ping));
-        record_encode(&record, bytes);
         /* Lost or not sent, it is sent again. */
         if (to->is_remote)
-                (void)path_send_sealed(bus, &seal, bytes, record_size(&record), &sealed);
+                (void)path_send_sealed(bus, &seal, bytes, n, &sealed);
         else if (!peer || !peer_is_on_ring(peer) ||
-                 !ring_path_send(peer->ring, bytes, record_size(&record))) {
+                 !ring_path_send(peer->ring, bytes, n)) {
                 ping->id = bus_new_id(bus);
-                (void)path_send_local(bus, to->address, &ping->id, USEC_NEVER, bytes,
-                                      record_size(&record));
+                (void)path_send_local(bus, to->address, &ping->id, USEC_NEVER, bytes, n);
         }
 }
 
@@ -204,13 +209,12 @@ void admin_on_pong(p2pbus *bus, const PeerSource *source, const uint8_t data[REC
 }
 
 static int ping_wait(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *ret_usec) {
-        Ping ping = { .address = to->address };
+        Ping ping;
         uint64_t sent = 0;
         Peer *peer;
         int r = 0;
 
-        crypto_random(ping.data, sizeof(ping.data));
-        DL_APPEND(bus->pings, &ping);
+        ping_begin(bus, &ping, to->address);
         while (r == 0 && !ping.is_answered && !ping.is_denied) {
                 if (bus->is_up && (sent == 0 || bus->now_usec - sent >= PING_AGAIN_USEC)) {
                         sent = bus->now_usec;
@@ -220,7 +224,7 @@ static int ping_wait(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *
                 if (r == -ETIMEDOUT)
                         r = bus->now_usec < until ? 0 : reason_fail(P2PBUS_REASON_TIMEOUT);
         }
-        DL_DELETE(bus->pings, &ping);
+        ping_end(bus, &ping);
         if (ping.is_answered) {
                 *ret_usec = bus->now_usec - sent;
                 peer = peer_find(bus, to->address, &to->key);

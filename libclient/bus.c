@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "libclient/attachment.h"
+#include "libclient/drain.h"
 #include "libclient/fan-out.h"
 #include "libclient/key-file.h"
 #include "libclient/loop.h"
@@ -14,6 +15,7 @@
 #include "libclient/own-name.h"
 #include "libclient/peer.h"
 #include "libclient/reason.h"
+#include "libclient/receive.h"
 #include "libclient/request.h"
 #include "libclient/rights.h"
 #include "libclient/send.h"
@@ -120,6 +122,7 @@ static void bus_free(p2pbus *bus) {
         request_free_all(bus);
         fan_out_free_all(bus);
         service_free_all(bus);
+        drain_end(bus);
         own_name_free_all(bus);
         topic_free_all(bus);
         send_free_all(bus);
@@ -186,7 +189,8 @@ _public_ void p2pbus_close(p2pbus *bus) {
                 for (Peer *peer = bus->peers, *next; peer; peer = next) {
                         next = peer->hh.next;
                         for (Peer *same = peer; same; same = same->same_pid) {
-                                session_close(same->session, bus->now_usec);
+                                receive_return(same);
+                                session_close(same->session, CODE_GONE, bus->now_usec);
                                 peer_mark(same);
                         }
                 }

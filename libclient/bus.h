@@ -37,6 +37,7 @@
  *      balance.c     which of several providers is asked
  *      fan-out.c     all of them are
  *      own-name.c    service names that we provide
+ *      drain.c       how we stop providing them
  *      announcement.c  what other hosts are told of them
  *      grant.c       and what gives them the right to believe that
  *      rights.c      what was granted, and is taken away
@@ -130,6 +131,14 @@ typedef struct Budget {
         uint64_t filled_usec;
         uint32_t left;
 } Budget;
+
+/* Stopping to provide: drain.h. */
+typedef struct Drain {
+        Ping *pings; /* that were said; NULL: not yet, or they are answered */
+        size_t n_pings;
+        uint64_t until_usec; /* nobody is waited for any longer */
+        Timer timer;
+} Drain;
 
 struct p2pbus {
         unsigned n_refs;  /* the user's; atomic */
@@ -232,6 +241,7 @@ struct p2pbus {
         FanOut *fan_outs;  /* list: not over yet */
         OwnName *own_names;
         unsigned n_open; /* requests that came and are not over */
+        Drain drain;
         uint64_t chance; /* where random numbers that need not be secret come from */
         struct {
                 OwnTopic *own;  /* subscribed to */

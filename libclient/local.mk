@@ -23,6 +23,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/connection.h \
 	%D%/daemon.c \
 	%D%/daemon.h \
+	%D%/drain.c \
+	%D%/drain.h \
 	%D%/fan-out.c \
 	%D%/fan-out.h \
 	%D%/flight.c \

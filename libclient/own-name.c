@@ -8,8 +8,6 @@
 
 #include "libclient/announcement.h"
 #include "libclient/daemon.h"
-#include "libclient/loop.h"
-#include "libclient/peer.h"
 #include "libclient/reason.h"
 #include "libclient/rights.h"
 #include "libclient/service.h"
@@ -326,12 +324,14 @@ int own_name_put_load(p2pbus *bus, Message *reply) {
 
 /* Draining */
 
-static void begin_drain(p2pbus *bus) {
+bool own_name_begin_drain(p2pbus *bus) {
         OwnName *own, *next;
         ProviderClaim claim;
         uint8_t body[PROVIDER_CLAIM_MAX];
+        bool any = false;
 
         HASH_ITER (hh, bus->own_names, own, next) {
+                any = any || !own->is_drained;
                 if (!own->is_claimed || (own->claim.rank.flags & PROVIDER_DRAIN))
                         continue;
                 memcpy(body, own->body, own->n_body);
@@ -341,52 +341,26 @@ static void begin_drain(p2pbus *bus) {
                 claim_again(bus, own, true);
                 announce(bus, own);
         }
+        return any;
 }
 
-/* What has begun to come will be there when the rest is: it was not refused. */
-static bool is_receiving(const p2pbus *bus) {
-        for (Peer *first = bus->peers; first; first = first->hh.next)
-                for (Peer *peer = first; peer; peer = peer->same_pid)
-                        if (session_is_receiving(peer_inbound(peer)))
-                                return true;
-        return false;
-}
-
-/*
- * The daemon has heard of it, and so will all who ask; and nothing that came is left. A daemon that is
- * away names nobody, and one that comes hears of the name and of this at once.
- */
-static bool is_drained(p2pbus *bus) {
+bool own_name_is_said(const p2pbus *bus) {
         OwnName *own, *next;
 
         HASH_ITER (hh, bus->own_names, own, next)
                 if (bus->is_up && own->ask.prev && !own->ask.is_answered)
                         return false;
-        return bus->n_open == 0 && !bus->ready && !is_receiving(bus);
+        return true;
 }
 
-_public_ int p2pbus_drain(p2pbus *bus, uint64_t timeout_usec) {
+void own_name_end_drain(p2pbus *bus) {
         OwnName *own, *next;
-        uint64_t until;
-        int r;
 
-        r = timeout_usec > 0 ? bus_enter_blocking(bus) : bus_enter(bus);
-        if (r < 0)
-                return r;
-        if (bus->is_closed)
-                return bus_leave(bus, reason_fail(bus->away_reason));
-        until = bus_deadline(bus, timeout_usec, 0);
-        begin_drain(bus);
-        while (r == 0 && !is_drained(bus))
-                r = timeout_usec > 0 ? loop_wait(bus, until) : -EAGAIN;
-        if (r == -ETIMEDOUT)
-                r = reason_fail(P2PBUS_REASON_TIMEOUT);
-        if (r == 0)
-                HASH_ITER (hh, bus->own_names, own, next) {
+        HASH_ITER (hh, bus->own_names, own, next) {
+                if (!own->is_drained)
                         withdraw(bus, own);
-                        own->is_drained = true;
-                }
-        return bus_leave(bus, r);
+                own->is_drained = true;
+        }
 }
 
 void own_name_free_all(p2pbus *bus) {

@@ -22,6 +22,16 @@ int own_name_put_load(p2pbus *bus, Message *reply);
 void own_name_count(p2pbus *bus, Message *request);
 void own_name_discount(p2pbus *bus, Message *request);
 
+/* All our names say that they drain. Return: whether something is still taken by one of them. */
+bool own_name_begin_drain(p2pbus *bus);
+/*
+ * The daemon has heard what was last said of them. One that is away names nobody, and one that comes
+ * hears of the names and of this at once.
+ */
+bool own_name_is_said(const p2pbus *bus);
+/* From here on nothing is taken by them. */
+void own_name_end_drain(p2pbus *bus);
+
 /* There is a lease, a new one: other hosts are told of all that we provide. */
 void own_name_announce(p2pbus *bus);
 /* After an attach: daemon_ask_again() follows. */

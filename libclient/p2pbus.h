@@ -214,7 +214,9 @@ p2pbus *p2pbus_unref(p2pbus *bus);
  * p2pbus_close() - end the connection
  *
  * Final acknowledgements and the end of each conversation are written as far as the socket takes
- * them at once; nothing is waited for. Unfinished messages end as -ECANCELED; blocked calls return
+ * them at once; nothing is waited for. What was sent to this handle and not received by the program its
+ * senders hear of as not delivered, or it goes to another provider of the name.
+ * Unfinished messages end as -ECANCELED; blocked calls return
  * -ENOTCONN; reply callbacks not yet run are run by nobody. Received messages stay readable. To be
  * sure that all was delivered call p2pbus_flush() first. Never blocks; any thread; again is
  * harmless.
@@ -733,7 +735,8 @@ int p2pbus_release_name(p2pbus *bus, const char *name, uint64_t timeout_usec);
  * came was answered, or given up by dropping its last reference, and nothing waits for
  * p2pbus_receive(): other threads receive and answer meanwhile. From then on nothing comes by name: it
  * goes to other providers. A program with one thread calls it with 0, and again after what it has
- * received and answered. p2pbus_provide() ends it for a name.
+ * received and answered. p2pbus_provide() ends it for a name. Who talks with this program, and may have
+ * sent before hearing of it, is asked whether it has heard, and waited for: 3 seconds at most.
  *
  * Return: 0; -EAGAIN: not yet, and @timeout_usec is 0; -ETIMEDOUT; -ENOTCONN; -ECHILD. Blocks unless
  * @timeout_usec is 0.

@@ -477,7 +477,7 @@ bool peer_pump(Peer *peer) {
         if (peer->mirror)
                 due = MIN(due, session_due(peer->mirror));
         if (is_idle(peer, bus->now_usec)) {
-                session_close(peer->session, bus->now_usec);
+                session_close(peer->session, CODE_OK, bus->now_usec);
                 if (!peer->mirror)
                         (void)produce(peer);
                 peer_free(peer);

@@ -107,6 +107,13 @@ void receive_tell(p2pbus *bus) {
         }
 }
 
+void receive_return(Peer *peer) {
+        Message *m;
+
+        DL_FOREACH2(peer->inbox, m, bus_next)
+                (void)session_return(peer_inbound(peer), m);
+}
+
 /* What stands first with @peer came too late for the application, and its sender hears so. */
 static void expire_first(p2pbus *bus, Peer *peer) {
         Message *m = peer->inbox;

@@ -19,6 +19,8 @@ int receive_next(p2pbus *bus, uint64_t timeout_usec, bool borrow, p2pbus_message
 void receive_withdraw(Peer *peer);
 /* The peer no longer wants an answer to its request. */
 void receive_cancel(Peer *peer, const PacketId *id);
+/* The handle ends: what the application has not asked for goes back. */
+void receive_return(Peer *peer);
 /* The session with @peer is over: what was begun in it cannot go on. */
 void receive_session_ended(Peer *peer);
 /* @message is among what the application holds of @peer, or will be soon. */

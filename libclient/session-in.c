@@ -640,14 +640,22 @@ void session_in_taken(SessionIn *in, Message *message, uint64_t now_usec) {
         unacknowledged(in, now_usec);
 }
 
-bool session_in_expire(SessionIn *in, Message *message) {
+bool session_in_refuse(SessionIn *in, Message *message, uint16_t code) {
         if (message->place != MESSAGE_INBOX || message->taken)
                 return false;
         message->popped = false;
-        message->refusal = CODE_EXPIRED;
+        message->refusal = code;
         in->n_refused++;
         in->ack_due = true;
         return true;
+}
+
+void session_in_refuse_rest(SessionIn *in, uint16_t code) {
+        Message *m;
+
+        DL_FOREACH (in->inbox, m)
+                if (!m->popped && m->refusal == 0)
+                        (void)session_in_refuse(in, m, code);
 }
 
 void session_in_renew(SessionIn *in) {

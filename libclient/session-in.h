@@ -89,7 +89,10 @@ int session_in_skip(SessionIn *in, const Record *record, uint64_t now_usec);
 
 Message *session_in_pop(SessionIn *in, bool hold_requests);
 void session_in_taken(SessionIn *in, Message *message, uint64_t now_usec);
-bool session_in_expire(SessionIn *in, Message *message);
+/* It was popped, and is refused after all. Return: whether that is to be said. */
+bool session_in_refuse(SessionIn *in, Message *message, uint16_t code);
+/* The end: what was not popped nobody will get. */
+void session_in_refuse_rest(SessionIn *in, uint16_t code);
 
 /* There may be room for the message that waits for it. Return: 0, -ENOMEM: try again later. */
 int session_in_reserve(SessionIn *in, uint64_t now_usec);

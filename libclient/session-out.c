@@ -140,11 +140,9 @@ static bool may_repeat(const Message *m, bool again) {
         return again && (m->flags & MESSAGE_IDEMPOTENT) && !m->is_unretained;
 }
 
-/* The other side may have it from the session before: whatever else comes of it is unknown. */
-static void begin_again(SessionOut *out, Message *m, Message **list) {
+static void queue_again(SessionOut *out, Message *m, Message **list) {
         size_t bytes = bytes_before(out, m, m->n_records);
 
-        m->flags |= MESSAGE_MAYBE_REPEAT;
         m->n_records_sent = m->n_copies = 0;
         m->was_bounced = false;
         m->place = MESSAGE_QUEUED;
@@ -152,6 +150,12 @@ static void begin_again(SessionOut *out, Message *m, Message **list) {
         if (is_reply(m))
                 out->replies += bytes;
         DL_APPEND(*list, m);
+}
+
+/* The other side may have it from the session before: whatever else comes of it is unknown. */
+static void begin_again(SessionOut *out, Message *m, Message **list) {
+        m->flags |= MESSAGE_MAYBE_REPEAT;
+        queue_again(out, m, list);
 }
 
 static void remove_from_queued(SessionOut *out, Message *m) {
@@ -258,8 +262,33 @@ void session_out_fail_queued(SessionOut *out, int result) {
                 session_out_abandon(out, out->queued, result);
 }
 
+void session_out_spare(SessionOut *out, uint64_t from, int result) {
+        Message *m, *next, *queued = NULL;
+
+        DL_FOREACH (out->skipping, m)
+                if (m->first_seq >= from)
+                        m->was_refused = m->was_refused || m->last_seq >= out->received;
+                else if (m->fate == CODE_GONE)
+                        m->was_refused = false;
+        for (m = out->unreceived; m; m = next) {
+                next = m->next;
+                if (m->first_seq < from)
+                        continue;
+                remove_from_sent(out, m);
+                if (result == RESULT_PENDING && !m->is_unretained) {
+                        queue_again(out, m, &queued);
+                        continue;
+                }
+                m->was_refused = true;
+                finish(out, m, result == RESULT_PENDING ? CODE_GONE : result);
+        }
+        DL_CONCAT(queued, out->queued);
+        out->queued = queued;
+}
+
 void session_out_renew(SessionOut *out, bool again) {
         Message *repeated = NULL, *m, *next;
+
 
         DL_FOREACH_SAFE (out->sent, m, next)
                 if (may_repeat(m, again)) {

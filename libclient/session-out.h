@@ -76,6 +76,14 @@ void session_out_abandon(SessionOut *out, Message *message, int result);
 bool session_out_has_sent(const SessionOut *out, const PacketId *id);
 void session_out_refused(SessionOut *out, const PacketId *id);
 
+/*
+ * The peer is done with this session, and has said before what it has. What it does not have whole,
+ * of what began with record @from or later, is finished with @result, or with RESULT_PENDING, if there
+ * is a copy, queued again; what came before may go to its next life, whatever it says of itself.
+ * session_out_renew() is to follow.
+ */
+void session_out_spare(SessionOut *out, uint64_t from, int result);
+
 /* Produce again what the peer is not known to have, and of which there is a copy. */
 void session_out_go_back(SessionOut *out);
 /* The same of what is not in flight. */

@@ -51,7 +51,9 @@ static void put_refusals(Session *s, BufWriter *w) {
                         .skipped = { m->first_seq, m->first_seq, m->refusal },
                 };
 
-                if (m->refusal != 0 && (n++ == SESSION_SKIPS_MAX || !put(s, w, &refused)))
+                /* At the end there is no other time to say it. */
+                if (m->refusal != 0 &&
+                    ((n++ == SESSION_SKIPS_MAX && !s->close_due) || !put(s, w, &refused)))
                         return;
         }
 }
@@ -98,7 +100,7 @@ static void put_skips(Session *s, BufWriter *w) {
 }
 
 static void put_close(Session *s, BufWriter *w) {
-        Record r = { .type = RECORD_CLOSE, .code = CODE_OK };
+        Record r = { .type = RECORD_CLOSE, .code = s->close_code };
 
         if (put(s, w, &r)) {
                 s->closed = true;

@@ -28,9 +28,11 @@ struct Session {
         bool heard;
         bool answers;
         bool known;
+        uint64_t known_seq; /* the first that went without our START in front */
         bool peer_closed;
         uint64_t linger_until; /* after that; USEC_NEVER: not at all */
         bool close_due;
+        uint16_t close_code;
         bool closed; /* CLOSE was produced */
 
         SessionPath path;

@@ -184,6 +184,13 @@ static void hear(Session *s, uint64_t now_usec) {
         s->hinted_until = USEC_NEVER;
 }
 
+/* From here on no START stands in front of what is said. */
+static void note_known(Session *s) {
+        if (!s->known)
+                s->known_seq = s->out.next_seq;
+        s->known = true;
+}
+
 /* Before the peer had our answer, it could not mark its records with it. */
 static bool is_ours(const Session *s, uint64_t session) {
         return session == session_mark(s) || (s->answers && session == s->id);
@@ -234,7 +241,7 @@ static int consume_start(Session *s, const Record *r, uint64_t now_usec) {
         s->out.limit = MAX(s->out.limit, r->start.limit);
         s->heard = true;
         if (!s->answers)
-                s->known = true;
+                note_known(s);
         hear(s, now_usec);
         return 0;
 }
@@ -252,9 +259,21 @@ static void consume_reset(Session *s, uint64_t now_usec) {
         renew_ourselves(s, true, now_usec);
 }
 
-static int consume_close(Session *s, uint64_t now_usec) {
+/*
+ * Its last ACK, just before, said what the peer has: the rest it has not given to anybody, and never
+ * will. But what went behind a START may begin a session with its next life.
+ */
+static void spare_unreceived(Session *s, uint16_t code) {
+        session_out_spare(&s->out, s->known ? s->known_seq : UINT64_MAX,
+                          code == CODE_GONE ? CODE_GONE : RESULT_PENDING);
+        if (code == CODE_GONE) /* it would not read the next START */
+                session_out_fail_queued(&s->out, CODE_GONE);
+}
+
+static int consume_close(Session *s, uint16_t code, uint64_t now_usec) {
         bool may_be_late = s->may_be_late;
 
+        spare_unreceived(s, code);
         renew_ourselves(s, true, now_usec);
         s->peer_closed = true;
         /* What is late would begin the session once more if nobody remembered it. */
@@ -298,7 +317,7 @@ static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_u
         case RECORD_SKIPPED:
                 break;
         case RECORD_CLOSE:
-                return s->heard && is_ours(s, r->session) ? consume_close(s, now_usec) : 0;
+                return s->heard && is_ours(s, r->session) ? consume_close(s, r->code, now_usec) : 0;
         case RECORD_RESET:
                 if ((s->started || s->heard) &&
                     (r->session == s->id || r->session == session_mark(s)))
@@ -313,7 +332,7 @@ static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_u
         if (!s->heard || !is_ours(s, r->session)) /* all that the peer says is behind its START */
                 return SESSION_E_UNKNOWN;
         if (r->session == session_mark(s))
-                s->known = true;
+                note_known(s);
         hear(s, now_usec);
 
         switch (r->type) {
@@ -417,7 +436,11 @@ Message *session_withdrawn(Session *session) {
 }
 
 bool session_expire(Session *session, Message *message) {
-        return session_in_expire(&session->in, message);
+        return session_in_refuse(&session->in, message, CODE_EXPIRED);
+}
+
+bool session_return(Session *session, Message *message) {
+        return session_in_refuse(&session->in, message, CODE_GONE);
 }
 
 bool session_taken(Session *session, Message *message, uint64_t now_usec) {
@@ -537,10 +560,14 @@ void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint6
         }
 }
 
-void session_close(Session *session, uint64_t now_usec) {
+void session_close(Session *session, uint16_t code, uint64_t now_usec) {
         (void)now_usec;
-        if (!session->closed)
-                session->close_due = true;
+        if (session->closed)
+                return;
+        session->close_due = true;
+        session->close_code = code;
+        if (code == CODE_GONE)
+                session_in_refuse_rest(&session->in, code);
 }
 
 /* Time */

@@ -191,6 +191,8 @@ Message *session_withdrawn(Session *session);
  * Return: whether that is to be said now; else its session is over.
  */
 bool session_expire(Session *session, Message *message);
+/* The same for one that nobody will be given, because its receiver ends: CODE_GONE. */
+bool session_return(Session *session, Message *message);
 /* The application is done with a popped message: its bytes become credit. In any order. Return:
  * whether that is to be said now, or session_due() is another. */
 bool session_taken(Session *session, Message *message, uint64_t now_usec);
@@ -241,9 +243,14 @@ void session_refused(Session *session, const PacketId *id);
  */
 void session_fail(Session *session, int result, uint64_t now_usec);
 
-/* Queues the final ACK and CLOSE; they come out of the next session_produce(), and nothing after
- * them. Messages that are not finished stay so: call session_fail() before to hear of them. */
-void session_close(Session *session, uint64_t now_usec);
+/*
+ * Queues the final ACK and CLOSE; they come out of the next session_produce(), and nothing after
+ * them. Messages that are not finished stay so: call session_fail() before to hear of them.
+ *
+ * @code: CODE_OK: there is nothing more to say for now; CODE_GONE: this side ends, and what it was
+ * sent and did not pop its sender finishes as CODE_GONE.
+ */
+void session_close(Session *session, uint16_t code, uint64_t now_usec);
 
 void session_tick(Session *session, uint64_t now_usec);
 /* When session_tick() wants to be called; USEC_NEVER: not before something else happens. */

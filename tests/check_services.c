@@ -66,6 +66,21 @@ static void turn(void) {
                 ok(p2pbus_process(i == 0 ? a : p[i - 1]));
 }
 
+/* The same, of these two alone. */
+static void turn_of(p2pbus *one, p2pbus *other) {
+        struct pollfd fds[2] = { { .fd = p2pbus_get_fd(one), .events = POLLIN },
+                                 { .fd = p2pbus_get_fd(other), .events = POLLIN } };
+        uint64_t usec, least = PATIENCE;
+
+        ok(p2pbus_get_timeout(one, &usec));
+        least = MIN(least, usec);
+        ok(p2pbus_get_timeout(other, &usec));
+        least = MIN(least, usec);
+        (void)poll(fds, 2, (int)((least + 999) / 1000));
+        ok(p2pbus_process(one));
+        ok(p2pbus_process(other));
+}
+
 static void provide(p2pbus *bus, uint16_t priority, uint16_t weight, uint32_t flags) {
         const p2pbus_service service = {
                 .struct_size = sizeof(service),
@@ -461,6 +476,107 @@ START_TEST(who_drains_does_not_wait_for_what_was_cancelled) {
 }
 END_TEST
 
+/* Both are here, and who asks takes the first as long as it has not heard otherwise. */
+static void start_two(void) {
+        start();
+        provide(p[0], 100, 100, 0);
+        provide(p[1], 100, 100, 0);
+        ck_assert_uint_eq(call(FAILOVER), 0);
+}
+
+/* Of those that only the second may answer. */
+static void await_second(const Outcome *o) {
+        p2pbus_message *m;
+
+        while (o->n == 0) {
+                if (p2pbus_receive(p[1], 0, &m) == 0)
+                        reply_from(1, m);
+                ck_assert_int_eq(p2pbus_receive(p[0], 0, &m), -EAGAIN);
+                turn();
+        }
+        ck_assert_int_eq(o->error, 0);
+        ck_assert_str_eq(o->text, "1");
+}
+
+START_TEST(who_drains_waits_for_those_who_have_not_heard_but_not_for_ever) {
+        uint64_t begun_usec = now_usec(CLOCK_BOOTTIME);
+        Outcome o;
+
+        start_two();
+        /* Who asks does not look, and cannot know. */
+        ok(p2pbus_drain(p[0], PATIENCE));
+        ck_assert_uint_ge(now_usec(CLOCK_BOOTTIME) - begun_usec, 3 * SECOND);
+        ask(&o, FAILOVER);
+        await_second(&o);
+        ck_assert_int_eq(p2pbus_drain(p[0], 0), 0);
+        stop();
+}
+END_TEST
+
+START_TEST(who_drains_goes_when_all_have_heard) {
+        Outcome o[8];
+        p2pbus_message *m;
+
+        start_two();
+        ck_assert_int_eq(p2pbus_drain(p[0], 0), -EAGAIN);
+        for (unsigned i = 0; i < ELEMENTSOF(o); i++)
+                ask(&o[i], FAILOVER);
+        while (p2pbus_drain(p[0], 0) == -EAGAIN) {
+                for (unsigned i = 0; i < 2; i++)
+                        if (p2pbus_receive(p[i], 0, &m) == 0)
+                                reply_from(i, m);
+                turn();
+        }
+        while (p2pbus_flush(p[0], 0) == -ETIMEDOUT)
+                turn();
+        p[0] = p2pbus_unref(p[0]);
+        p[0] = talk_open(&d, 0);
+        for (unsigned i = 0; i < ELEMENTSOF(o); i++) {
+                while (o[i].n == 0) {
+                        if (p2pbus_receive(p[1], 0, &m) == 0)
+                                reply_from(1, m);
+                        turn();
+                }
+                ck_assert_int_eq(o[i].error, 0);
+        }
+        stop();
+}
+END_TEST
+
+/* Loop: with a ring, and by the daemon. */
+START_TEST(who_leaves_returns_what_nobody_was_given) {
+        Outcome taken, o[8];
+        p2pbus_message *m;
+
+        start_two();
+        if (_i)
+                ok(p2pbus_set_ring(a, p2pbus_get_full(p[0]), P2PBUS_RING_ALWAYS));
+        while (_i && talk_path(a, p2pbus_get_full(p[0])) != P2PBUS_PATH_RING)
+                turn();
+        ask(&taken, FAILOVER);
+        ck_assert_uint_eq(receive(&m), 0);
+        for (unsigned i = 0; i < ELEMENTSOF(o); i++) {
+                ask(&o[i], FAILOVER);
+                if (i == ELEMENTSOF(o) / 2)
+                        ok(p2pbus_process(p[0])); /* half of them are read, and waiting */
+        }
+        p2pbus_close(p[0]);
+        while (taken.n == 0)
+                turn_of(a, p[1]);
+        ck_assert_int_eq(taken.error, -ECONNRESET);
+        p2pbus_message_unref(m);
+        for (unsigned i = 0; i < ELEMENTSOF(o); i++) {
+                while (o[i].n == 0) {
+                        if (p2pbus_receive(p[1], 0, &m) == 0)
+                                reply_from(1, m);
+                        turn_of(a, p[1]);
+                }
+                ck_assert_int_eq(o[i].error, 0);
+        }
+        stop();
+}
+END_TEST
+
 START_TEST(a_request_that_was_received_is_finished_after_the_name_was_released) {
         p2pbus_message *m;
         Outcome o;
@@ -820,6 +936,9 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, draining_waits_for_no_daemon_that_is_gone);
         tcase_add_test(tcase, who_drains_takes_what_has_begun_to_come);
         tcase_add_test(tcase, who_drains_does_not_wait_for_what_was_cancelled);
+        tcase_add_test(tcase, who_drains_waits_for_those_who_have_not_heard_but_not_for_ever);
+        tcase_add_test(tcase, who_drains_goes_when_all_have_heard);
+        tcase_add_loop_test(tcase, who_leaves_returns_what_nobody_was_given, 0, 2);
         tcase_add_test(tcase, a_request_that_was_received_is_finished_after_the_name_was_released);
         tcase_add_test(tcase, a_provider_that_dies_is_told_of);
         tcase_add_test(tcase, an_idempotent_request_goes_to_another);

@@ -284,7 +284,7 @@ START_TEST(a_closed_session_says_so_once) {
         message_unref(m);
         carry_all();
         take(b, popped(b));
-        session_close(b, now);
+        session_close(b, CODE_OK, now);
         ck_assert_int_eq(session_produce(b, false, now, bytes, ROOM, &n, &id, &deadline), 0);
         while (record_decode(bytes, n, &at, &r) == 0)
                 c = session_consume(a, &r, now);
@@ -1040,7 +1040,7 @@ START_TEST(what_was_refused_is_so_when_the_peer_ends) {
         sends(a, 100, MESSAGE_REQUEST);
         ck_assert_uint_eq(said(a, r, 4), 1);
         ck_assert_int_eq(session_refuse(b, &r[0], CODE_NO_PROVIDER, now), 0);
-        session_close(b, now);
+        session_close(b, CODE_OK, now);
         n = said(b, r, 4);
         ck_assert_uint_eq(n, 3);
         ck_assert_uint_eq(r[2].type, RECORD_CLOSE);
@@ -1838,7 +1838,7 @@ START_TEST(an_idle_session_can_be_forgotten_after_a_minute) {
         ck_assert(!session_is_forgettable(b, now + 10 * SESSION_IDLE_USEC));
         carry(b, a);
         ck_assert(!session_is_forgettable(a, now + 10 * SESSION_IDLE_USEC)); /* not popped */
-        session_close(a, now);
+        session_close(a, CODE_OK, now);
         ck_assert_uint_eq(said(a, r, 2), 2);
         ck_assert_uint_eq(r[0].type, RECORD_ACK);
         ck_assert_uint_eq(r[1].type, RECORD_CLOSE);
@@ -1854,23 +1854,114 @@ END_TEST
 
 START_TEST(a_close_leaves_the_rest_for_a_new_session) {
         Record close = { .type = RECORD_CLOSE, .session = 1 ^ now };
-        Record r[2];
+        Record r[3];
 
         sends(a, 10, MESSAGE_ONE_WAY);
         carry(a, NULL);
         session_set_path(a, SESSION_PATH_NONE, 1, now);
         sends(a, 11, MESSAGE_ONE_WAY);
         ck_assert_int_eq(session_consume(a, &close, now), 0);
-        finished(a, RESULT_UNKNOWN);
-        ck_assert(!session_is_closed(a)); /* there is a message yet */
+        nothing_finished(a);
+        ck_assert(!session_is_closed(a)); /* there are messages yet */
         session_set_path(a, SESSION_PATH_LOCAL, 1, now);
-        ck_assert_uint_eq(said(a, r, 2), 2);
+        ck_assert_uint_eq(said(a, r, 3), 3);
         ck_assert_uint_eq(r[0].type, RECORD_START);
-        ck_assert_uint_eq(r[1].message.total, 11);
+        ck_assert_uint_eq(r[1].message.total, 10); /* nobody was given it */
+        ck_assert_uint_eq(r[1].message.flags, 0);
+        ck_assert_uint_eq(r[2].message.total, 11);
 
         close.session = session_id(b) ^ now;
         ck_assert_int_eq(session_consume(b, &close, now), SESSION_E_CLOSED);
         ck_assert(session_is_closed(b));
+}
+END_TEST
+
+/* What @from says at its end, without what @to had to say to that. */
+static void leaves(Session *from, Session *to, uint16_t code) {
+        Record r[8];
+        unsigned n;
+
+        session_close(from, code, now);
+        n = said(from, r, 8);
+        ck_assert_uint_gt(n, 1);
+        ck_assert_uint_eq(r[n - 1].type, RECORD_CLOSE);
+        ck_assert_uint_eq(r[n - 1].code, code);
+        for (unsigned i = 0; i < n; i++)
+                ck_assert_int_ge(session_consume(to, &r[i], now), 0);
+}
+
+/* Of each message that is finished; they are told apart by their sizes. */
+static void all_finished(Session *s, int *results, unsigned n) {
+        Message *m;
+
+        for (unsigned i = 0; i < n; i++)
+                results[i] = RESULT_PENDING;
+        while ((m = session_pop_finished(s))) {
+                ck_assert_uint_lt(m->n_data, n);
+                ck_assert_int_eq(results[m->n_data], RESULT_PENDING);
+                results[m->n_data] = m->result;
+                message_unref(m);
+        }
+}
+
+START_TEST(who_leaves_has_given_nobody_what_it_has_not_read) {
+        int results[6];
+        Message *held, *m;
+
+        for (unsigned i = 1; i <= 5; i++) {
+                if (i == 5) /* the last does not even begin */
+                        session_pause(a, now + 1, now);
+                sends(a, i, MESSAGE_REQUEST);
+                carry(a, i <= 3 ? b : NULL);
+        }
+        held = popped(b);
+        ck_assert_uint_eq(held->n_data, 1);
+        m = popped(b);
+        ck_assert(session_return(b, m)); /* nobody had asked for it */
+        message_unref(m);
+        leaves(b, a, CODE_GONE);
+        all_finished(a, results, 6);
+        ck_assert_int_eq(results[1], RESULT_UNKNOWN);
+        for (unsigned i = 2; i <= 5; i++)
+                ck_assert_int_eq(results[i], CODE_GONE);
+        message_unref(held);
+}
+END_TEST
+
+START_TEST(half_of_a_message_was_given_to_nobody) {
+        sends(a, RECORD_BODY_MAX + 1, MESSAGE_ONE_WAY);
+        {
+                Record r[2];
+
+                ck_assert_uint_gt(said(a, r, 2), 0);
+                ck_assert_int_eq(session_consume(b, &r[0], now), 0);
+        }
+        ck_assert(session_is_receiving(b));
+        leaves(b, a, CODE_GONE);
+        finished(a, CODE_GONE);
+        nothing_finished(a);
+}
+END_TEST
+
+/* It might come late, and begin a session with who is there then. */
+START_TEST(what_went_behind_a_start_is_unknown) {
+        int results[4];
+
+        session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
+        session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
+        sends(a, 1, MESSAGE_ONE_WAY);
+        carry(a, b);
+        sends(a, 2, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        session_flush(b, now);
+        carry(b, a);
+        sends(a, 3, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        leaves(b, a, CODE_GONE);
+        all_finished(a, results, 4);
+        ck_assert_int_eq(results[1], RESULT_UNKNOWN);
+        ck_assert_int_eq(results[2], RESULT_UNKNOWN);
+        ck_assert_int_eq(results[3], CODE_GONE);
 }
 END_TEST
 
@@ -1898,6 +1989,7 @@ Suite *check_suite(void) {
                 plain,
                 off_host_a_first_contact_waits_for_its_last_packet_no_longer_than_for_a_hint);
         tcase_add_test(plain, off_host_a_first_contact_that_is_answered_after_all_goes_on);
+        tcase_add_test(plain, what_went_behind_a_start_is_unknown);
         suite_add_tcase(suite, plain);
 
         tcase_add_checked_fixture(local, met_locally, none);
@@ -1946,6 +2038,8 @@ Suite *check_suite(void) {
         tcase_add_test(local, failing_finishes_everything_and_goes_on);
         tcase_add_test(local, an_idle_session_can_be_forgotten_after_a_minute);
         tcase_add_test(local, a_close_leaves_the_rest_for_a_new_session);
+        tcase_add_test(local, who_leaves_has_given_nobody_what_it_has_not_read);
+        tcase_add_test(local, half_of_a_message_was_given_to_nobody);
         suite_add_tcase(suite, local);
 
         tcase_add_checked_fixture(remote, met_off_host, none);

@@ -209,7 +209,7 @@ static int step(BufReader *r, Session *s) {
                 break;
         case 11:
                 if (what == 0xeb)
-                        session_close(s, now);
+                        session_close(s, CODE_OK, now);
                 break;
         default:
                 return say(r, s, (uint8_t)(1 + (what & 0x1f) % (_RECORD_TYPE_MAX - 1)));
