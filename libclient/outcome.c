@@ -174,6 +174,7 @@ bool service_ask_another(Request *request) {
         m->waiter = NULL;
         m->request = request;
         request->message = m;
+        request_is_not_owed(request);
         request->peer = NULL;
         message_ref(m);
         send_begun(bus, m);

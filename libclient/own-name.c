@@ -9,6 +9,7 @@
 #include "libclient/announcement.h"
 #include "libclient/daemon.h"
 #include "libclient/reason.h"
+#include "libclient/peer.h"
 #include "libclient/rights.h"
 #include "libclient/service.h"
 #include "libcore/buf.h"
@@ -295,6 +296,7 @@ void own_name_count(p2pbus *bus, Message *request) {
         if (request->kind != MESSAGE_REQUEST)
                 return;
         request->is_counted = true;
+        request->peer->n_owed++;
         bus->n_open++;
 }
 
@@ -302,6 +304,8 @@ void own_name_discount(p2pbus *bus, Message *request) {
         if (!request->is_counted)
                 return;
         request->is_counted = false;
+        if (request->peer)
+                request->peer->n_owed--;
         bus->n_open--;
         if (bus->n_open == 0)
                 bus_happened(bus); /* p2pbus_drain() may wait for it */

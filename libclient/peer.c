@@ -121,7 +121,8 @@ static bool is_publishing(const Peer *peer, uint64_t now) {
 }
 
 static bool is_idle(const Peer *peer, uint64_t now) {
-        return !is_publishing(peer, now) && peer->n_unsettled == 0 && !peer->inbox && !peer->lent &&
+        return !is_publishing(peer, now) && peer->n_unsettled == 0 && peer->n_owed == 0 &&
+                !peer->inbox && !peer->lent &&
                 session_is_forgettable(peer->session, now);
 }
 
@@ -473,6 +474,8 @@ bool peer_pump(Peer *peer) {
                 peer_free(peer);
                 return false;
         }
+        if (!peer->mirror)
+                session_await(peer->session, peer->n_owed > 0, bus->now_usec);
         due = session_due(peer->session);
         if (peer->mirror)
                 due = MIN(due, session_due(peer->mirror));

@@ -64,8 +64,10 @@ struct Peer {
 
         uint64_t memory; /* of its session, as counted in bus->memory */
         unsigned n_unsettled; /* messages in bus->sent */
+        unsigned n_owed;      /* answers that it owes us, or we owe it */
         Message *inbox;  /* list: popped, for the application */
         Message *lent;   /* list: the application holds them, done or not */
+        uint64_t heard_attach;    /* our n_attaches, when the daemon last gave us something of it */
         uint64_t handed_end, handed_path; /* p2pbus_hand_over() confirmed this many, this way */
         bool was_full;   /* somebody was told -EAGAIN: room is news */
         bool was_full_of_parts; /* the same for parts of answers */

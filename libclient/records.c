@@ -240,6 +240,8 @@ void peer_on_records(p2pbus *bus, const PacketHeader *header, const uint8_t *pac
         }
         peer_consume(bus, &source, packet + PACKET_HEADER_SIZE, header->size - PACKET_HEADER_SIZE);
         peer = peer_find(bus, source.address, NULL);
-        if (peer)
-                introduction_count(peer);
+        if (!peer)
+                return;
+        peer->heard_attach = bus->n_attaches;
+        introduction_count(peer);
 }

@@ -24,12 +24,19 @@ static Request *request_find(p2pbus *bus, const PacketId *id) {
         return request;
 }
 
+void request_is_not_owed(Request *request) {
+        if (request->is_owed)
+                request->peer->n_owed--;
+        request->is_owed = false;
+}
+
 static void unlink_request(Request *request) {
         p2pbus *bus = request->bus;
 
         HASH_DELETE(hh, bus->requests, request);
         timer_clear(&bus->timers, &request->timer);
         service_end_request(request, NULL);
+        request_is_not_owed(request);
         request->kept = message_unref(request->kept);
         if (request->message) {
                 /* Its fate interests nobody any more. */
@@ -104,8 +111,12 @@ void request_sent(p2pbus *bus, Message *m) {
         (void)bus;
         m->request = NULL;
         request->message = NULL;
-        if (m->result != RESULT_DELIVERED || m->kind == MESSAGE_ONE_WAY)
+        if (m->result != RESULT_DELIVERED || m->kind == MESSAGE_ONE_WAY) {
                 request_end(request, reason_of(m->result), NULL);
+                return;
+        }
+        request->is_owed = true;
+        request->peer->n_owed++;
 }
 
 void request_on_reply(Peer *peer, Message *reply) {

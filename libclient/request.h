@@ -16,7 +16,8 @@ struct Request {
         p2pbus *bus;
         PacketId id;
         Message *message; /* as long as it is not settled; not owned */
-        Peer *peer;       /* once it is settled: who has it */
+        Peer *peer;       /* once it is settled: who has it, */
+        bool is_owed;     /* and is to answer */
         Provider *provider;  /* to which it went, if it was sent to a name */
         Message *kept;       /* to be sent to another; with a reference; NULL: it will not be */
         uint64_t asked_usec; /* when it went to @provider, */
@@ -38,6 +39,8 @@ struct Request {
 
 /* Its message was settled, delivered or not. */
 void request_sent(p2pbus *bus, Message *message);
+/* Who has it is not waited for any more. */
+void request_is_not_owed(Request *request);
 /* A reply came from @peer; takes over the reference. */
 void request_on_reply(Peer *peer, Message *reply);
 /* What was delivered to @peer and is not answered, it never will answer. */

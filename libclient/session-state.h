@@ -29,6 +29,7 @@ struct Session {
         bool answers;
         bool known;
         uint64_t known_seq; /* the first that went without our START in front */
+        bool is_awaited; /* the peer, by our application or its own */
         bool peer_closed;
         uint64_t linger_until; /* after that; USEC_NEVER: not at all */
         bool close_due;

@@ -65,7 +65,8 @@ Session *session_free(Session *session) {
 /* Something depends on the peer. */
 static bool waits_for_peer(const Session *s) {
         return session_out_is_unsettled(&s->out) || s->hinted_until != USEC_NEVER ||
-               s->probe.maybe_lost || s->out.blocked_since != USEC_NEVER;
+               s->probe.maybe_lost || s->out.blocked_since != USEC_NEVER ||
+               (s->is_awaited && s->heard);
 }
 
 /*
@@ -88,6 +89,13 @@ void session_arm_probe(Session *s, uint64_t now_usec) {
                 session_probe_arm(&s->probe, off_host_wait(s), true, now_usec);
         else if (s->probe.at == USEC_NEVER)
                 session_probe_arm(&s->probe, SESSION_PROBE_USEC, false, now_usec);
+}
+
+void session_await(Session *session, bool is_awaited, uint64_t now_usec) {
+        if (session->is_awaited == is_awaited)
+                return;
+        session->is_awaited = is_awaited;
+        session_arm_probe(session, now_usec);
 }
 
 static void calm_probe(Session *s, uint64_t now_usec) {

@@ -31,8 +31,9 @@
 #define SESSION_PROBE_USEC 1000000   /* first wait for a sign of life; doubles up to the next */
 #define SESSION_PROBE_MAX_USEC 8000000
 #define SESSION_IDLE_USEC (60 * USEC_PER_SEC)
-#define SESSION_HINT_USEC (30 * USEC_PER_SEC) /* "not here" this long is the end of it, */
-#define SESSION_AWAY_USEC (600 * USEC_PER_SEC) /* but a host may be cut off for longer */
+#define SESSION_HINT_USEC (30 * USEC_PER_SEC) /* "not here" this long is the end of it; */
+#define SESSION_GONE_USEC (5 * USEC_PER_SEC)  /* less if he is known to have left, */
+#define SESSION_AWAY_USEC (600 * USEC_PER_SEC) /* more if his host may be cut off */
 #define SESSION_BODY_MIN 1024 /* least body of a record that is not a message's last */
 #define SESSION_REPLIES_MAX 262144 /* bytes of replies not yet sent that hold requests back */
 
@@ -200,6 +201,11 @@ bool session_taken(Session *session, Message *message, uint64_t now_usec);
  * A message is not handed to a session twice. */
 Message *session_pop_finished(Session *session);
 
+/*
+ * Whether one of the two applications waits for something of the other, be there nothing under way:
+ * then this side asks now and then whether the peer still lives.
+ */
+void session_await(Session *session, bool is_awaited, uint64_t now_usec);
 /* The application asked for a message and there is none: say what was taken, now. Return: whether
  * there is anything to say. */
 bool session_flush(Session *session, uint64_t now_usec);

@@ -119,11 +119,18 @@ static bool may_pass_soon(uint16_t code) {
                code == CODE_BUSY;
 }
 
-/* Who is on another host is away while that is cut off; but who has left it comes back soon or never. */
+/* It was attached to the same life of the daemon, or of another host's, that now does not know it. */
+static bool has_left(const Peer *peer, uint16_t code) {
+        return code == CODE_GONE || (code == CODE_NOT_HERE && !peer->has_lease &&
+                                     peer->heard_attach == peer->bus->n_attaches);
+}
+
+/* Who has left comes back soon or never; who is on another host is away while that is cut off. */
 static uint64_t patience_usec(const Peer *peer, uint16_t code) {
-        return session_is_established(peer->session) && peer->has_lease && code != CODE_GONE
-                       ? SESSION_AWAY_USEC
-                       : SESSION_HINT_USEC;
+        if (has_left(peer, code))
+                return SESSION_GONE_USEC;
+        return session_is_established(peer->session) && peer->has_lease ? SESSION_AWAY_USEC
+                                                                        : SESSION_HINT_USEC;
 }
 
 /* A packet of ours went nowhere. */

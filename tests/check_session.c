@@ -1446,6 +1446,29 @@ START_TEST(a_session_takes_not_here_as_a_hint) {
 }
 END_TEST
 
+static unsigned n_asked_in(uint64_t usec) {
+        uint64_t end = now + usec;
+        unsigned n = 0;
+        Record r[4];
+
+        for (now = MIN(session_due(a), end); now < end; now = MIN(session_due(a), end)) {
+                session_tick(a, now);
+                while (said(a, r, 4) > 0)
+                        n += r[0].type == RECORD_ACK && (r[0].flags & RECORD_ACK_NOW);
+        }
+        return n;
+}
+
+START_TEST(who_is_awaited_is_asked_whether_he_lives) {
+        ck_assert_uint_eq(n_asked_in(SESSION_IDLE_USEC), 0);
+        session_await(a, true, now);
+        ck_assert_uint_eq(n_asked_in(SESSION_PROBE_USEC), 0);
+        ck_assert_uint_eq(n_asked_in(SESSION_IDLE_USEC), 9); /* after 1, 3, 7, 15, 23 ... 55 s */
+        session_await(a, false, now);
+        ck_assert_uint_eq(n_asked_in(SESSION_IDLE_USEC), 0);
+}
+END_TEST
+
 START_TEST(a_host_that_is_cut_off_is_waited_for_and_who_left_it_is_not) {
         bool has_left = _i;
 
@@ -2025,6 +2048,7 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_new_generation_says_again_what_may_be_lost);
         tcase_add_test(local, a_pause_holds_messages_and_ends_by_going_back);
         tcase_add_test(local, a_session_takes_not_here_as_a_hint);
+        tcase_add_test(local, who_is_awaited_is_asked_whether_he_lives);
         tcase_add_loop_test(local, a_host_that_is_cut_off_is_waited_for_and_who_left_it_is_not, 0,
                             2);
         tcase_add_test(local, what_may_have_arrived_is_not_called_refused);

@@ -17,4 +17,5 @@ shell_tests += %D%/38-off-host-denied.sh
 shell_tests += %D%/39-bus-killed-under-load.sh
 shell_tests += %D%/42-topics.sh
 shell_tests += %D%/43-services.sh
+shell_tests += %D%/44-who-dies.sh
 shell_tests += %D%/46-policy.sh
