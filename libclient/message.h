@@ -95,8 +95,7 @@ struct Message {
         uint64_t last_position;   /* ... to before here; outgoing: of those sent so far */
         uint64_t n_records;       /* outgoing: in all */
         uint64_t n_records_sent;  /* outgoing: that were ever produced */
-        unsigned n_copies;        /* outgoing: of its first record, that came or may come */
-        bool was_bounced;         /* outgoing: the last of them was refused */
+        uint64_t n_doubtful;      /* outgoing: times that one of them went, less those refused */
         bool was_refused;         /* outgoing: by its peer, who therefore never delivers it */
         size_t reserved;          /* incoming: taken from the quota for large messages */
         Message *prev, *next;     /* in one list of its session at a time */

@@ -74,8 +74,8 @@ static void make_new(Message *m, bool is_repeat) {
         }
         m->peer = NULL;
         m->result = RESULT_PENDING;
-        m->skip_due = m->was_refused = m->was_bounced = false;
-        m->n_records = m->n_records_sent = m->n_copies = 0;
+        m->skip_due = m->was_refused = false;
+        m->n_records = m->n_records_sent = m->n_doubtful = 0;
 }
 
 bool service_retry(p2pbus *bus, Message *m) {

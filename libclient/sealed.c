@@ -98,12 +98,17 @@ static void nack(p2pbus *bus, Peer *peer, const PacketHeader *header, NackCode c
         (void)path_send_raw(bus, header->src, bytes, n);
 }
 
-static bool sent_lately(const Peer *peer, const PacketId *id) {
-        if (!peer->sealed_ids)
+/* Once only: whoever keeps a NACK does not disturb with it what comes later. */
+static bool take_sent_lately(Peer *peer, const PacketId *id) {
+        static const PacketId none;
+
+        if (!peer->sealed_ids || memcmp(id, &none, sizeof(none)) == 0)
                 return false;
         for (unsigned i = 0; i < MIN(peer->n_sealed_ids, PEER_SEALED_IDS); i++)
-                if (memcmp(&peer->sealed_ids[i], id, sizeof(*id)) == 0)
+                if (memcmp(&peer->sealed_ids[i], id, sizeof(*id)) == 0) {
+                        peer->sealed_ids[i] = none;
                         return true;
+                }
         return false;
 }
 
@@ -116,20 +121,37 @@ static void adopt_lease(Peer *peer, const uint8_t *bytes, size_t n_bytes) {
         SignedRecord lease;
 
         if (n_bytes > 0 && signed_record_verify(bytes, n_bytes, &check, &lease) == 0 &&
-            key_equal(&lease.signer, &peer->key) && lease.issued_usec > peer->lease.issued_usec)
-                peer_go_off_host(peer, &lease);
-        else
+            key_equal(&lease.signer, &peer->key) && lease.issued_usec >= peer->lease.issued_usec) {
+                /* The same: the packet was sealed for the one before. */
+                if (lease.issued_usec > peer->lease.issued_usec)
+                        peer_go_off_host(peer, &lease);
+        } else
                 peer_go_local(peer);
 }
 
 /* A NACK for NO_SESSION names the epoch, and is about any packet that went in it. */
-static bool is_believable(const Peer *peer, const SignedAnswer *answer, uint64_t now) {
+static bool take_believable(Peer *peer, const SignedAnswer *answer, uint64_t now) {
+        bool was_sent;
+
         if (!key_equal(&answer->key, &peer->key) || answer->now_usec > now + NACK_AGE_USEC ||
             answer->now_usec + NACK_AGE_USEC < now)
                 return false;
         if (answer->code == NACK_NO_SESSION)
                 return peer->epochs && epochs_disown(peer->epochs, answer->ref, &answer->id);
-        return sent_lately(peer, &answer->id) || session_has_sent(peer->session, &answer->id);
+        was_sent = session_has_sent(peer->session, &answer->id);
+        return take_sent_lately(peer, &answer->id) || was_sent;
+}
+
+/*
+ * Whether a packet that is answered so did not come, and never will. What policy refuses is no double, for
+ * one would not have been opened. For one that met too much, came too late, or met another life of the
+ * peer, that does not hold; but in another life the session is over, if the peer ever answered in it.
+ */
+static bool is_lost(const Peer *peer, uint16_t code) {
+        if (code == NACK_REFUSED)
+                return true;
+        return code != NACK_OVERLOAD && code != NACK_EXPIRED &&
+               !session_is_established(peer->session);
 }
 
 static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payload, size_t n) {
@@ -139,11 +161,12 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
 
         if (!peer || !peer->has_key || n < SIGNED_ANSWER_SIZE ||
             signed_answer_verify(payload, n, bus->self.address.pid, header->src.pid, &answer) ||
-            answer.type != SIGNED_ANSWER_NACK || !is_believable(peer, &answer, now)) {
+            answer.type != SIGNED_ANSWER_NACK || !take_believable(peer, &answer, now)) {
                 bus->counters.bad_packets++;
                 return;
         }
-        session_refused(peer->session, &answer.id);
+        if (is_lost(peer, answer.code))
+                session_refused(peer->session, &answer.id);
         switch (answer.code) {
         case NACK_NO_SESSION:
                 /* It is another process, or has forgotten us: what we sent last may be lost. */

@@ -25,7 +25,6 @@ void session_out_init(SessionOut *out, const SessionOptions *options, SessionCou
                 .counters = counters,
                 .limit = SESSION_WINDOW_FIRST,
                 .expire_at = USEC_NEVER,
-                .refused_seq = UINT64_MAX,
                 .blocked_since = USEC_NEVER,
         };
         assert(out->body_max >= SESSION_BODY_MIN && out->body_max <= RECORD_BODY_MAX);
@@ -143,8 +142,7 @@ static bool may_repeat(const Message *m, bool again) {
 static void queue_again(SessionOut *out, Message *m, Message **list) {
         size_t bytes = bytes_before(out, m, m->n_records);
 
-        m->n_records_sent = m->n_copies = 0;
-        m->was_bounced = false;
+        m->n_records_sent = m->n_doubtful = 0;
         m->place = MESSAGE_QUEUED;
         out->waiting += bytes;
         if (is_reply(m))
@@ -164,19 +162,13 @@ static void remove_from_queued(SessionOut *out, Message *m) {
                 out->replies -= bytes_before(out, m, m->n_records);
 }
 
-/* @m may come, or is not waited for: it is the next of which it is known that it did not come. */
-static void forget_refusal(SessionOut *out, const Message *m) {
-        if (m->first_seq != out->refused_seq)
-                return;
-        do
-                m = m->next;
-        while (m && m->n_copies > 0);
-        out->refused_seq = m ? m->first_seq : UINT64_MAX;
+/* Some record of it was never produced, or in no packet but what was refused. */
+static bool is_missing(const Message *m) {
+        return m->n_doubtful < m->n_records;
 }
 
 /* What of it was not produced never will be. */
 static void remove_from_sent(SessionOut *out, Message *m) {
-        forget_refusal(out, m);
         out->waiting -=
                 bytes_before(out, m, m->n_records) - bytes_before(out, m, m->n_records_sent);
         if (out->cursor == m) {
@@ -185,6 +177,8 @@ static void remove_from_sent(SessionOut *out, Message *m) {
         }
         if (out->unreceived == m)
                 out->unreceived = m->next;
+        if (out->named == m)
+                out->named = m->next;
         DL_DELETE(out->sent, m);
 }
 
@@ -208,8 +202,7 @@ int session_out_send(SessionOut *out, Message *m, uint64_t now_usec) {
                 return 0;
         }
         m->n_records = count_records(out, m);
-        m->n_records_sent = m->n_copies = 0;
-        m->was_bounced = false;
+        m->n_records_sent = m->n_doubtful = 0;
         bytes = bytes_before(out, m, m->n_records);
         out->waiting += bytes;
         if (is_reply(m))
@@ -238,22 +231,20 @@ void session_out_abandon(SessionOut *out, Message *m, int result) {
 
 /* Messages are handed out in their order: of what did not come, and of all behind it, none was. */
 void session_out_fail_sent(SessionOut *out, int result) {
-        uint64_t refused_seq = out->refused_seq;
+        bool is_behind = false;
 
         while (out->sent) {
                 Message *m = out->sent;
 
+                is_behind = is_behind || is_missing(m);
                 remove_from_sent(out, m);
-                finish(out, m, m->first_seq >= refused_seq ? result : RESULT_UNKNOWN);
+                finish(out, m, is_behind ? result : RESULT_UNKNOWN);
         }
         while (out->skipping) {
                 Message *m = out->skipping;
 
                 DL_DELETE(out->skipping, m);
-                /* What was lost in a ring may have been read there, whatever ends the rest. */
-                finish(out, m,
-                       m->is_unretained || m->was_refused || m->n_copies == 0 ? m->fate
-                                                                              : RESULT_UNKNOWN);
+                finish(out, m, m->was_refused || is_missing(m) ? m->fate : RESULT_UNKNOWN);
         }
 }
 
@@ -289,7 +280,6 @@ void session_out_spare(SessionOut *out, uint64_t from, int result) {
 void session_out_renew(SessionOut *out, bool again) {
         Message *repeated = NULL, *m, *next;
 
-
         DL_FOREACH_SAFE (out->sent, m, next)
                 if (may_repeat(m, again)) {
                         remove_from_sent(out, m);
@@ -298,7 +288,6 @@ void session_out_renew(SessionOut *out, bool again) {
         DL_CONCAT(repeated, out->queued);
         out->queued = repeated;
         session_out_fail_sent(out, RESULT_UNKNOWN);
-        out->refused_seq = UINT64_MAX;
         out->next_seq = out->position = 0;
         out->received = out->received_position = out->taken = 0;
         out->limit = SESSION_WINDOW_FIRST;
@@ -347,79 +336,60 @@ static bool peer_has(const SessionOut *out, uint64_t seq) {
         return seq < out->received || ranges_have(out->ranges, seq);
 }
 
-/* Who refused what */
+/* What was refused */
 
-/* The first of @list with @id, or NULL. */
-static Message *find_id(Message *list, const PacketId *id) {
-        Message *m;
+/* From where the last was found: they are refused in the order in which they went. */
+static Message *find_id(SessionOut *out, const PacketId *id) {
+        Message *first = out->named ? out->named : out->sent, *m;
 
-        DL_FOREACH (list, m)
+        for (m = first; m; m = m->next)
+                if (memcmp(&m->id, id, sizeof(*id)) == 0)
+                        return out->named = m;
+        for (m = out->sent; m != first; m = m->next)
+                if (memcmp(&m->id, id, sizeof(*id)) == 0)
+                        return out->named = m;
+        DL_FOREACH (out->skipping, m)
                 if (memcmp(&m->id, id, sizeof(*id)) == 0)
                         return m;
         return NULL;
 }
 
-bool session_out_has_sent(const SessionOut *out, const PacketId *id) {
-        if (out->flight)
-                return flight_has_packet(out->flight, id);
-        return find_id(out->unreceived, id) || find_id(out->skipping, id);
+bool session_out_has_sent(SessionOut *out, const PacketId *id) {
+        return out->flight ? flight_has_packet(out->flight, id) : find_id(out, id) != NULL;
 }
 
-/* One more record of @m, or of what is in front of it, did not come. */
-static void note_refusal(SessionOut *out, Message *m) {
-        if (m->n_copies > 0)
-                m->n_copies--;
-        if (m->n_copies == 0)
-                out->refused_seq = MIN(out->refused_seq, m->first_seq);
-}
-
-/* The order is kept: what came behind it was refused as well. Of several records of @m the first may
- * have come before the one that did not. */
-static void refused_in_order(SessionOut *out, const PacketId *id) {
-        Message *m = out->unreceived;
-
-        /* Each packet is refused by itself: all but the first of them tell nothing that is new. */
-        if (m && memcmp(&m->id, id, sizeof(*id)) != 0)
-                m = out->refused_seq == UINT64_MAX ? find_id(m, id) : NULL;
-        if (m && m->n_records_sent > 1) {
-                if (m->n_copies == 1)
-                        out->refused_seq = MIN(out->refused_seq, m->first_seq);
-                m = m->next;
-        }
-        for (; m && !m->was_bounced; m = m->next) {
-                m->was_bounced = true;
-                note_refusal(out, m);
-        }
-}
-
-static void refused_packet(SessionOut *out, const PacketId *id) {
-        uint64_t first, last;
-        Message *m;
-
-        while (flight_take_packet(out->flight, id, &first, &last))
-                for (m = out->unreceived; m && m->first_seq <= last; m = m->next)
-                        if (m->first_seq >= first)
-                                note_refusal(out, m);
+/* Of how many of @m's records from @first to @last one more copy did not come. */
+static void note_refusal(Message *m, uint64_t first, uint64_t last) {
+        if (m->first_seq <= last && m->last_seq >= first)
+                m->n_doubtful -=
+                        MIN(m->n_doubtful, MIN(m->last_seq, last) + 1 - MAX(m->first_seq, first));
 }
 
 void session_out_refused(SessionOut *out, const PacketId *id) {
-        if (out->flight)
-                refused_packet(out, id);
-        else
-                refused_in_order(out, id);
+        uint64_t first, last;
+        Message *m;
+
+        if (!out->flight || !flight_has_packet(out->flight, id)) {
+                m = find_id(out, id); /* on a local path a packet has one record */
+                if (m && m->n_doubtful > 0)
+                        m->n_doubtful--;
+                return;
+        }
+        while (flight_take_packet(out->flight, id, &first, &last)) {
+                for (m = out->unreceived; m && m->first_seq <= last; m = m->next)
+                        note_refusal(m, first, last);
+                DL_FOREACH (out->skipping, m)
+                        note_refusal(m, first, last);
+        }
 }
 
-/* Record @seq of @m, which had gone before, goes once more: now it may arrive. */
-static void say_again(SessionOut *out, Message *m, uint64_t seq) {
-        forget_refusal(out, m);
-        m->was_bounced = false;
-        if (seq == m->first_seq)
-                m->n_copies++;
-        out->counters->n_resent++;
+bool session_out_may_meet(const SessionOut *out) {
+        return out->unreceived && !is_missing(out->unreceived);
 }
 
 void session_out_sent_again(SessionOut *out, Message *m, const Record *record) {
-        say_again(out, m, record->seq);
+        m->n_doubtful++;
+        out->counters->n_resent++;
         if (out->flight)
                 flight_add(out->flight, record->seq, record->size, true);
 }
@@ -560,11 +530,10 @@ void session_out_advance(SessionOut *out) {
         seq = m->first_seq + out->cursor_at;
         size = bytes_of(out, m, out->cursor_at);
         again = out->cursor_at < m->n_records_sent;
+        m->n_doubtful++;
         if (again)
-                say_again(out, m, seq);
+                out->counters->n_resent++;
         else {
-                if (out->cursor_at == 0)
-                        m->n_copies = 1;
                 m->n_records_sent++;
                 m->last_position += size;
                 out->next_seq++;
@@ -659,7 +628,6 @@ static void note_received(SessionOut *out, uint64_t received) {
         out->received = received;
         while (out->unreceived && out->unreceived->last_seq < received) {
                 out->received_position = out->unreceived->last_position;
-                forget_refusal(out, out->unreceived);
                 out->unreceived = out->unreceived->next;
         }
         if (received == out->next_seq)

@@ -31,6 +31,7 @@ typedef struct SessionOut {
         Message *cursor; /* the record that comes out next is number @cursor_at of it; or NULL */
         uint64_t cursor_at;
         Message *unreceived; /* the first of @sent that the peer does not have whole; or NULL */
+        Message *named;      /* the one of @sent that was refused last; or NULL */
 
         uint64_t next_seq;          /* of the next record that was never produced */
         uint64_t position;          /* bytes of all below */
@@ -47,7 +48,6 @@ typedef struct SessionOut {
         bool skips_due;        /* some of @skipping are */
         uint64_t expire_at;    /* not later than the first deadline; USEC_NEVER: none */
         uint64_t expired_last; /* when the deadlines were looked through */
-        uint64_t refused_seq;  /* first of @sent that surely did not come; UINT64_MAX: none */
         uint64_t blocked_since; /* since credit or the window holds the next back; USEC_NEVER: they do not */
         size_t memory;
 } SessionOut;
@@ -73,8 +73,10 @@ Message *session_out_pop_finished(SessionOut *out);
 void session_out_abandon(SessionOut *out, Message *message, int result);
 
 /* See session_has_sent() and session_refused(). */
-bool session_out_has_sent(const SessionOut *out, const PacketId *id);
+bool session_out_has_sent(SessionOut *out, const PacketId *id);
 void session_out_refused(SessionOut *out, const PacketId *id);
+/* The first message that the peer is not known to have may be on its way, or there. */
+bool session_out_may_meet(const SessionOut *out);
 
 /*
  * The peer is done with this session, and has said before what it has. What it does not have whole,

@@ -43,6 +43,7 @@ struct Session {
         uint64_t hinted_until; /* then it is over; USEC_NEVER: the peer is where it was */
         uint16_t hint_code;
         SessionProbe probe;
+        uint64_t asked_seq;     /* records below went before the last question */
         uint64_t hint_wait;     /* of a first contact */
         bool holds;             /* it was refused, and waits for what else is under way */
         uint64_t reserve_at;    /* when to ask again for room for a large message */

@@ -109,6 +109,7 @@ static void ask(Session *s, uint64_t now_usec) {
         if (s->probe.at == USEC_NEVER)
                 return;
         session_probe_ask(&s->probe, s->out.flight && s->out.received < s->out.next_seq, now_usec);
+        s->asked_seq = s->out.next_seq;
         session_out_repeat_skips(&s->out);
 }
 
@@ -300,8 +301,11 @@ static int consume_ack(Session *s, const Record *r, uint64_t now_usec) {
         if (r->flags & RECORD_ACK_NOW)
                 s->in.ack_due = true;
         if (session_probe_answered(&s->probe)) {
-                if (s->out.received < s->out.next_seq && s->paused_until == 0 && !s->out.flight)
+                if (s->out.received < s->out.next_seq && s->paused_until == 0 && !s->out.flight) {
+                        /* What has no copy and went before the question was read, and not kept. */
+                        session_out_lose(&s->out, s->asked_seq, RESULT_UNKNOWN);
                         go_back(s);
+                }
                 s->probe.maybe_lost = false;
         }
         if (progress) {
@@ -515,7 +519,7 @@ void session_sealed_as(Session *session, const PacketId *id) {
                 flight_name(session->out.flight, id);
 }
 
-bool session_has_sent(const Session *session, const PacketId *id) {
+bool session_has_sent(Session *session, const PacketId *id) {
         return session_out_has_sent(&session->out, id);
 }
 
@@ -540,7 +544,7 @@ static void note_hint(Session *s, uint16_t code, uint64_t until_usec) {
 
 /* A first contact that was tried more than once: each packet gets an answer of its own. */
 static bool may_still_meet(const Session *s) {
-        return !s->heard && s->out.flight && s->out.unreceived && s->out.unreceived->n_copies > 0;
+        return !s->heard && s->out.flight && session_out_may_meet(&s->out);
 }
 
 void session_deny(Session *session, uint16_t code, uint64_t now_usec) {

@@ -236,11 +236,10 @@ void session_sealed_as(Session *session, const PacketId *id);
  * Whether packet @id, as session_sealed_as() or, on a local path, session_produce() named it, went the
  * way that is in use, with messages that may still be under way.
  */
-bool session_has_sent(const Session *session, const PacketId *id);
+bool session_has_sent(Session *session, const PacketId *id);
 /*
- * Packet @id was refused, and did not come; on a local path, which keeps the order, those that were
- * produced behind it neither. If the session fails, what was in no other packet, and all behind it, is
- * finished with its result.
+ * Packet @id was refused, and did not come, whichever way it went. If the session fails, what was in no
+ * other packet, and all behind it, is finished with its result.
  */
 void session_refused(Session *session, const PacketId *id);
 /*

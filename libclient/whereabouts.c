@@ -178,8 +178,7 @@ void peer_on_refused(p2pbus *bus, const Control *word) {
         if (!is_of_this_way(peer, &word->ref))
                 return;
         /* Whoever carries packets of an open session is not believed that they were not delivered. */
-        if (!may_pass_soon(word->code) &&
-            (peer->path == SESSION_PATH_LOCAL || !session_is_established(peer->session)))
+        if (peer->path == SESSION_PATH_LOCAL || !session_is_established(peer->session))
                 session_refused(peer->session, &word->ref);
         note_text(peer, word->body, word->n_body);
         refused(peer, word->code, word->value);
@@ -242,9 +241,11 @@ void peer_on_not_local(p2pbus *bus, const Control *word) {
         SignedRecord record;
         bool by_pid;
 
-        if (!peer || peer->path != SESSION_PATH_LOCAL || peer_is_on_ring(peer))
-                return; /* it was settled by somebody else meanwhile */
+        if (!peer)
+                return;
         session_refused(peer->session, &word->ref);
+        if (peer->path != SESSION_PATH_LOCAL || peer_is_on_ring(peer))
+                return; /* it was settled by somebody else meanwhile */
         if (code != CODE_OK) {
                 if (code == CODE_NOT_HERE && attachment_is_settling(bus))
                         code = CODE_SETTLING;

@@ -1525,9 +1525,28 @@ START_TEST(what_had_gone_by_another_daemon_may_have_arrived) {
         sends(a, 11, MESSAGE_ONE_WAY);
         carry(a, NULL);
         session_refused(a, &first);
+        session_refused(a, &last_id);
         session_fail(a, CODE_DENIED, now);
         finished(a, RESULT_UNKNOWN);
         finished(a, CODE_DENIED);
+}
+END_TEST
+
+/* It waits there for the one in front, which came when it was said again. */
+START_TEST(what_came_behind_a_refused_one_may_have_arrived) {
+        sends(a, 10, MESSAGE_ONE_WAY);
+        carry(a, NULL);
+        last_is_refused(a);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        carry(a, b);
+        carry(b, a);
+        session_set_path(a, SESSION_PATH_LOCAL, 2, now);
+        carry(a, b);
+        take(b, popped(b));
+        take(b, popped(b));
+        session_fail(a, CODE_GONE, now);
+        finished(a, RESULT_UNKNOWN);
+        finished(a, RESULT_UNKNOWN);
 }
 END_TEST
 
@@ -2053,6 +2072,7 @@ Suite *check_suite(void) {
                             2);
         tcase_add_test(local, what_may_have_arrived_is_not_called_refused);
         tcase_add_test(local, what_had_gone_by_another_daemon_may_have_arrived);
+        tcase_add_test(local, what_came_behind_a_refused_one_may_have_arrived);
         tcase_add_test(local, what_was_refused_and_said_again_may_have_arrived);
         tcase_add_loop_test(local, what_was_given_up_may_have_arrived_unless_it_was_refused, 0, 2);
         tcase_add_test(local, what_was_never_begun_is_dropped_without_a_word);

@@ -4,8 +4,10 @@
  * Two sessions under a simulated network
  *
  * One seed is one history: two processes send, abandon, pop and take; the way between them loses,
- * doubles, delays, refuses and changes; they restart and forget. After every step the promises in
- * session.h's head are looked after. Then the way heals, both applications take all there is, and
+ * doubles, delays, refuses and changes; they restart, forget, and do not want to hear each other for a
+ * while. What is said of packets that were refused travels like they do, and may be late. After every
+ * step the promises in session.h's head are looked after, and that nothing that was called refused was
+ * handed out, or ever is. Then the way heals, both applications take all there is, and
  * everything has to come to its end.
  *
  * P2PBUS_SEED=n repeats one history, P2PBUS_HISTORIES=n asks for another number of them than
@@ -36,8 +38,25 @@
 #define STEPS 250
 #define SENT_MAX 512
 #define HELD_MAX 512
+#define PACKETS_MAX 65536
+#define LATE_USEC (30 * USEC_PER_SEC) /* later, a word of another way does not come any more */
 #define LIVES_MAX 16
 #define ROOM (RECORD_HEADER_SIZE + RECORD_BODY_MAX + 256)
+
+/* Who says what of a packet; see whereabouts.c and sealed.c, which hear it. */
+enum {
+        WORD_FULL = 1, /* somebody has no room: nothing else is known */
+        WORD_AGAIN,    /* the receiver cannot read it, and tells how to seal for it */
+        WORD_REFUSED,  /* the receiver does not want it */
+        WORD_ERROR,    /* somebody on the way has not delivered it */
+};
+
+/* What became of a packet: the first that happened of these, to any of its doubles. */
+typedef enum Fate {
+        FATE_OPEN,
+        FATE_CAME,
+        FATE_REFUSED,
+} Fate;
 
 /* What became of a message, as the world sees it. */
 typedef struct Sent {
@@ -54,6 +73,9 @@ typedef struct Side {
         SessionQuota quota;
         unsigned life; /* counts restarts */
         bool attached, single;
+        uint64_t closed_until; /* by policy it hears nobody until then */
+        uint64_t n_again;      /* generations of its own */
+        uint64_t changed_usec; /* when it last got another path */
 
         Sent sent[SENT_MAX];
         Message *messages[SENT_MAX]; /* a reference while it is not finished */
@@ -74,12 +96,16 @@ static struct World {
         Chance chance;
         SessionPath path;
         uint64_t generation;
-        Way ways[2];                                 /* off-host, by who sends */
+        bool is_ring; /* the local path is one: nothing is refused, and no daemon is needed */
+        Way ways[2];  /* off-host, by who sends */
         unsigned doubling, refusal, hints, laziness; /* per mille */
         unsigned unwanted;                           /* messages that receivers refuse, per mille */
+        unsigned nacks, closings;                    /* per mille */
         bool healed, trace;
         Side sides[2];
         Air air;
+        uint8_t fates[PACKETS_MAX];
+        unsigned n_packets;
 } world;
 
 static uint64_t random_u64(void) {
@@ -135,6 +161,12 @@ static bool is_unwanted(unsigned index) {
         return index * 2654435761U % 1000 < world.unwanted;
 }
 
+/* It did not come, and never will: so says the result. */
+static bool is_refusal(int result) {
+        return result != RESULT_DELIVERED && result != RESULT_UNKNOWN && result != CODE_EXPIRED &&
+               result != RESULT_CANCELLED;
+}
+
 static void check_payload(Side *side, const Message *m) {
         Side *from = other(side);
         unsigned life, index;
@@ -158,11 +190,18 @@ static void check_payload(Side *side, const Message *m) {
                       (from->sent[index].result != CODE_EXPIRED &&
                        from->sent[index].result != RESULT_CANCELLED),
               "nothing given up arrives later");
-        CLAIM(!from->sent[index].is_finished || from->sent[index].result != CODE_GONE,
-              "nothing comes of what somebody has left without");
+        CLAIM(!from->sent[index].is_finished || !is_refusal(from->sent[index].result),
+              "nothing refused arrives later");
 }
 
 /* Sides */
+
+static void set_path(Side *side) {
+        side->changed_usec = world.now;
+        if (side->session)
+                session_set_path(side->session, world.path,
+                                 world.generation + (side->n_again << 32), world.now);
+}
 
 static void begin_session(Side *side) {
         SessionOptions options = {
@@ -183,14 +222,14 @@ static void begin_session(Side *side) {
         side->n_finished = 0;
         side->wire_id = 0;
         if (side->attached)
-                session_set_path(side->session, world.path, world.generation, world.now);
+                set_path(side);
 }
 
 static void note_finished(Side *side) {
         Message *m;
 
         while (side->session && (m = session_pop_finished(side->session))) {
-                unsigned index = load_le32(m->data + 4);
+                unsigned index = (unsigned)(uintptr_t)m->userdata;
                 Sent *sent = &side->sent[index];
 
                 tell("%c finishes %u: %#x", side->name, index, (unsigned)m->result);
@@ -200,10 +239,8 @@ static void note_finished(Side *side) {
                 CLAIM(m->result != RESULT_PENDING, "it has a result");
                 if (m->result == RESULT_DELIVERED)
                         CLAIM(sent->n_popped > 0, "delivered is what arrived");
-                if (m->result == CODE_GONE)
-                        CLAIM(sent->n_popped == 0, "who has left has given it to nobody");
-                if (m->result == CODE_DENIED)
-                        CLAIM(is_unwanted(index), "refused is what somebody refused");
+                if (is_refusal(m->result))
+                        CLAIM(sent->n_popped == 0, "refused is what was not handed out");
                 if (m->result == CODE_EXPIRED || m->result == RESULT_CANCELLED)
                         CLAIM(sent->n_popped == 0 || sent->popped_by != sent->sent_to ||
                                       sent->sent_to != other(side)->life,
@@ -253,29 +290,55 @@ static void restart(Side *side) {
 
 /* The way */
 
-static void launch(Side *side, const uint8_t *bytes, size_t n, uint64_t due, bool is_marked) {
-        const Flying packet = {
+static void launch(const Flying *packet) {
+        CLAIM(air_launch(&world.air, packet), "no flood");
+}
+
+/* What is said of a packet goes back as it came. */
+static void say(const Flying *packet, unsigned word, uint16_t code) {
+        Flying f = *packet;
+        uint64_t due;
+        bool is_marked;
+
+        f.from = 1 - f.from;
+        f.word = word;
+        f.code = code;
+        f.n = 1;
+        f.due = world.now + 30 + (word == WORD_ERROR && chance(200) ? below(200000) : 0);
+        tell("of packet %u: word %u code %u", f.serial, word, code);
+        if (!packet->is_local && !world.healed) {
+                if (way_carry(&world.ways[f.from], &world.chance, world.now, 100, &due,
+                              &is_marked) != WAY_CARRIES)
+                        return;
+                f.due = due;
+                if (chance(world.doubling))
+                        launch(&f);
+        }
+        launch(&f);
+}
+
+/* @is_produced: by the session, and with @id, if that is one message. */
+static void post(Side *side, const uint8_t *bytes, size_t n, bool is_produced, const PacketId *id) {
+        Way *way = &world.ways[number(side)];
+        Flying f = {
                 .bytes = (uint8_t *)bytes,
                 .n = n,
                 .from = number(side),
                 .life = side->life,
-                .is_marked = is_marked,
-                .due = due,
+                .due = world.now + 30,
+                .serial = world.n_packets++,
+                .is_local = world.path == SESSION_PATH_LOCAL,
         };
 
-        CLAIM(air_launch(&world.air, &packet), "no flood");
-}
-
-static void post(Side *side, const uint8_t *bytes, size_t n) {
-        Way *way = &world.ways[number(side)];
-        uint64_t due;
-        bool is_marked;
-
-        if (world.path == SESSION_PATH_LOCAL || world.healed) {
-                launch(side, bytes, n, world.now + 30, false);
+        CLAIM(f.serial < PACKETS_MAX, "no flood in all");
+        f.id = id ? *id : packet_id_make(world.now, f.serial + (1U << 20));
+        if (is_produced && !f.is_local)
+                session_sealed_as(side->session, &f.id);
+        if (f.is_local || world.healed) {
+                launch(&f);
                 return;
         }
-        switch (way_carry(way, &world.chance, world.now, n, &due, &is_marked)) {
+        switch (way_carry(way, &world.chance, world.now, n, &f.due, &f.is_marked)) {
         case WAY_LOSES:
                 tell("%c: packet lost", side->name);
                 if (side->session && chance(world.hints))
@@ -287,9 +350,11 @@ static void post(Side *side, const uint8_t *bytes, size_t n) {
                         session_pause(side->session, world.now + 1 + below(50000), world.now);
                 return;
         case WAY_CARRIES:
-                launch(side, bytes, n, due, is_marked);
-                if (chance(world.doubling))
-                        launch(side, bytes, n, due + below(200000), is_marked);
+                launch(&f);
+                if (chance(world.doubling)) {
+                        f.due += below(200000);
+                        launch(&f);
+                }
         }
 }
 
@@ -364,14 +429,16 @@ static void pump(Side *side) {
         unsigned n_rounds = 0;
         uint64_t deadline;
         PacketId id;
-        bool asked = false; /* in the packet before; the record that asks may not have fitted in there */
+        bool asked =
+                false; /* in the packet before; the record that asks may not have fitted in there */
 
         if (!side->session)
                 return;
         for (;;) {
                 uint64_t n_before = session_in_flight(side->session);
                 size_t n, at = 0;
-                bool asks = false;
+                static const PacketId none;
+                bool asks = false, is_named;
                 Record r;
                 int c;
 
@@ -387,7 +454,8 @@ static void pump(Side *side) {
                 CLAIM(c == RECORD_E_END, "what is produced can be read");
                 check_flight(side, n_before, asks || asked);
                 asked = asks;
-                post(side, bytes, n);
+                is_named = world.path == SESSION_PATH_LOCAL && memcmp(&id, &none, sizeof(id)) != 0;
+                post(side, bytes, n, true, is_named ? &id : NULL);
         }
         note_finished(side);
         check_account(side);
@@ -403,7 +471,7 @@ static void answer_reset(Side *side, uint64_t id) {
 
         tell("%c says RESET %" PRIx64, side->name, id);
         record_encode(&r, bytes);
-        post(side, bytes, record_size(&r));
+        post(side, bytes, record_size(&r), false, NULL);
 }
 
 static void arrive(Side *side, const Flying *f) {
@@ -449,6 +517,78 @@ static void arrive(Side *side, const Flying *f) {
         }
 }
 
+static void hear_error(Side *side, const Flying *f) {
+        if (f->is_local && world.path == SESSION_PATH_OFF_HOST) {
+                session_refused(side->session, &f->id);
+                return;
+        }
+        if (world.now - side->changed_usec <= LATE_USEC && !session_has_sent(side->session, &f->id))
+                return;
+        if (world.path == SESSION_PATH_LOCAL || !session_is_established(side->session))
+                session_refused(side->session, &f->id);
+        if (f->code == CODE_DENIED)
+                session_deny(side->session, f->code, world.now);
+        else
+                session_hint(side->session, f->code, SESSION_HINT_USEC, world.now);
+}
+
+/* What is said of a packet that went from here. */
+static void hear(Side *side, const Flying *f) {
+        if (!side->session || side->life != f->life)
+                return;
+        tell("%c hears of packet %u: word %u code %u", side->name, f->serial, f->word, f->code);
+        switch (f->word) {
+        case WORD_FULL:
+                session_pause(side->session, world.now + 1 + below(50000), world.now);
+                break;
+        case WORD_AGAIN:
+                if (!session_has_sent(side->session, &f->id))
+                        break; /* of before the last one */
+                if (!session_is_established(side->session))
+                        session_refused(side->session, &f->id);
+                side->n_again++;
+                if (side->attached)
+                        set_path(side);
+                break;
+        case WORD_REFUSED:
+                session_refused(side->session, &f->id);
+                session_deny(side->session, f->code, world.now);
+                break;
+        default:
+                hear_error(side, f);
+        }
+}
+
+/* Return: whether @f does not get to @to. */
+static bool is_stopped(const Side *to, const Flying *f) {
+        uint8_t *fate = &world.fates[f->serial];
+        unsigned word = WORD_ERROR;
+        uint16_t code = CODE_DENIED;
+
+        if (*fate == FATE_REFUSED)
+                return true;
+        if (f->is_local && world.is_ring)
+                return false;
+        if (!to->attached)
+                code = chance(800) ? CODE_SETTLING : CODE_NOT_HERE;
+        else if (world.healed)
+                return false;
+        else if (to->closed_until > world.now)
+                word = f->is_local ? WORD_ERROR : WORD_REFUSED;
+        else if (chance(f->is_local ? world.refusal : world.nacks)) {
+                say(f, WORD_FULL, CODE_OK); /* a double may come all the same */
+                return true;
+        } else if (!f->is_local && chance(world.nacks))
+                word = WORD_AGAIN;
+        else
+                return false;
+        if (*fate != FATE_CAME) {
+                *fate = FATE_REFUSED;
+                say(f, word, code);
+        }
+        return true;
+}
+
 static bool deliver_due(void) {
         Side *from, *to;
         Flying f;
@@ -457,17 +597,12 @@ static bool deliver_due(void) {
                 return false;
         from = &world.sides[f.from];
         to = other(from);
-        if (!to->attached) {
-                tell("%c is not there", to->name);
-                if (from->session && from->life == f.life)
-                        session_hint(from->session, chance(800) ? CODE_SETTLING : CODE_NOT_HERE,
-                                     SESSION_HINT_USEC, world.now);
-        } else if (world.path == SESSION_PATH_LOCAL && !world.healed && chance(world.refusal)) {
-                tell("packet of %c is refused", from->name);
-                if (from->session)
-                        session_pause(from->session, world.now + 1 + below(50000), world.now);
-        } else
+        if (f.word != 0)
+                hear(to, &f);
+        else if (!is_stopped(to, &f)) {
+                world.fates[f.serial] = FATE_CAME;
                 arrive(to, &f);
+        }
         free(f.bytes);
         pump(to);
         pump(from);
@@ -475,6 +610,29 @@ static bool deliver_due(void) {
 }
 
 /* Applications */
+
+/* As the owner of a ring does: the record stands there already, and there is no copy of it. */
+static bool commit(Side *side, Message *m) {
+        size_t n_record = RECORD_HEADER_SIZE + RECORD_MESSAGE_HEAD_SIZE + m->n_data;
+        uint8_t bytes[ROOM];
+        Record r;
+
+        if (world.path != SESSION_PATH_LOCAL || !world.is_ring || !side->attached || !chance(300) ||
+            n_record > sizeof(bytes) || !session_may_commit(side->session, n_record))
+                return false;
+        switch (session_commit(side->session, m, world.now, &r)) {
+        case 0:
+                record_encode(&r, bytes);
+                watch_wire(side, &r);
+                post(side, bytes, record_size(&r), false, NULL);
+                break;
+        case SESSION_E_IDLE:
+                break;
+        default:
+                return false;
+        }
+        return true;
+}
 
 static void send_one(Side *side) {
         unsigned kind = below(100);
@@ -493,7 +651,8 @@ static void send_one(Side *side) {
         m->ack_now = chance(300);
         if (chance(150))
                 m->deadline_usec = world.now + below(3000000);
-        c = session_send(side->session, m, world.now);
+        m->userdata = (void *)(uintptr_t)side->n_sent;
+        c = commit(side, m) ? 0 : session_send(side->session, m, world.now);
         if (c == 0) {
                 tell("%c sends %u: %zu bytes", side->name, side->n_sent, n_data);
                 side->sent[side->n_sent].sent_to = other(side)->life;
@@ -555,7 +714,7 @@ static void leave(Side *side) {
         session_close(side->session, stays ? CODE_OK : CODE_GONE, world.now);
         while (session_produce(side->session, false, world.now, bytes, ROOM, &n, &id, &deadline) ==
                0)
-                post(side, bytes, n);
+                post(side, bytes, n, true, NULL);
         session_fail(side->session, RESULT_UNKNOWN, world.now);
         note_finished(side);
         if (stays)
@@ -603,8 +762,7 @@ static void run_until(uint64_t until) {
 
 static void attach(Side *side) {
         side->attached = true;
-        if (side->session)
-                session_set_path(side->session, world.path, world.generation, world.now);
+        set_path(side);
 }
 
 static void detach(Side *side) {
@@ -621,9 +779,10 @@ static void change_path(void) {
 
         tell("path ends");
         for (unsigned i = world.air.n; i-- > 0;)
-                if (!chance(n_kept))
+                if (!chance(world.air.flying[i].word != 0 ? 500 : n_kept))
                         air_drop(&world.air, i);
         world.path = path;
+        world.is_ring = chance(400);
         world.generation++;
         for (unsigned i = 0; i < 2; i++) {
                 detach(&world.sides[i]);
@@ -682,8 +841,11 @@ static void step(void) {
                         session_resume(side->session, world.now);
         } else if (what < 977) {
                 if (side->session)
-                        session_fail(side->session, RESULT_UNKNOWN, world.now);
-        } else
+                        session_fail(side->session, chance(500) ? RESULT_UNKNOWN : CODE_GONE,
+                                     world.now);
+        } else if (what < 977 + world.closings)
+                side->closed_until = world.now + below(1u << below(22));
+        else
                 attach(side);
 
         for (unsigned i = 0; i < 2; i++)
@@ -750,6 +912,7 @@ static void live(uint64_t seed) {
         world.trace = getenv("P2PBUS_TRACE") != NULL;
         world.now = 1000 * USEC_PER_SEC;
         world.path = chance(300) ? SESSION_PATH_LOCAL : SESSION_PATH_OFF_HOST;
+        world.is_ring = chance(400);
         world.generation = 1;
         world.ways[0] = way();
         world.ways[1] = chance(500) ? way() : world.ways[0];
@@ -758,6 +921,8 @@ static void live(uint64_t seed) {
         world.hints = chance(300) ? 50 : 0;
         world.laziness = 20 + below(190);
         world.unwanted = chance(500) ? 0 : below(200);
+        world.nacks = chance(500) ? 0 : below(50);
+        world.closings = chance(500) ? 0 : below(10);
         for (unsigned i = 0; i < 2; i++) {
                 Side *side = &world.sides[i];
 

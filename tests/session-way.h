@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcore/packet.h"
+
 #define AIR_MAX 4096
 
 typedef struct Chance {
@@ -58,6 +60,12 @@ typedef struct Flying {
         unsigned life; /* of who sent it */
         bool is_marked;
         uint64_t due, number;
+
+        PacketId id;
+        unsigned serial; /* the same of all its doubles */
+        bool is_local;
+        unsigned word; /* it is what is said of a packet of the other side, in that @life; 0: it is one */
+        uint16_t code;
 } Flying;
 
 typedef struct Air {
