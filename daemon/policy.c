@@ -300,6 +300,16 @@ bool policy_is_old_denial(Subject *subject, PolicySlot slot) {
 
 /* --- what libraries enforce --- */
 
+static bool write_entry(BufWriter *w, uint8_t list, uint8_t kind, const void *value, size_t n) {
+        if (w->size - w->at < CONTROL_NETWORK_ENTRY_SIZE + n)
+                return false;
+        buf_put_u8(w, list);
+        buf_put_u8(w, kind);
+        buf_put_le16(w, (uint16_t)n);
+        buf_put_bytes(w, value, n);
+        return true;
+}
+
 /* Return: whether there was room. */
 static bool write_list(BufWriter *w, const StatementList *list, uint8_t which) {
         static const uint8_t kinds[] = {
@@ -315,27 +325,28 @@ static bool write_list(BufWriter *w, const StatementList *list, uint8_t which) {
                                    : term->kind == TERM_NAME ? strlen(term->text)
                                                              : 0;
 
-                        if (w->size - w->at < CONTROL_NETWORK_ENTRY_SIZE + n)
+                        if (!write_entry(w, which, kinds[term->kind],
+                                         term->kind == TERM_KEY ? term->key.bytes
+                                                                : (const uint8_t *)term->text,
+                                         n))
                                 return false;
-                        buf_put_u8(w, which);
-                        buf_put_u8(w, kinds[term->kind]);
-                        buf_put_le16(w, (uint16_t)n);
-                        buf_put_bytes(w,
-                                      term->kind == TERM_KEY ? term->key.bytes
-                                                             : (const uint8_t *)term->text,
-                                      n);
                 }
         return true;
 }
 
 size_t policy_write_network(const Subject *subject, uint8_t *out, size_t n_out) {
+        const PolicyAnswer answer = policy_network_send(subject);
         BufWriter w = buf_writer(out, n_out);
+        char why[POLICY_ANSWER_MAX];
 
         if ((!subject_find_remote(subject, POLICY_DENY_SEND_TO) &&
              !write_list(&w, &subject->said[POLICY_NETWORK_SEND], NETWORK_SEND)) ||
             (!subject_find_remote(subject, POLICY_DENY_RECEIVE_FROM) &&
              !write_list(&w, &subject->said[POLICY_NETWORK_RECEIVE], NETWORK_RECEIVE)))
                 w.at = 0; /* too long a list allows nothing, rather than some of it */
+        (void)policy_answer_text(&answer, why);
+        if (!answer.is_allowed)
+                (void)write_entry(&w, NETWORK_SEND, NETWORK_WHY, why, strlen(why));
         return w.at;
 }
 

@@ -6,6 +6,7 @@
 
 #include "libclient/service.h"
 #include "libclient/peer.h"
+#include "libclient/reason.h"
 #include "libcore/buf.h"
 #include "libcore/record.h"
 
@@ -16,7 +17,8 @@ struct NetworkRule {
         char name[CONTROL_NAME_MAX + 1]; /* "com.example.x", "com.example.*" or "*" */
 };
 
-static bool read_rule(BufReader *r, NetworkRule *rule) {
+/* Return: whether it can be understood; one of kind WHY is no rule. */
+static bool read_rule(BufReader *r, NetworkRule *rule, char why[static CONTROL_TEXT_MAX + 1]) {
         const uint8_t *value;
         size_t n;
 
@@ -40,6 +42,9 @@ static bool read_rule(BufReader *r, NetworkRule *rule) {
                         return false;
                 memcpy(rule->name, value, n);
                 return true;
+        case NETWORK_WHY:
+                reason_copy_text(value, n, why);
+                return true;
         default:
                 return false;
         }
@@ -59,11 +64,15 @@ void network_rules_set(NetworkRules *rules, const Control *word) {
         if (!rules->are_said || n_most == 0)
                 return;
         rules->rules = calloc(n_most, sizeof(NetworkRule));
-        while (rules->rules && buf_left(&r) > 0)
-                if (!read_rule(&r, &rules->rules[rules->n_rules++])) {
+        while (rules->rules && buf_left(&r) > 0) {
+                NetworkRule *rule = &rules->rules[rules->n_rules];
+
+                if (!read_rule(&r, rule, rules->why)) {
                         rules->n_rules = 0;
                         return;
                 }
+                rules->n_rules += rule->kind != NETWORK_WHY;
+        }
 }
 
 /* A name, or what stands for all names below one: "com.example.*". */

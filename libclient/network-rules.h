@@ -26,6 +26,7 @@ typedef struct NetworkRules {
         bool are_said; /* else everything is allowed */
         NetworkRule *rules;
         size_t n_rules;
+        char why[CONTROL_TEXT_MAX + 1]; /* whoever may not be sent to may not; "" if it is not known */
 } NetworkRules;
 
 /* Takes what NETWORK says; of a body that cannot be understood nothing is allowed. */

@@ -185,10 +185,9 @@ void peer_on_refused(p2pbus *bus, const Control *word) {
 }
 
 void peer_note_network_refusal(Peer *peer) {
-        static const char text[] =
-                "[Network] Send= of this host's policy does not have it, or [Talk] denies remote";
+        const char *why = peer->bus->network.why;
 
-        note_text(peer, (const uint8_t *)text, sizeof(text) - 1);
+        note_text(peer, (const uint8_t *)why, strlen(why));
         peer->refusal = CODE_DENIED;
         peer->refused_by = P2PBUS_BY_UNKNOWN;
 }

@@ -174,6 +174,7 @@ enum {
         NETWORK_GRANTED = 3,
         NETWORK_KEY = 4,
         NETWORK_NAME = 5,
+        NETWORK_WHY = 6, /* allows nothing: the line that leaves out all others, for people */
 
         RIGHTS_CHANGED = 0, /* RIGHTS's value, if no verb: what was denied may be asked for again */
 

@@ -42,7 +42,7 @@ Send=key:$other
 END
 call
 is 'who may only talk to somebody else is refused' 5 "$status"
-check '  and hears by which rule' said 'refused by policy: \[Network\] Send= '
+check '  and hears by which line' said 'refused by policy: .*50-test.policy:3: \[Network\] Send=key:'
 rule a <<END
 [Network]
 Send=none
@@ -56,7 +56,7 @@ DenySendTo=remote
 END
 call
 is 'who may not talk to other hosts is' 5 "$status"
-check '  and hears by which rule' said 'refused by policy: .*\[Talk\] denies remote'
+check '  and hears by which line' said 'refused by policy: .*50-test.policy:2: \[Talk\] DenySendTo=remote'
 rule a <<END
 [Network]
 Publish=no

@@ -603,7 +603,7 @@ START_TEST(what_libraries_enforce_is_told_in_entries) {
         uint8_t out[1024];
         Policy *policy;
         Subject *self;
-        size_t n;
+        size_t n, n_why;
 
         write_text("[Network]\nSend=none\nSend=name:a.* key:%1\nReceiveFrom=none\n"
                    "ReceiveFrom=pinned granted\n");
@@ -611,7 +611,8 @@ START_TEST(what_libraries_enforce_is_told_in_entries) {
         self = subject(policy, &in_net);
         ck_assert(!self->network_is_open);
         n = policy_write_network(self, out, sizeof(out));
-        ck_assert_uint_eq(n, 4 + 3 + 4 + 32 + 4 + 4);
+        n_why = n - 55;
+        ck_assert_uint_eq(n, 4 + 3 + 4 + 32 + 4 + 4 + 4 + n_why);
         ck_assert_mem_eq(out,
                          "\x01\x05\x03\x00"
                          "a.*"
@@ -619,8 +620,12 @@ START_TEST(what_libraries_enforce_is_told_in_entries) {
                          11);
         ck_assert_mem_eq(out + 11, keys[1].bytes, 32);
         ck_assert_mem_eq(out + 43, "\x02\x02\x00\x00\x02\x03\x00\x00", 8);
-        /* What does not fit allows nothing. */
-        ck_assert_uint_eq(policy_write_network(self, out, n - 1), 0);
+        ck_assert_mem_eq(out + 51, "\x01\x06", 2);
+        ck_assert_uint_eq(load_le16(out + 53), n_why);
+        ck_assert(memmem(out + 55, n_why, ".policy:3: [Network] Send=name:a.* key:", 39));
+        /* There need be no room for that; what else does not fit allows nothing. */
+        ck_assert_uint_eq(policy_write_network(self, out, 51), 51);
+        ck_assert_uint_eq(policy_write_network(self, out, 50), 0);
         subject_unref(self);
         policy_free(policy);
 }
