@@ -361,11 +361,13 @@ int directory_find(Directory *d, Address address, uint64_t wall_usec, uint64_t n
                 *ret = &found->entry;
                 return 0;
         }
+        if (gone && (gone->left || gone->entry.route)) /* its lease has ended */
+                return DIRECTORY_E_GONE;
+        /* Lost with its link: the bridge will most likely come back with it; if it takes longer, its
+         * host is cut off, and nobody here knows whether the process lives. */
         if (gone)
-                /* Lost with its link: the bridge will most likely come back with it. */
-                return !gone->left && now_usec < gone->left_usec + DIRECTORY_SETTLING_USEC
-                               ? DIRECTORY_E_SETTLING
-                               : DIRECTORY_E_GONE;
+                return now_usec < gone->left_usec + DIRECTORY_SETTLING_USEC ? DIRECTORY_E_SETTLING
+                                                                            : DIRECTORY_E_NOT_HERE;
         if (other)
                 return DIRECTORY_E_WRONG_KEY;
         return directory_is_settling(d, now_usec) ? DIRECTORY_E_SETTLING : DIRECTORY_E_NOT_HERE;
