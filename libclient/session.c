@@ -66,7 +66,7 @@ Session *session_free(Session *session) {
 static bool waits_for_peer(const Session *s) {
         return session_out_is_unsettled(&s->out) || s->hinted_until != USEC_NEVER ||
                s->probe.maybe_lost || s->out.blocked_since != USEC_NEVER ||
-               (s->is_awaited && s->heard);
+               (s->heard && (s->is_awaited || session_is_receiving(s)));
 }
 
 /*

@@ -203,7 +203,8 @@ Message *session_pop_finished(Session *session);
 
 /*
  * Whether one of the two applications waits for something of the other, be there nothing under way:
- * then this side asks now and then whether the peer still lives.
+ * then this side asks now and then whether the peer still lives, as it does in the midst of a message
+ * of the peer's.
  */
 void session_await(Session *session, bool is_awaited, uint64_t now_usec);
 /* The application asked for a message and there is none: say what was taken, now. Return: whether

@@ -476,6 +476,38 @@ START_TEST(who_drains_does_not_wait_for_what_was_cancelled) {
 }
 END_TEST
 
+static char full_of_first[P2PBUS_FULL_SIZE];
+
+/* Begins with a large request, and gets no further. */
+static void begin_one(p2pbus *bus, Partner *self) {
+        static const char much[4 << 20];
+        p2pbus_message *m;
+        Outcome o = { 0 };
+
+        ok(p2pbus_message_new(&m, much, sizeof(much)));
+        ok(p2pbus_request_start(bus, full_of_first, m, PATIENCE, on_reply, &o, NULL));
+        partner_tell(self, 1);
+        (void)partner_hear(self);
+}
+
+START_TEST(who_drains_does_not_wait_for_the_rest_of_one_who_was_killed) {
+        p2pbus_peer_info info = { .struct_size = sizeof(info) };
+        Partner partner;
+
+        start();
+        provide(p[0], 100, 100, 0);
+        strcpy(full_of_first, p2pbus_get_full(p[0]));
+        partner_start(&partner, &(PartnerOptions){ .daemon = &d, .run = begin_one });
+        ck_assert_uint_eq(partner_hear(&partner), 1);
+        while (p2pbus_get_peer(p[0], partner.full, &info) < 0 || info.memory_bytes == 0)
+                turn();
+        ck_assert_int_eq(p2pbus_drain(p[0], 0), -EAGAIN);
+        partner_kill(&partner);
+        ok(p2pbus_drain(p[0], PATIENCE));
+        stop();
+}
+END_TEST
+
 /* Both are here, and who asks takes the first as long as it has not heard otherwise. */
 static void start_two(void) {
         start();
@@ -936,6 +968,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, draining_waits_for_no_daemon_that_is_gone);
         tcase_add_test(tcase, who_drains_takes_what_has_begun_to_come);
         tcase_add_test(tcase, who_drains_does_not_wait_for_what_was_cancelled);
+        tcase_add_test(tcase, who_drains_does_not_wait_for_the_rest_of_one_who_was_killed);
         tcase_add_test(tcase, who_drains_waits_for_those_who_have_not_heard_but_not_for_ever);
         tcase_add_test(tcase, who_drains_goes_when_all_have_heard);
         tcase_add_loop_test(tcase, who_leaves_returns_what_nobody_was_given, 0, 2);

@@ -1469,6 +1469,24 @@ START_TEST(who_is_awaited_is_asked_whether_he_lives) {
 }
 END_TEST
 
+START_TEST(who_has_sent_half_a_message_is_asked_whether_he_lives) {
+        Record r[4];
+        unsigned n;
+
+        sends(b, RECORD_BODY_MAX + 1, MESSAGE_ONE_WAY);
+        n = said(b, r, 4);
+        for (unsigned i = 0; i < n && r[i].type != RECORD_PART; i++)
+                ck_assert_int_eq(session_consume(a, &r[i], now), 0);
+        ck_assert(session_is_receiving(a));
+        ck_assert_uint_eq(n_asked_in(SESSION_IDLE_USEC), 9);
+        session_hint(a, CODE_GONE, SESSION_GONE_USEC, now);
+        now += SESSION_GONE_USEC;
+        session_tick(a, now);
+        ck_assert(!session_is_receiving(a));
+        ck_assert_uint_eq(n_asked_in(SESSION_IDLE_USEC), 0);
+}
+END_TEST
+
 START_TEST(a_host_that_is_cut_off_is_waited_for_and_who_left_it_is_not) {
         bool has_left = _i;
 
@@ -2068,6 +2086,7 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_pause_holds_messages_and_ends_by_going_back);
         tcase_add_test(local, a_session_takes_not_here_as_a_hint);
         tcase_add_test(local, who_is_awaited_is_asked_whether_he_lives);
+        tcase_add_test(local, who_has_sent_half_a_message_is_asked_whether_he_lives);
         tcase_add_loop_test(local, a_host_that_is_cut_off_is_waited_for_and_who_left_it_is_not, 0,
                             2);
         tcase_add_test(local, what_may_have_arrived_is_not_called_refused);
