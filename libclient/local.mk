@@ -41,6 +41,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/loop.c \
 	%D%/loop.h \
 	%D%/loopback.c \
+	%D%/message-records.c \
+	%D%/message-records.h \
 	%D%/message.c \
 	%D%/message.h \
 	%D%/monitor.c \
@@ -89,6 +91,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/session.h \
 	%D%/session-in.c \
 	%D%/session-in.h \
+	%D%/session-out-heard.c \
+	%D%/session-out-next.c \
 	%D%/session-out.c \
 	%D%/session-out.h \
 	%D%/session-packet.c \

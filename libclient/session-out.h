@@ -12,6 +12,9 @@
  * @cursor walks through @sent: at its end new records come out, and going back to what the peer
  * has not received makes them come out again; off-host, as far as @flight does not wait for them. See
  * session.h for the words.
+ *
+ * session-out.c keeps the lists and says what becomes of a message, session-out-next.c what comes out,
+ * session-out-heard.c what follows from what is said of it.
  */
 
 #include "libclient/flight.h"
@@ -152,4 +155,17 @@ static inline bool session_out_is_unsettled(const SessionOut *out) {
 /* A SKIP is unsaid. */
 static inline bool session_out_has_skips(const SessionOut *out) {
         return out->skips_due && out->skipping;
+}
+
+/* For the three files that it is. */
+
+/* @message is in no list any more: it is counted, and goes among the finished. */
+void session_out_finish(SessionOut *out, Message *message, int result);
+/* Takes it out of @sent; what of it was not produced never will be. */
+void session_out_remove_sent(SessionOut *out, Message *message);
+void session_out_remove_queued(SessionOut *out, Message *message);
+/* Some record of it was never produced, or in no packet but what was refused. */
+bool session_out_is_missing(const Message *message);
+static inline bool session_out_peer_has(const SessionOut *out, uint64_t seq) {
+        return seq < out->received || ranges_have(out->ranges, seq);
 }

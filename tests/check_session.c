@@ -1655,6 +1655,7 @@ static void try_twice(PacketId *first, PacketId *again) {
 START_TEST(off_host_a_first_contact_fails_when_all_its_packets_were_refused) {
         PacketId first, again;
         Record r[4];
+        unsigned n;
 
         try_twice(&first, &again);
         session_refused(a, &first);
@@ -1662,8 +1663,8 @@ START_TEST(off_host_a_first_contact_fails_when_all_its_packets_were_refused) {
         nothing_finished(a);
         now += SESSION_PROBE_MAX_USEC;
         session_tick(a, now);
-        while (said(a, r, 4) > 0) /* to ask whether somebody is there is no harm */
-                for (unsigned i = 0; i < 4; i++)
+        while ((n = said(a, r, 4)) > 0) /* to ask whether somebody is there is no harm */
+                for (unsigned i = 0; i < n; i++)
                         ck_assert_uint_ne(r[i].type, RECORD_MSG);
         session_refused(a, &again);
         session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
