@@ -167,7 +167,23 @@ bool flight_take_packet(Flight *flight, const PacketId *id, uint64_t *ret_first,
                 return false;
         *ret_first = piece->first;
         *ret_last = piece->last;
+        flight->refused_sent_usec = MAX(flight->refused_sent_usec, piece->sent_usec);
         piece->id = (PacketId){ { 0 } };
+        return true;
+}
+
+bool flight_take_back(Flight *flight, uint64_t *ret_first, uint64_t *ret_last) {
+        const FlightPiece *last =
+                flight->n_pieces > 0 ? &flight->pieces[flight->n_pieces - 1] : NULL;
+
+        if (!last || flight->is_begun || last->packet != flight->packet)
+                return false;
+        *ret_first = last->first;
+        *ret_last = last->last;
+        if (last->is_only && last->last + 1 == flight->end)
+                flight->end = last->first; /* to go for the first time, still */
+        flight->n_bytes -= last->n_bytes;
+        flight->n_pieces--;
         return true;
 }
 

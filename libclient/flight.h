@@ -48,6 +48,7 @@ typedef struct Flight {
         uint64_t begun_usec; /* when */
         uint64_t sent_usec;  /* when the last piece was added */
         uint64_t lost_at;    /* when the next piece is lost by time; USEC_NEVER */
+        uint64_t refused_sent_usec; /* when the last packet was sent that was refused; 0: none */
 
         bool is_sampled;          /* the last ACK has shown the round trip */
         uint64_t acked_packet;    /* the last that is known to have come */
@@ -82,6 +83,11 @@ bool flight_has_packet(const Flight *flight, const PacketId *id);
  * Return: whether there was one.
  */
 bool flight_take_packet(Flight *flight, const PacketId *id, uint64_t *ret_first, uint64_t *ret_last);
+/*
+ * The packet that was begun last never went: the next range of its records, which are in flight no more.
+ * Return: whether there was one.
+ */
+bool flight_take_back(Flight *flight, uint64_t *ret_first, uint64_t *ret_last);
 /* Whether record @seq is in flight; @ret_last: so are those up to this one. */
 bool flight_has(Flight *flight, uint64_t seq, uint64_t *ret_last);
 

@@ -335,11 +335,13 @@ static void produced(Peer *peer, size_t n, const PacketId *id, uint64_t deadline
                 r = path_send_local(bus, peer->address, id, deadline_usec, bus->scratch, n);
         else
                 r = peer_send_sealed(peer, bus->scratch, n, &sealed_id);
-        switch (r) {
-        case 0:
+        if (r == 0) {
                 if (peer->path == SESSION_PATH_OFF_HOST)
                         session_sealed_as(peer->session, &sealed_id);
                 return;
+        }
+        session_unsent(peer->session, id);
+        switch (r) {
         case PATH_E_EXPIRED:
                 peer_go_local(peer);
                 return;
@@ -347,7 +349,7 @@ static void produced(Peer *peer, size_t n, const PacketId *id, uint64_t deadline
                 session_fail(peer->session, CODE_WRONG_KEY, bus->now_usec);
                 return;
         default:
-                /* No memory, no lease yet: what was produced is lost, as on any path. */
+                /* No memory, no lease yet: what else was in there is lost, as on any path. */
                 session_pause(peer->session, bus->now_usec + FULL_WAIT_USEC, bus->now_usec);
         }
 }

@@ -158,22 +158,42 @@ static void note_refusal(Message *m, uint64_t first, uint64_t last) {
                         MIN(m->n_doubtful, MIN(m->last_seq, last) + 1 - MAX(m->first_seq, first));
 }
 
-void session_out_refused(SessionOut *out, const PacketId *id) {
-        uint64_t first, last;
+static void note_refusals(SessionOut *out, uint64_t first, uint64_t last) {
         Message *m;
 
-        if (!out->flight || !flight_has_packet(out->flight, id)) {
-                m = find_id(out, id); /* on a local path a packet has one record */
-                if (m && m->n_doubtful > 0)
-                        m->n_doubtful--;
-                return;
-        }
-        while (flight_take_packet(out->flight, id, &first, &last)) {
-                for (m = out->unreceived; m && m->first_seq <= last; m = m->next)
-                        note_refusal(m, first, last);
-                DL_FOREACH (out->skipping, m)
-                        note_refusal(m, first, last);
-        }
+        for (m = out->unreceived; m && m->first_seq <= last; m = m->next)
+                note_refusal(m, first, last);
+        DL_FOREACH (out->skipping, m)
+                note_refusal(m, first, last);
+}
+
+/* On a local path a packet has one record. */
+static void refused_on_host(SessionOut *out, const PacketId *id) {
+        Message *m = find_id(out, id);
+
+        if (m && m->n_doubtful > 0)
+                m->n_doubtful--;
+}
+
+void session_out_refused(SessionOut *out, const PacketId *id) {
+        uint64_t first, last;
+
+        if (!session_out_has_sent(out, id) || !out->flight)
+                refused_on_host(out, id);
+        else
+                while (flight_take_packet(out->flight, id, &first, &last))
+                        note_refusals(out, first, last);
+}
+
+void session_out_unsent(SessionOut *out, const PacketId *id) {
+        uint64_t first, last;
+
+        if (!out->flight)
+                refused_on_host(out, id);
+        else
+                while (flight_take_back(out->flight, &first, &last))
+                        note_refusals(out, first, last);
+        session_out_repair(out);
 }
 
 bool session_out_may_meet(const SessionOut *out) {

@@ -72,7 +72,9 @@ static bool may_repeat(const Message *m, bool again) {
 static void queue_again(SessionOut *out, Message *m, Message **list) {
         size_t bytes = message_records_bytes(m);
 
-        m->n_records_sent = m->n_doubtful = 0;
+        /* What is said of a copy that went before may come late, and must not be taken for the next one's:
+         * n_doubtful stays. */
+        m->n_records_sent = 0;
         m->place = MESSAGE_QUEUED;
         out->waiting += bytes;
         if (is_reply(m))
@@ -93,7 +95,7 @@ void session_out_remove_queued(SessionOut *out, Message *m) {
 }
 
 bool session_out_is_missing(const Message *m) {
-        return m->n_doubtful < m->n_records;
+        return m->n_records_sent < m->n_records || m->n_doubtful < m->n_records;
 }
 
 void session_out_remove_sent(SessionOut *out, Message *m) {

@@ -78,6 +78,8 @@ void session_out_abandon(SessionOut *out, Message *message, int result);
 /* See session_has_sent() and session_refused(). */
 bool session_out_has_sent(SessionOut *out, const PacketId *id);
 void session_out_refused(SessionOut *out, const PacketId *id);
+/* See session_unsent(). */
+void session_out_unsent(SessionOut *out, const PacketId *id);
 /* The first message that the peer is not known to have may be on its way, or there. */
 bool session_out_may_meet(const SessionOut *out);
 

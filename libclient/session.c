@@ -527,6 +527,10 @@ void session_refused(Session *session, const PacketId *id) {
         session_out_refused(&session->out, id);
 }
 
+void session_unsent(Session *session, const PacketId *id) {
+        session_out_unsent(&session->out, id);
+}
+
 void session_fail(Session *session, int result, uint64_t now_usec) {
         session_out_fail_sent(&session->out, result);
         session_out_fail_queued(&session->out, result);
@@ -547,12 +551,19 @@ static bool may_still_meet(const Session *s) {
         return !s->heard && s->out.flight && session_out_may_meet(&s->out);
 }
 
+/* What else is under way was sent by now: its answers take about as long as this one did, or it is lost. */
+static uint64_t last_answer_usec(const Session *s, uint64_t now_usec) {
+        uint64_t usec = 3 * (now_usec - s->out.flight->refused_sent_usec) + USEC_PER_SEC;
+
+        return now_usec + MIN(usec, (uint64_t)SESSION_HINT_USEC);
+}
+
 void session_deny(Session *session, uint16_t code, uint64_t now_usec) {
         if (!may_still_meet(session)) {
                 session_fail(session, code, now_usec);
                 return;
         }
-        note_hint(session, code, now_usec + SESSION_HINT_USEC);
+        note_hint(session, code, last_answer_usec(session, now_usec));
         session->holds = true;
 }
 

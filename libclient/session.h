@@ -224,7 +224,7 @@ void session_pause(Session *session, uint64_t until_usec, uint64_t now_usec);
 void session_resume(Session *session, uint64_t now_usec);
 /*
  * It was for good, and the session fails with @code; but a first contact not before all packets that it
- * was tried with were refused, within SESSION_HINT_USEC.
+ * was tried with were refused, or three times as long, and a second, have passed as this answer took.
  */
 void session_deny(Session *session, uint16_t code, uint64_t now_usec);
 /* Somebody on the way said NOT_HERE, GONE or SETTLING. A session that has heard from its peer
@@ -238,6 +238,8 @@ void session_sealed_as(Session *session, const PacketId *id);
  * way that is in use, with messages that may still be under way.
  */
 bool session_has_sent(Session *session, const PacketId *id);
+/* What was produced last, with @id from there, went nowhere: it comes out again. */
+void session_unsent(Session *session, const PacketId *id);
 /*
  * Packet @id was refused, and did not come, whichever way it went. If the session fails, what was in no
  * other packet, and all behind it, is finished with its result.

@@ -1661,7 +1661,7 @@ START_TEST(off_host_a_first_contact_fails_when_all_its_packets_were_refused) {
         session_refused(a, &first);
         session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
         nothing_finished(a);
-        now += SESSION_PROBE_MAX_USEC;
+        now += 2 * SESSION_PROBE_USEC;
         session_tick(a, now);
         while ((n = said(a, r, 4)) > 0) /* to ask whether somebody is there is no harm */
                 for (unsigned i = 0; i < n; i++)
@@ -1672,16 +1672,103 @@ START_TEST(off_host_a_first_contact_fails_when_all_its_packets_were_refused) {
 }
 END_TEST
 
-START_TEST(off_host_a_first_contact_waits_for_its_last_packet_no_longer_than_for_a_hint) {
+/* The other one is lost, and nobody says so. */
+START_TEST(off_host_a_first_contact_waits_for_another_answer_about_as_long_as_one_takes) {
+        const uint64_t answer_usec = 200 * USEC_PER_MSEC;
         PacketId first, again;
 
         try_twice(&first, &again);
-        session_refused(a, &first);
+        now += answer_usec;
+        session_refused(a, &again);
         session_deny(a, CODE_DENIED, now);
+        ck_assert_uint_le(session_due(a), now + USEC_PER_SEC + 3 * answer_usec);
+        now += 3 * answer_usec;
+        session_tick(a, now);
         nothing_finished(a);
-        now += SESSION_HINT_USEC;
+        now += USEC_PER_SEC;
         session_tick(a, now);
         finished(a, RESULT_UNKNOWN);
+}
+END_TEST
+
+START_TEST(what_is_said_of_a_copy_before_a_close_is_not_said_of_the_next) {
+        (void)sends_alone(a, b);
+        take(b, popped(b));
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        (void)sends_alone(a, NULL);
+        session_close(b, CODE_OK, now);
+        carry(b, a);
+        ck_assert_uint_gt(carry(a, NULL), 0); /* once more, in a new session */
+        session_refused(a, &last_id);         /* the first: nobody was there to read it */
+        session_fail(a, CODE_GONE, now);
+        finished(a, RESULT_UNKNOWN);
+}
+END_TEST
+
+START_TEST(what_is_said_again_in_part_has_not_come) {
+        (void)sends_alone(a, b);
+        take(b, popped(b));
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        sends(a, 2 * RECORD_BODY_MAX + 1000, MESSAGE_ONE_WAY);
+        for (unsigned i = 0; i < 3; i++)
+                ck_assert_uint_gt(carry(a, NULL), 0);
+        session_close(b, CODE_OK, now);
+        carry(b, a);
+        ck_assert_uint_gt(carry(a, NULL), 0);
+        session_fail(a, CODE_GONE, now);
+        finished(a, CODE_GONE);
+}
+END_TEST
+
+START_TEST(what_went_nowhere_has_not_come) {
+        bool is_off_host = _i;
+        Message *m = message(10, MESSAGE_ONE_WAY);
+        uint8_t bytes[ROOM];
+        uint64_t deadline;
+        PacketId id;
+        size_t n;
+
+        if (is_off_host)
+                session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        ck_assert_int_eq(session_produce(a, true, now, bytes, sizeof(bytes), &n, &id, &deadline),
+                         0);
+        session_unsent(a, &id);
+        ck_assert_uint_eq(session_in_flight(a), 0);
+        session_fail(a, CODE_WRONG_KEY, now);
+        finished(a, CODE_WRONG_KEY);
+        message_unref(m);
+}
+END_TEST
+
+START_TEST(what_went_nowhere_comes_out_again) {
+        bool is_off_host = _i;
+        uint8_t bytes[ROOM];
+        uint64_t deadline;
+        PacketId id;
+        size_t n;
+
+        if (is_off_host) {
+                session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
+                session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
+        }
+        (void)sends_alone(a, b);
+        carry_all();
+        sends(a, 11, MESSAGE_ONE_WAY);
+        ck_assert_int_eq(session_produce(a, true, now, bytes, sizeof(bytes), &n, &id, &deadline),
+                         0);
+        session_unsent(a, &id);
+        carry_all();
+        take(b, popped(b));
+        take(b, popped(b));
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        finished(a, RESULT_DELIVERED);
 }
 END_TEST
 
@@ -2048,8 +2135,10 @@ Suite *check_suite(void) {
         tcase_add_test(plain, off_host_a_first_contact_fails_when_all_its_packets_were_refused);
         tcase_add_test(
                 plain,
-                off_host_a_first_contact_waits_for_its_last_packet_no_longer_than_for_a_hint);
+                off_host_a_first_contact_waits_for_another_answer_about_as_long_as_one_takes);
         tcase_add_test(plain, off_host_a_first_contact_that_is_answered_after_all_goes_on);
+        tcase_add_loop_test(plain, what_went_nowhere_has_not_come, 0, 2);
+        tcase_add_loop_test(plain, what_went_nowhere_comes_out_again, 0, 2);
         tcase_add_test(plain, what_went_behind_a_start_is_unknown);
         suite_add_tcase(suite, plain);
 
@@ -2104,6 +2193,8 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_close_leaves_the_rest_for_a_new_session);
         tcase_add_test(local, who_leaves_has_given_nobody_what_it_has_not_read);
         tcase_add_test(local, half_of_a_message_was_given_to_nobody);
+        tcase_add_test(local, what_is_said_of_a_copy_before_a_close_is_not_said_of_the_next);
+        tcase_add_test(local, what_is_said_again_in_part_has_not_come);
         suite_add_tcase(suite, local);
 
         tcase_add_checked_fixture(remote, met_off_host, none);

@@ -100,7 +100,7 @@ static struct World {
         Way ways[2];  /* off-host, by who sends */
         unsigned doubling, refusal, hints, laziness; /* per mille */
         unsigned unwanted;                           /* messages that receivers refuse, per mille */
-        unsigned nacks, closings;                    /* per mille */
+        unsigned nacks, closings, unsent;            /* per mille */
         bool healed, trace;
         Side sides[2];
         Air air;
@@ -454,6 +454,12 @@ static void pump(Side *side) {
                 CLAIM(c == RECORD_E_END, "what is produced can be read");
                 check_flight(side, n_before, asks || asked);
                 asked = asks;
+                if (!world.healed && chance(world.unsent)) { /* no memory, or no lease yet */
+                        tell("%c: not sent", side->name);
+                        session_unsent(side->session, &id);
+                        session_pause(side->session, world.now + 1 + below(50000), world.now);
+                        break;
+                }
                 is_named = world.path == SESSION_PATH_LOCAL && memcmp(&id, &none, sizeof(id)) != 0;
                 post(side, bytes, n, true, is_named ? &id : NULL);
         }
@@ -923,6 +929,7 @@ static void live(uint64_t seed) {
         world.unwanted = chance(500) ? 0 : below(200);
         world.nacks = chance(500) ? 0 : below(50);
         world.closings = chance(500) ? 0 : below(10);
+        world.unsent = chance(700) ? 0 : below(50);
         for (unsigned i = 0; i < 2; i++) {
                 Side *side = &world.sides[i];
 
