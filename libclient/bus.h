@@ -189,6 +189,7 @@ struct p2pbus {
         uint32_t n_reachable; /* links that know us */
         uint32_t n_taps_lost; /* left out since the last one that was shown */
         uint64_t written_usec;
+        bool is_pressed; /* what is to be sent is waited for: it gathers no longer */
         uint64_t socket_read_usec;
         Sealer *sealer; /* NULL without P2PBUS_OFF_HOST */
         Sealing sealing;

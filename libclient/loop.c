@@ -163,6 +163,8 @@ static Peer *next_dirty(const p2pbus *bus) {
 void loop_send(p2pbus *bus, bool now) {
         Peer *peer;
 
+        now = now || bus->is_pressed;
+        bus->is_pressed = false;
         gather(bus, now);
         for (;;) {
                 while ((peer = next_dirty(bus))) {

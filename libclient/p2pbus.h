@@ -647,8 +647,9 @@ int p2pbus_reply_progress(p2pbus *bus, p2pbus_message *request, p2pbus_message *
  */
 int p2pbus_receive(p2pbus *bus, uint64_t timeout_usec, p2pbus_message **ret);
 
-/* This program has the message: its sender is told "delivered". In any order, any thread, once or
- * more; ignored for messages that were not received. Does not drop the reference. */
+/* This program has the message: its sender is told "delivered", and at once if it waits for that in
+ * p2pbus_send_wait(). In any order, any thread, once or more; ignored for messages that were not
+ * received. Does not drop the reference. */
 void p2pbus_done(p2pbus_message *message);
 
 /**

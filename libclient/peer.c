@@ -307,6 +307,8 @@ void peer_taken(Peer *peer, Message *message) {
 
         if (session_taken(peer_inbound(peer), message, bus->now_usec))
                 peer_mark(peer);
+        if (message->ack_now)
+                bus->is_pressed = true;
         if (!peer->is_untold) {
                 peer->is_untold = true;
                 DL_APPEND2(bus->untold, peer, untold_prev, untold_next);

@@ -523,6 +523,43 @@ START_TEST(a_receiver_that_ends_leaves_its_sender_without_an_answer) {
 }
 END_TEST
 
+/* Who waits until @to has taken a message. */
+typedef struct Waiter {
+        p2pbus *bus;
+        const char *to;
+        int result;
+} Waiter;
+
+static void *wait_for_delivery(void *userdata) {
+        Waiter *waiter = userdata;
+        p2pbus_message *m = message_of("did you get this?");
+
+        waiter->result = p2pbus_send_wait(waiter->bus, waiter->to, m, PATIENCE);
+        p2pbus_message_unref(m);
+        return NULL;
+}
+
+/* What else it has to say gathers, for it has just said something. */
+START_TEST(who_takes_a_message_and_turns_away_has_said_so) {
+        p2pbus *a = open_bus(), *b = open_bus();
+        Waiter waiter = { .bus = a, .to = p2pbus_get_full(b) };
+        p2pbus_message *m;
+        pthread_t thread;
+
+        ok(p2pbus_set_ring(a, p2pbus_get_full(b), _i ? P2PBUS_RING_ALWAYS : P2PBUS_RING_NEVER));
+        ok(p2pbus_set_ring(b, p2pbus_get_full(a), _i ? P2PBUS_RING_ALWAYS : P2PBUS_RING_NEVER));
+        ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_delivery, &waiter), 0);
+        ok(p2pbus_receive(b, PATIENCE, &m));
+        for (unsigned i = 0; i < 2; i++)
+                ok(send_text(b, p2pbus_get_full(a), "I am busy"));
+        p2pbus_message_unref(m);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ok(waiter.result);
+        p2pbus_unref(b);
+        p2pbus_unref(a);
+}
+END_TEST
+
 START_TEST(what_was_handed_over_arrives_without_its_sender) {
         p2pbus *a = open_bus(), *b = open_bus();
 
@@ -1274,6 +1311,7 @@ Suite *check_suite(void) {
         tcase_add_test(messages, who_is_not_here_is_told_at_once);
         tcase_add_test(messages, results_come_in_the_order_of_sending);
         tcase_add_test(messages, a_receiver_that_ends_leaves_its_sender_without_an_answer);
+        tcase_add_loop_test(messages, who_takes_a_message_and_turns_away_has_said_so, 0, 2);
         tcase_add_test(messages, what_was_handed_over_arrives_without_its_sender);
 
         tcase_add_test(requests, a_request_gets_its_reply);
