@@ -142,18 +142,6 @@ static bool take_believable(Peer *peer, const SignedAnswer *answer, uint64_t now
         return take_sent_lately(peer, &answer->id) || was_sent;
 }
 
-/*
- * Whether a packet that is answered so did not come, and never will. What policy refuses is no double, for
- * one would not have been opened. For one that met too much, came too late, or met another life of the
- * peer, that does not hold; but in another life the session is over, if the peer ever answered in it.
- */
-static bool is_lost(const Peer *peer, uint16_t code) {
-        if (code == NACK_REFUSED)
-                return true;
-        return code != NACK_OVERLOAD && code != NACK_EXPIRED &&
-               !session_is_established(peer->session);
-}
-
 static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payload, size_t n) {
         Peer *peer = peer_find(bus, header->src, NULL);
         uint64_t now = bus_wall(bus);
@@ -165,8 +153,6 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
                 bus->counters.bad_packets++;
                 return;
         }
-        if (is_lost(peer, answer.code))
-                session_refused(peer->session, &answer.id);
         switch (answer.code) {
         case NACK_NO_SESSION:
                 /* It is another process, or has forgotten us: what we sent last may be lost. */
@@ -183,6 +169,9 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
                 peer_update_path(peer);
                 break;
         case NACK_REFUSED:
+                /* It was opened, and is no double: for this life of the peer alone it was sealed, and this
+                 * life had not seen it. All others may be about a double of what came, to an earlier life. */
+                session_refused(peer->session, &answer.id);
                 peer->refusal = CODE_OK; /* nobody on the way it was */
                 session_deny(peer->session, CODE_DENIED, bus->now_usec);
                 break;

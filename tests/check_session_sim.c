@@ -550,8 +550,6 @@ static void hear(Side *side, const Flying *f) {
         case WORD_AGAIN:
                 if (!session_has_sent(side->session, &f->id))
                         break; /* of before the last one */
-                if (!session_is_established(side->session))
-                        session_refused(side->session, &f->id);
                 side->n_again++;
                 if (side->attached)
                         set_path(side);
@@ -584,9 +582,10 @@ static bool is_stopped(const Side *to, const Flying *f) {
         else if (chance(f->is_local ? world.refusal : world.nacks)) {
                 say(f, WORD_FULL, CODE_OK); /* a double may come all the same */
                 return true;
-        } else if (!f->is_local && chance(world.nacks))
-                word = WORD_AGAIN;
-        else
+        } else if (!f->is_local && chance(world.nacks)) {
+                say(f, WORD_AGAIN, CODE_OK); /* it may be about a double of what came */
+                return true;
+        } else
                 return false;
         if (*fate != FATE_CAME) {
                 *fate = FATE_REFUSED;
