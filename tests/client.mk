@@ -51,11 +51,32 @@ unit_tests += %D%/check_timer
 %C%_check_timer_CFLAGS = $(unit_cflags)
 %C%_check_timer_LDADD = $(unit_libs) libp2pbus-client.la
 
+# Two daemons, and a gateway between them.
+check_LTLIBRARIES += libp2pbus-two-hosts.la
+libp2pbus_two_hosts_la_SOURCES = %D%/two-hosts.c %D%/two-hosts.h
+libp2pbus_two_hosts_la_CFLAGS = $(unit_cflags)
+libp2pbus_two_hosts_la_LIBADD = libp2pbus-harness.la libp2pbus-client.la \
+	libp2pbus-secure.la libp2pbus-core.la
+
 unit_tests += %D%/check_bus_off_host
 %C%_check_bus_off_host_CFLAGS = $(unit_cflags)
-%C%_check_bus_off_host_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-client.la \
-	libp2pbus-secure.la libp2pbus-core.la
+%C%_check_bus_off_host_LDADD = $(unit_libs) libp2pbus-two-hosts.la
 EXTRA_%C%_check_bus_off_host_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_bus_network
+%C%_check_bus_network_CFLAGS = $(unit_cflags)
+%C%_check_bus_network_LDADD = $(unit_libs) libp2pbus-two-hosts.la
+EXTRA_%C%_check_bus_network_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_bus_topics_off_host
+%C%_check_bus_topics_off_host_CFLAGS = $(unit_cflags)
+%C%_check_bus_topics_off_host_LDADD = $(unit_libs) libp2pbus-two-hosts.la
+EXTRA_%C%_check_bus_topics_off_host_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_nacks
+%C%_check_nacks_CFLAGS = $(unit_cflags)
+%C%_check_nacks_LDADD = $(unit_libs) libp2pbus-two-hosts.la
+EXTRA_%C%_check_nacks_DEPENDENCIES = p2pbusd
 
 long_unit_tests += %D%/check_zero_copy
 %C%_check_zero_copy_CFLAGS = $(unit_cflags)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#pragma once
+
+/*
+ * Two hosts: two real p2pbusd, and between them a gateway of this file's, which sees what bridge and relay
+ * would see, and may lose, double, reorder and falsify it. a and b are processes on either.
+ */
+
+#include <pthread.h>
+
+#include "libclient/connection.h"
+#include "libclient/p2pbus.h"
+#include "libcore/buf.h"
+#include "libsecure/seal.h"
+#include "tests/harness.h"
+
+#define NACK_AGE_USEC (5 * 60 * USEC_PER_SEC)
+#define PATIENCE (30 * SECOND)
+#define STRANGER "0123456789abcdef"
+#define SECRET "THE-SECRET-OF-THIS-TEST"
+#define LEASES_MAX 16
+#define REMEMBERED_MAX 256
+
+/* What the one in the middle does to sealed packets. */
+typedef enum Mischief {
+        MISCHIEF_NONE,
+        MISCHIEF_LOSE,     /* one of eight */
+        MISCHIEF_SHUFFLE,  /* each in its turn: double it, or keep it back behind the next */
+        MISCHIEF_FALSIFY,  /* one of four has one bit changed */
+        MISCHIEF_SWALLOW,  /* all of them */
+        MISCHIEF_REMEMBER, /* passed, and once more later: repeat_all() */
+        MISCHIEF_ACCUSE,   /* swallowed at first, and of each is said that another met nobody */
+} Mischief;
+
+typedef struct End {
+        Daemon d;
+        IdentityKey *key;
+        Connection *c;
+        bool is_gateway;
+        struct {
+                Address address;
+                uint8_t bytes[CONTROL_LEASE_SIZE];
+        } leases[LEASES_MAX];
+        unsigned n_leases;
+        uint8_t kept[FRAME_SIZE_MAX]; /* a packet for this end that comes late */
+        size_t n_kept;
+} End;
+
+typedef struct Middle {
+        End ends[2];
+        pthread_t thread;
+        int stop[2];
+        int mischief;        /* atomic */
+        unsigned n_sealed;   /* atomic */
+        unsigned n_of[8];    /* atomic; by SealedType */
+        unsigned n_resolved; /* atomic */
+        struct {
+                End *to;
+                uint8_t *bytes;
+                size_t n;
+        } remembered[REMEMBERED_MAX];
+        unsigned n_remembered;
+        unsigned n_accused;
+        uint8_t last_data[PACKET_HEADER_SIZE + 16]; /* for ends[1]: the clear part of a DATA */
+        unsigned n_done; /* atomic; of what was asked of it through stop[] */
+        bool saw_clear, saw_secret;
+        bool lies;    /* atomic; that whoever wants something wants all */
+        bool refuses; /* atomic; to let anybody want anything */
+        uint64_t seed;
+        uint32_t generation; /* atomic: PATH_CHANGED is said when it grows */
+        uint32_t generation_said;
+} Middle;
+
+extern Middle middle;
+extern p2pbus *a, *b;
+
+/* The fixture; nothing may have gone in the clear when it ends. */
+void two_hosts_start(void);
+void two_hosts_stop(void);
+p2pbus *open_as(unsigned host, uint32_t flags, const char *key_file);
+p2pbus *open_at(unsigned host, uint32_t flags);
+
+void set_mischief(Mischief mischief);
+/* Has the one in the middle do something, and waits until its packets are on their way. */
+void tell_middle(char what);
+/* How many it has seen. */
+unsigned count_of(SealedType type);
+/* Epochs that @bus makes from now on wear out sooner, and may follow each other at once. */
+void wear_out(p2pbus *bus, uint64_t rekey_packets);
+
+/* "@i SECRET" */
+p2pbus_message *numbered(unsigned i);
+/* From a to b, each in a packet of its own, nearly. */
+void send_numbers(unsigned first, unsigned n);
+/* @n requests of a to b, each answered before the next. */
+void ask(unsigned first, unsigned n);
+
+/* A thread that takes what b gets: "0 SECRET", "1 SECRET", ... each once, in order; it answers. */
+typedef struct Taker {
+        pthread_t thread;
+        unsigned n;
+        bool moves; /* from host to host */
+} Taker;
+
+void *take_in_order(void *taker);
+void taker_start(Taker *taker);
+void taker_stop(Taker *taker);
+
+/* Policy at host @i, of which @bus there has heard when this returns; NULL: none. */
+void set_policy(unsigned i, p2pbus *bus, const char *text);
+void expect_denied(p2pbus *bus, const char *to);
+/* @to is there, and answers. */
+void ask_and_be_answered(p2pbus *from, p2pbus *to);
+/* @to is there, and refuses. */
+void be_refused(p2pbus *from, p2pbus *to);
