@@ -156,6 +156,8 @@ Epochs *peer_epochs(Peer *peer);
 int peer_send_sealed(Peer *peer, const uint8_t *records, size_t n_records, PacketId *ret_id);
 /* Asks for its current lease, without leaving the path of now. */
 void peer_renew_lease(Peer *peer);
+/* The same way anew: what went before, and was not heard of, may be lost. */
+void peer_go_again(Peer *peer);
 /* Seals for @lease from now on. */
 void peer_go_off_host(Peer *peer, const SignedRecord *lease);
 /* Asks the daemon where it is, by the next packet. */

@@ -47,11 +47,16 @@ void peer_update_all_paths(p2pbus *bus, bool off_host_only) {
                                 peer_update_path(peer);
 }
 
+void peer_go_again(Peer *peer) {
+        peer->generation++;
+        peer->n_sealed_ids = 0; /* ten NACKs for what went before are one */
+        peer_update_path(peer);
+}
+
 void peer_go_local(Peer *peer) {
         peer->path = SESSION_PATH_LOCAL;
-        peer->generation++;
         peer->changed_usec = peer->bus->now_usec;
-        peer_update_path(peer);
+        peer_go_again(peer);
 }
 
 void peer_go_off_host(Peer *peer, const SignedRecord *lease) {
@@ -60,9 +65,8 @@ void peer_go_off_host(Peer *peer, const SignedRecord *lease) {
         peer->lease = *lease;
         peer->has_lease = true;
         peer->path = SESSION_PATH_OFF_HOST;
-        peer->generation++;
         peer->changed_usec = peer->bus->now_usec;
-        peer_update_path(peer);
+        peer_go_again(peer);
 }
 
 static void on_lease_answer(p2pbus *bus, Ask *ask) {

@@ -10,7 +10,6 @@
 #include <sys/epoll.h>
 
 #include "libclient/peer.h"
-#include "libsecure/signed-answer.h"
 #include "libsecure/signed-record.h"
 #include "tests/api.h"
 #include "tests/main.h"
@@ -53,6 +52,15 @@ static void accuse(End *to, const uint8_t *packet) {
         control_packet_encode(&error, identity_hash(from->key)->address, header.src, &none, out);
 }
 
+static void swallow(const End *to, const uint8_t *packet) {
+        unsigned n = middle.n_swallowed;
+
+        if (to != &middle.ends[1] || n == SWALLOWED_MAX)
+                return;
+        memcpy(middle.swallowed[n], packet, PACKET_HEADER_SIZE);
+        __atomic_store_n(&middle.n_swallowed, n + 1, __ATOMIC_RELEASE);
+}
+
 static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
         uint8_t false_packet[FRAME_SIZE_MAX];
 
@@ -67,6 +75,7 @@ static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
                         pass(to, packet, n);
                 return;
         case MISCHIEF_SWALLOW:
+                swallow(to, packet);
                 return;
         case MISCHIEF_FALSIFY:
                 memcpy(false_packet, packet, n);
@@ -218,35 +227,60 @@ static void repeat_remembered(void) {
         middle.n_remembered = 0;
 }
 
-/* To a, in b's name, that b does not know the epoch: @n of them, by a clock that is ahead by @offset;
- * every second one spoilt, if @is_spoilt. */
+/* What @signer says of the packet with @header, which was sent from a to b, by a clock that is ahead by
+ * @offset. */
+static void make_nack(const IdentityKey *signer, const uint8_t header[static PACKET_HEADER_SIZE],
+                      NackCode code, uint32_t ref, int64_t offset_usec,
+                      uint8_t packet[static PACKET_HEADER_SIZE + SIGNED_ANSWER_SIZE]) {
+        SignedAnswer answer = { .type = SIGNED_ANSWER_NACK, .code = code, .ref = ref };
+        PacketHeader of;
+
+        ck_assert_int_eq(packet_header_decode(header, PACKET_HEADER_SIZE, &of), 0);
+        answer.id = of.id;
+        answer.now_usec = packet_id_sent_at(&of.id) + (uint64_t)offset_usec;
+        packet_header_encode(
+                &(PacketHeader){ .size = PACKET_HEADER_SIZE + SIGNED_ANSWER_SIZE,
+                                 .src = of.dst,
+                                 .dst = of.src,
+                                 .id = packet_id_make(answer.now_usec, draw(UINT32_MAX)),
+                                 .kind = PACKET_SEALED },
+                packet);
+        ck_assert_int_eq(signed_answer_sign(&answer, signer, of.src.pid, of.dst.pid,
+                                            packet + PACKET_HEADER_SIZE),
+                         0);
+}
+
+/* That b does not know the epoch: @n times; every second one spoilt, if @is_spoilt. */
 static void send_nacks(const IdentityKey *signer, unsigned n, int64_t offset_usec, bool is_spoilt) {
         const uint8_t *data = middle.last_data;
-        SignedAnswer answer = {
-                .type = SIGNED_ANSWER_NACK,
-                .code = NACK_NO_SESSION,
-                .ref = load_le32(data + PACKET_HEADER_SIZE + 4),
-        };
         uint8_t packet[PACKET_HEADER_SIZE + SIGNED_ANSWER_SIZE];
-        PacketHeader header;
 
-        ck_assert_int_eq(packet_header_decode(data, sizeof(middle.last_data), &header), 0);
-        answer.id = header.id;
-        answer.now_usec = packet_id_sent_at(&header.id) + (uint64_t)offset_usec;
         for (unsigned i = 0; i < n; i++) {
-                packet_header_encode(&(PacketHeader){ .size = sizeof(packet),
-                                                      .src = header.dst,
-                                                      .dst = header.src,
-                                                      .id = packet_id_make(answer.now_usec, i),
-                                                      .kind = PACKET_SEALED },
-                                     packet);
-                ck_assert_int_eq(signed_answer_sign(&answer, signer, header.src.pid, header.dst.pid,
-                                                    packet + PACKET_HEADER_SIZE),
-                                 0);
+                make_nack(signer, data, NACK_NO_SESSION, load_le32(data + PACKET_HEADER_SIZE + 4),
+                          offset_usec, packet);
                 if (is_spoilt && i % 2 == 0)
                         packet[sizeof(packet) - 1] ^= 1;
                 pass(&middle.ends[0], packet, sizeof(packet));
         }
+}
+
+/* In b's own words, of each packet that was swallowed. */
+static void refuse_swallowed(NackCode code) {
+        unsigned n = middle.n_swallowed;
+
+        for (unsigned i = 0; i < n; i++) {
+                uint8_t *packet = middle.nacks[i];
+
+                make_nack(b->identity, middle.swallowed[i], code, 0, 0, packet);
+                pass(&middle.ends[0], packet, sizeof(middle.nacks[i]));
+        }
+        middle.n_nacks = n;
+        __atomic_store_n(&middle.n_swallowed, 0, __ATOMIC_RELEASE);
+}
+
+static void repeat_nacks(void) {
+        for (unsigned i = 0; i < middle.n_nacks; i++)
+                pass(&middle.ends[0], middle.nacks[i], sizeof(middle.nacks[i]));
 }
 
 /* To b, in a's name and epoch, what a has not sealed. */
@@ -334,6 +368,12 @@ static void *run_middle(void *userdata) {
                         }
                         if (c == 't')
                                 send_nacks(b->identity, 1, 0, false);
+                        if (c == 'y')
+                                refuse_swallowed(NACK_STALE);
+                        if (c == 'x')
+                                refuse_swallowed(NACK_REFUSED);
+                        if (c == 'k')
+                                repeat_nacks();
                         if (c == 'f')
                                 forge_data();
                         if (c == 's')
@@ -370,6 +410,10 @@ void tell_middle(char what) {
         ck_assert_int_eq(write(middle.stop[1], &what, 1), 1);
         while (__atomic_load_n(&middle.n_done, __ATOMIC_ACQUIRE) == n)
                 (void)sched_yield();
+}
+
+unsigned count_swallowed(void) {
+        return __atomic_load_n(&middle.n_swallowed, __ATOMIC_ACQUIRE);
 }
 
 unsigned count_of(SealedType type) {

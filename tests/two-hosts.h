@@ -13,6 +13,7 @@
 #include "libclient/p2pbus.h"
 #include "libcore/buf.h"
 #include "libsecure/seal.h"
+#include "libsecure/signed-answer.h"
 #include "tests/harness.h"
 
 #define NACK_AGE_USEC (5 * 60 * USEC_PER_SEC)
@@ -21,6 +22,7 @@
 #define SECRET "THE-SECRET-OF-THIS-TEST"
 #define LEASES_MAX 16
 #define REMEMBERED_MAX 256
+#define SWALLOWED_MAX 64
 
 /* What the one in the middle does to sealed packets. */
 typedef enum Mischief {
@@ -62,6 +64,10 @@ typedef struct Middle {
         } remembered[REMEMBERED_MAX];
         unsigned n_remembered;
         unsigned n_accused;
+        uint8_t swallowed[SWALLOWED_MAX][PACKET_HEADER_SIZE]; /* for ends[1], and not refused yet */
+        unsigned n_swallowed;                                 /* atomic */
+        uint8_t nacks[SWALLOWED_MAX][PACKET_HEADER_SIZE + SIGNED_ANSWER_SIZE]; /* of them */
+        unsigned n_nacks;
         uint8_t last_data[PACKET_HEADER_SIZE + 16]; /* for ends[1]: the clear part of a DATA */
         unsigned n_done; /* atomic; of what was asked of it through stop[] */
         bool saw_clear, saw_secret;
@@ -84,6 +90,8 @@ p2pbus *open_at(unsigned host, uint32_t flags);
 void set_mischief(Mischief mischief);
 /* Has the one in the middle do something, and waits until its packets are on their way. */
 void tell_middle(char what);
+/* How many sealed packets to b it has swallowed, that were not refused yet. */
+unsigned count_swallowed(void);
 /* How many it has seen. */
 unsigned count_of(SealedType type);
 /* Epochs that @bus makes from now on wear out sooner, and may follow each other at once. */
