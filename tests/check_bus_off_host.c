@@ -416,6 +416,17 @@ START_TEST(nobody_anywhere_is_said_at_once) {
 }
 END_TEST
 
+START_TEST(who_cannot_be_sealed_for_is_said_to_be_so) {
+        p2pbus_message *m = numbered(0);
+
+        __atomic_store_n(&middle.spoils, true, __ATOMIC_RELAXED);
+        ck_assert_int_eq(p2pbus_send_wait(a, p2pbus_get_full(b), m, PATIENCE), -EHOSTUNREACH);
+        ck_assert_int_eq(p2pbus_get_reason(), P2PBUS_REASON_WRONG_KEY);
+        ck_assert_uint_eq(__atomic_load_n(&middle.n_sealed, __ATOMIC_RELAXED), 0);
+        p2pbus_message_unref(m);
+}
+END_TEST
+
 START_TEST(without_off_host_nothing_leaves) {
         p2pbus *local = open_at(0, 0);
         p2pbus_message *m = numbered(0);
@@ -453,6 +464,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, who_comes_to_this_host_and_leaves_loses_nothing);
         tcase_add_test(tcase, what_comes_late_of_somebody_who_is_here_now_ends_nothing);
         tcase_add_test(tcase, nobody_anywhere_is_said_at_once);
+        tcase_add_test(tcase, who_cannot_be_sealed_for_is_said_to_be_so);
         tcase_add_test(tcase, without_off_host_nothing_leaves);
         suite_add_tcase(suite, tcase);
         return suite;

@@ -130,8 +130,17 @@ static void on_lease(End *end, const Control *control) {
         say(end, &(Control){ .verb = CONTROL_LEASED, .value = 1, .address = address });
 }
 
-static void on_resolve(End *end, const End *other, const PacketHeader *header,
-                       const Control *control) {
+/* As if b had signed that it can be sealed for with no key at all. */
+static void spoil_lease(uint8_t bytes[static CONTROL_LEASE_SIZE]) {
+        SignedRecord lease;
+        size_t n;
+
+        ck_assert_int_eq(signed_record_decode(bytes, CONTROL_LEASE_SIZE, &lease), 0);
+        memset(lease.lease.encpk, 0, sizeof(lease.lease.encpk));
+        ck_assert_int_eq(signed_record_sign(&lease, b->identity, bytes, CONTROL_LEASE_SIZE, &n), 0);
+}
+
+static void on_resolve(End *end, End *other, const PacketHeader *header, const Control *control) {
         Control answer = {
                 .verb = CONTROL_RESOLVED,
                 .code = CODE_NOT_HERE,
@@ -142,6 +151,8 @@ static void on_resolve(End *end, const End *other, const PacketHeader *header,
         for (unsigned i = 0; i < other->n_leases; i++)
                 if (other->leases[i].address.pid == control->address.pid) {
                         answer.code = CODE_OK;
+                        if (__atomic_load_n(&middle.spoils, __ATOMIC_RELAXED))
+                                spoil_lease(other->leases[i].bytes);
                         answer.body = other->leases[i].bytes;
                         answer.n_body = CONTROL_LEASE_SIZE;
                 }
