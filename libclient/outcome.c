@@ -11,6 +11,8 @@
 
 #include "libclient/service.h"
 
+#include <utlist.h>
+
 #include "libclient/answer-part.h"
 #include "libclient/peer.h"
 #include "libclient/request.h"
@@ -180,4 +182,19 @@ bool service_ask_another(Request *request) {
         send_begun(bus, m);
         service_put_back(s, m);
         return true;
+}
+
+bool service_waits_for(Provider *p) {
+        p2pbus *bus = p->set->bus;
+        bool waits = !provider_set_choose(&service_of(p)->set, BALANCE_SHARE, false);
+        Request *request, *next;
+        Message *m;
+
+        DL_FOREACH2 (bus->sent, m, bus_next)
+                if (m->provider == p && m->n_records_sent > 0 && !may_repeat(m))
+                        waits = true;
+        HASH_ITER (hh, bus->requests, request, next)
+                if (!request->message && request->provider == p && !service_ask_another(request))
+                        waits = true;
+        return waits;
 }

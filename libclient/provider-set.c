@@ -92,6 +92,11 @@ static void bury(Provider *p) {
         peer_mark(peer);
 }
 
+/* What is said of another host that is cut off, too. */
+static bool may_come_back(const Provider *p, uint16_t code) {
+        return code != CODE_GONE && (p->entry.rank.flags & PROVIDER_REMOTE);
+}
+
 static void on_whereabouts(p2pbus *bus, Ask *ask) {
         Provider *p = container_of(ask, Provider, ask);
         uint16_t code = ask->code;
@@ -101,8 +106,12 @@ static void on_whereabouts(p2pbus *bus, Ask *ask) {
         case CODE_NOT_HERE:
         case CODE_GONE:
         case CODE_NO_ROUTE:
-                if (!attachment_is_settling(bus) && !p->is_listed && p->n_refs > 0)
+                if (attachment_is_settling(bus) || p->is_listed || p->n_refs == 0)
+                        break;
+                provider_ref(p);
+                if (!may_come_back(p, code) || !p->set->waits_for(p))
                         bury(p);
+                provider_unref(p);
                 break;
         default: /* it has left the name, and finishes what it has; or nobody knows yet */
                 if (!p->is_listed && p->n_refs > 0)

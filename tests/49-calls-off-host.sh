@@ -128,6 +128,27 @@ lives "the caller's bridge" again_of bridge a "$url_relay"
 lives "the provider's bridge" again_of bridge b "$url_relay"
 lives "the caller's bus" again_of bus a
 lives "the provider's bus" again_of bus b
+# unlisted: until no host has heard of the provider for so long that the name has none
+unlisted() {
+        n_left=2000
+        while on a p2pbusctl services | grep -q test.counter; do
+                n_left=$((n_left - 1))
+                [ "$n_left" -gt 0 ] || return 1
+                on a p2pbusctl resolve test.counter >/dev/null 2>&1 || true
+        done
+}
+
+at a
+start caller in_ns "$ns_a" p2pbusctl call -t 300 test.counter count 20000
+wait_line "$work/caller.out" '^1000$'
+cut_wire b
+check 'a host that is cut off for long provides nothing' unlisted
+mend_wire b
+end caller
+is "a call by name outlives that" 0 "$status"
+check '  and loses no part' cmp "$work/expected" "$work/caller.out"
+check '  and the name has its provider again' wait_there test.counter
+
 for what in bridge bus; do
         eval "kill -KILL \$pid_${what}_a"
         end "${what}_a"
