@@ -70,7 +70,7 @@ numbers() {
         sed 's/.* //' "${1-$work/out}"
 }
 
-for key in one two caller; do p2pbusctl keygen "$work/$key.key" >/dev/null; done
+for key in one two caller other; do p2pbusctl keygen "$work/$key.key" >/dev/null; done
 make_net 5 0
 ns_c=$ns_r
 for host in a b c; do
@@ -178,7 +178,30 @@ end two
 end call
 is 'one that may not be repeated fails' 1 "$status"
 is '  and nobody else is asked' 0 "$(lines "$work/one.log")"
+
+# Cut off
+provide b two "[ \"\$line\" = first ] || $gate" --priority 10 --jobs 10
+check 'it is back once more' known c . 2
+at c
+exec 9<>"$work/feed"
+start calls in_ns "$here" p2pbus-send -r --lines -t 300 --key "$work/caller.key" demo.far \
+        <"$work/feed" 8<&- 9<&-
+echo first >&9
+wait_line "$work/calls.out" '^two first$' # they have met
+echo second >&9
+exec 9>&-
+start call in_ns "$here" p2pbus-send -r -t 300 --key "$work/other.key" --idempotent demo.far third 8<&-
+taken 3 two
+: >"$work/one.log"
+cut_wire b
+end call
+is 'a call that may be repeated leaves a host that is cut off' '0 one third' "$status $(cat "$work/call.out")"
+mend_wire b
 open_gate
+end calls
+is 'one that may not waits for it' '0 two second' "$status $(sed -n 2p "$work/calls.out")"
+[ "$status" = 0 ] || sed 's/^/#   /' "$work/calls.err"
+is '  and nobody else is asked' third "$(cat "$work/one.log")"
 
 # Nobody can say
 run on a p2pbus-send -r --key "$work/caller.key" demo.nobody hello
