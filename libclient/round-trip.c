@@ -8,7 +8,7 @@ void round_trip_sample(RoundTrip *trip, uint64_t usec, uint64_t delay_usec,
                        uint64_t delay_max_usec) {
         uint64_t away;
 
-        usec = MAX(usec, UINT64_C(1));
+        usec = MIN(MAX(usec, UINT64_C(1)), (uint64_t)ROUND_TRIP_MAX_USEC);
         trip->latest_usec = usec;
         if (trip->smoothed_usec == 0) {
                 trip->least_usec = trip->smoothed_usec = usec;

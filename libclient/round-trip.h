@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define ROUND_TRIP_FIRST_USEC 333000 /* assumed before the first sample: a probe comes after 1 s */
+#define ROUND_TRIP_MAX_USEC 8000000  /* what took longer hung somewhere on its way */
 #define ROUND_TRIP_GRAIN_USEC 1000   /* no timer is finer */
 
 typedef struct RoundTrip {

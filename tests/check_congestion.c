@@ -147,6 +147,16 @@ START_TEST(a_delay_that_would_make_it_less_than_ever_is_not_believed) {
 }
 END_TEST
 
+/* It may be the only one for long, and then what is lost would be missed as late as that. */
+START_TEST(what_hung_for_long_on_its_way_is_no_measure_of_it) {
+        RoundTrip trip = { 0 };
+
+        round_trip_sample(&trip, 37 * USEC_PER_SEC, 0, 20000);
+        ck_assert_uint_eq(trip.smoothed_usec, ROUND_TRIP_MAX_USEC);
+        ck_assert_uint_eq(trip.latest_usec, ROUND_TRIP_MAX_USEC);
+}
+END_TEST
+
 START_TEST(a_steady_round_trip_leaves_little_patience) {
         RoundTrip trip = { 0 };
 
@@ -176,6 +186,7 @@ Suite *check_suite(void) {
         tcase_add_test(trip, the_first_round_trip_is_the_estimate);
         tcase_add_test(trip, what_the_peer_waited_is_not_the_way);
         tcase_add_test(trip, a_delay_that_would_make_it_less_than_ever_is_not_believed);
+        tcase_add_test(trip, what_hung_for_long_on_its_way_is_no_measure_of_it);
         tcase_add_test(trip, a_steady_round_trip_leaves_little_patience);
         suite_add_tcase(suite, trip);
         return suite;
