@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/* Questions about others: who is there, how far away, how does it stand. */
+
 #include "config.h"
-
-#include "libclient/admin.h"
-
-#include <utlist.h>
 
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
 #include "libclient/path.h"
+#include "libclient/peer.h"
+#include "libclient/ping.h"
 #include "libclient/reason.h"
 #include "libclient/send.h"
 #include "libclient/service.h"
@@ -142,25 +142,7 @@ _public_ int p2pbus_resolve(p2pbus *bus, const char *dest, uint64_t timeout_usec
 
 /* Ping */
 
-void ping_begin(p2pbus *bus, Ping *ping, Address address) {
-        *ping = (Ping){ .address = address };
-        crypto_random(ping->data, sizeof(ping->data));
-        DL_APPEND(bus->pings, ping);
-}
-
-void ping_end(p2pbus *bus, Ping *ping) {
-        DL_DELETE(bus->pings, ping);
-}
-
-size_t ping_encode(const Ping *ping, uint8_t bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE]) {
-        Record record = { .type = RECORD_PING };
-
-        memcpy(record.ping, ping->data, sizeof(record.ping));
-        record_encode(&record, bytes);
-        return record_size(&record);
-}
-
-static void ping_send(p2pbus *bus, Ping *ping, const Resolved *to) {
+static void say_ping(p2pbus *bus, Ping *ping, const Resolved *to) {
         uint8_t bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE];
         size_t n = ping_encode(ping, bytes);
         const Peer *peer = peer_find(bus, to->address, &to->key);
@@ -182,33 +164,7 @@ static void ping_send(p2pbus *bus, Ping *ping, const Resolved *to) {
         }
 }
 
-bool admin_on_refused(p2pbus *bus, const Control *word) {
-        Ping *ping;
-
-        DL_FOREACH (bus->pings, ping)
-                if (memcmp(&ping->id, &word->ref, sizeof(ping->id)) == 0) {
-                        if (word->code == CODE_DENIED) {
-                                ping->is_denied = true;
-                                reason_copy_text(word->body, word->n_body, ping->denial);
-                                bus_happened(bus);
-                        }
-                        return true; /* what else stands in the way may pass */
-                }
-        return false;
-}
-
-void admin_on_pong(p2pbus *bus, const PeerSource *source, const uint8_t data[RECORD_PING_SIZE]) {
-        Ping *ping;
-
-        DL_FOREACH(bus->pings, ping)
-                if (address_equal(ping->address, source->address) &&
-                    crypto_equal(ping->data, data, sizeof(ping->data))) {
-                        ping->is_answered = true;
-                        bus_happened(bus);
-                }
-}
-
-static int ping_wait(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *ret_usec) {
+static int await_pong(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *ret_usec) {
         Ping ping;
         uint64_t sent = 0;
         Peer *peer;
@@ -218,7 +174,7 @@ static int ping_wait(p2pbus *bus, const Resolved *to, uint64_t until, uint64_t *
         while (r == 0 && !ping.is_answered && !ping.is_denied) {
                 if (bus->is_up && (sent == 0 || bus->now_usec - sent >= PING_AGAIN_USEC)) {
                         sent = bus->now_usec;
-                        ping_send(bus, &ping, to);
+                        say_ping(bus, &ping, to);
                 }
                 r = loop_wait(bus, MIN(until, bus->now_usec + PING_AGAIN_USEC));
                 if (r == -ETIMEDOUT)
@@ -249,7 +205,7 @@ _public_ int p2pbus_ping(p2pbus *bus, const char *dest, uint64_t timeout_usec, u
         until = bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT);
         r = resolve(bus, dest, until, &to);
         if (r == 0)
-                r = ping_wait(bus, &to, until, &usec);
+                r = await_pong(bus, &to, until, &usec);
         if (r == 0) {
                 if (ret_usec)
                         *ret_usec = usec;

@@ -49,6 +49,7 @@
  *      borrow.c, loan.c   messages that are read where they came
  *      topic.c         publish and subscribe
  *      topic-remote.c  the same between hosts
+ *      ping.c        whether a process answers
  *      admin.c       resolve, ping, query, reload, counters
  *      monitor.c     what others say
  *      public-message.c, key-file.c, reason.c   the rest of p2pbus.h

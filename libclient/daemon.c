@@ -12,12 +12,12 @@
 
 #include <utlist.h>
 
-#include "libclient/admin.h"
 #include "libclient/attachment.h"
 #include "libclient/introduction.h"
 #include "libclient/loop.h"
 #include "libclient/monitor.h"
 #include "libclient/peer.h"
+#include "libclient/ping.h"
 #include "libclient/reason.h"
 #include "libclient/report.h"
 #include "libclient/rights.h"
@@ -173,7 +173,7 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                 ask = ask_find(bus, &control.ref);
                 if (ask)
                         ask_answer(bus, ask, &control);
-                else if (!admin_on_refused(bus, &control) &&
+                else if (!ping_on_refused(bus, &control) &&
                          !introduction_on_error(bus, &control.ref))
                         peer_on_refused(bus, &control);
                 break;

@@ -4,11 +4,11 @@
 
 #include "libclient/drain.h"
 
-#include "libclient/admin.h"
 #include "libclient/loop.h"
 #include "libclient/own-name.h"
 #include "libclient/path.h"
 #include "libclient/peer.h"
+#include "libclient/ping.h"
 #include "libclient/reason.h"
 
 /* What has begun to come will be there when the rest is: it was not refused. */

@@ -3,7 +3,6 @@
 noinst_LTLIBRARIES += libp2pbus-client.la
 libp2pbus_client_la_SOURCES = \
 	%D%/admin.c \
-	%D%/admin.h \
 	%D%/announcement.c \
 	%D%/announcement.h \
 	%D%/answer-part.c \
@@ -58,6 +57,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/path.h \
 	%D%/peer.c \
 	%D%/peer.h \
+	%D%/ping.c \
+	%D%/ping.h \
 	%D%/provider-set.c \
 	%D%/provider-set.h \
 	%D%/public-message.c \

@@ -6,11 +6,11 @@
 
 #include "libclient/peer.h"
 
-#include "libclient/admin.h"
 #include "libclient/introduction.h"
 #include "libclient/own-name.h"
 #include "libclient/path-ring.h"
 #include "libclient/path.h"
+#include "libclient/ping.h"
 #include "libclient/receive.h"
 #include "libclient/topic-remote.h"
 #include "libcore/err.h"
@@ -152,7 +152,7 @@ static bool consume_one(p2pbus *bus, const PeerSource *source, Record *record, b
                 answer(bus, source, record);
                 return true;
         case RECORD_PONG:
-                admin_on_pong(bus, source, record->ping);
+                ping_on_pong(bus, source, record->ping);
                 return true;
         case RECORD_PUBLISHED:
                 if (unsupported)
