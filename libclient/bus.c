@@ -186,13 +186,10 @@ _public_ void p2pbus_close(p2pbus *bus) {
         if (bus_enter(bus) < 0)
                 return; /* a child: its parent's conversations are not its to end */
         if (!bus->is_closed) {
-                for (Peer *peer = bus->peers, *next; peer; peer = next) {
-                        next = peer->hh.next;
-                        for (Peer *same = peer; same; same = same->same_pid) {
-                                receive_return(same);
-                                session_close(same->session, CODE_GONE, bus->now_usec);
-                                peer_mark(same);
-                        }
+                PEER_FOREACH (bus, peer) {
+                        receive_return(peer);
+                        session_close(peer->session, CODE_GONE, bus->now_usec);
+                        peer_mark(peer);
                 }
                 loop_send(bus, true);
                 bus_end(bus, P2PBUS_REASON_CLOSED);

@@ -13,10 +13,9 @@
 
 /* What has begun to come will be there when the rest is: it was not refused. */
 static bool is_receiving(const p2pbus *bus) {
-        for (Peer *first = bus->peers; first; first = first->hh.next)
-                for (Peer *peer = first; peer; peer = peer->same_pid)
-                        if (session_is_receiving(peer_inbound(peer)))
-                                return true;
+        PEER_FOREACH (bus, peer)
+                if (session_is_receiving(peer_inbound(peer)))
+                        return true;
         return false;
 }
 
@@ -88,16 +87,14 @@ static void ask_all(p2pbus *bus) {
         Drain *d = &bus->drain;
         size_t n = 0;
 
-        for (Peer *first = bus->peers; first; first = first->hh.next)
-                for (Peer *peer = first; peer; peer = peer->same_pid)
-                        n += may_have_sent(peer);
+        PEER_FOREACH (bus, peer)
+                n += may_have_sent(peer);
         d->pings = n > 0 ? calloc(n, sizeof(*d->pings)) : NULL;
         if (!d->pings)
                 return;
-        for (Peer *first = bus->peers; first; first = first->hh.next)
-                for (Peer *peer = first; peer; peer = peer->same_pid)
-                        if (may_have_sent(peer))
-                                ping_begin(bus, &d->pings[d->n_pings++], peer->address);
+        PEER_FOREACH (bus, peer)
+                if (may_have_sent(peer))
+                        ping_begin(bus, &d->pings[d->n_pings++], peer->address);
         d->until_usec = bus->now_usec + DRAIN_USEC;
         d->timer.on_due = on_drain_timer;
         on_drain_timer(&d->timer, bus->now_usec);

@@ -128,12 +128,11 @@ static bool is_idle(const Peer *peer, uint64_t now) {
 
 /* Makes room by forgetting one with whom everything is settled. */
 static bool forget_one(p2pbus *bus) {
-        for (Peer *first = bus->peers; first; first = first->hh.next)
-                for (Peer *peer = first; peer; peer = peer->same_pid)
-                        if (is_idle(peer, bus->now_usec + SESSION_IDLE_USEC)) {
-                                peer_free(peer);
-                                return true;
-                        }
+        PEER_FOREACH (bus, peer)
+                if (is_idle(peer, bus->now_usec + SESSION_IDLE_USEC)) {
+                        peer_free(peer);
+                        return true;
+                }
         return false;
 }
 
@@ -249,9 +248,8 @@ void peer_free_all(p2pbus *bus) {
 }
 
 void peer_leave_rings(p2pbus *bus) {
-        for (Peer *first = bus->peers; first; first = first->hh.next)
-                for (Peer *peer = first; peer; peer = peer->same_pid)
-                        introduction_leave(peer);
+        PEER_FOREACH (bus, peer)
+                introduction_leave(peer);
 }
 
 bool peer_settle(Peer *peer, Address address, const PublicKey *key) {

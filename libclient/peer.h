@@ -84,6 +84,14 @@ struct Peer {
         UT_hash_handle hh;
 };
 
+/*
+ * For each peer of @bus, declared as Peer *@peer; it is one loop, for break and continue, too. Whoever
+ * frees a peer in it leaves it then.
+ */
+#define PEER_FOREACH(bus, peer)                                                                    \
+        for (Peer *peer = (bus)->peers, *peer##_first = peer; peer;                                \
+             peer = peer->same_pid ? peer->same_pid : (peer##_first = peer##_first->hh.next))
+
 /* The peer with @address (tag 0: any with the PID) and, if not NULL, @key; or NULL. */
 Peer *peer_find(p2pbus *bus, Address address, const PublicKey *key);
 /*

@@ -155,13 +155,12 @@ void report_answer(p2pbus *bus, const PacketId *id) {
                 report_past(bus, &report);
                 (void)add(bus, &word, &report); /* the first: there is room */
         }
-        for (const Peer *first = bus->peers; first; first = first->hh.next)
-                for (const Peer *peer = first; peer; peer = peer->same_pid) {
-                        if (peer->mirror) /* what we say to ourselves goes nowhere */
-                                continue;
-                        report_peer(peer, &report);
-                        if (!add(bus, &word, &report))
-                                return;
-                }
+        PEER_FOREACH (bus, peer) {
+                if (peer->mirror) /* what we say to ourselves goes nowhere */
+                        continue;
+                report_peer(peer, &report);
+                if (!add(bus, &word, &report))
+                        return;
+        }
         (void)say(bus, &word, false);
 }

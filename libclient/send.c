@@ -492,14 +492,13 @@ _public_ int p2pbus_cancel(p2pbus *bus, const char *id_text) {
 
 void send_fail_all(p2pbus *bus, int reason) {
         (void)reason;
-        for (Peer *first = bus->peers; first; first = first->hh.next)
-                for (Peer *peer = first; peer; peer = peer->same_pid) {
-                        Message *m;
+        PEER_FOREACH (bus, peer) {
+                Message *m;
 
-                        session_fail(peer->session, RESULT_CANCELLED, bus->now_usec);
-                        while ((m = session_pop_finished(peer->session)))
-                                send_finished(bus, m);
-                }
+                session_fail(peer->session, RESULT_CANCELLED, bus->now_usec);
+                while ((m = session_pop_finished(peer->session)))
+                        send_finished(bus, m);
+        }
         service_fail_all(bus, RESULT_CANCELLED);
 }
 

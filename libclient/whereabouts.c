@@ -41,10 +41,9 @@ void peer_update_path(Peer *peer) {
 }
 
 void peer_update_all_paths(p2pbus *bus, bool off_host_only) {
-        for (Peer *first = bus->peers; first; first = first->hh.next)
-                for (Peer *peer = first; peer; peer = peer->same_pid)
-                        if (!off_host_only || peer->path == SESSION_PATH_OFF_HOST)
-                                peer_update_path(peer);
+        PEER_FOREACH (bus, peer)
+                if (!off_host_only || peer->path == SESSION_PATH_OFF_HOST)
+                        peer_update_path(peer);
 }
 
 void peer_go_again(Peer *peer) {

@@ -1,4 +1,4 @@
-# The library: by its public header with a real p2pbusd, its timers, its symbols.
+# The library: by its public header with a real p2pbusd, its peers, its timers, its symbols.
 
 unit_tests += %D%/check_bus
 # p2pbus-sd-event.h includes <p2pbus.h>, as installed.
@@ -46,6 +46,12 @@ EXTRA_%C%_check_streams_DEPENDENCIES = p2pbusd
 unit_tests += %D%/check_known_peers
 %C%_check_known_peers_CFLAGS = $(unit_cflags)
 %C%_check_known_peers_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-secure.la libp2pbus-core.la
+
+unit_tests += %D%/check_peer
+%C%_check_peer_CFLAGS = $(unit_cflags)
+%C%_check_peer_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-client.la libp2pbus-secure.la \
+	libp2pbus-core.la
+EXTRA_%C%_check_peer_DEPENDENCIES = p2pbusd
 
 unit_tests += %D%/check_timer
 %C%_check_timer_CFLAGS = $(unit_cflags)
