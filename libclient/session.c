@@ -553,25 +553,33 @@ static bool may_still_meet(const Session *s) {
 
 /* What else is under way was sent by now: its answers take about as long as this one did, or it is lost. */
 static uint64_t last_answer_usec(const Session *s, uint64_t now_usec) {
-        uint64_t usec = 3 * (now_usec - s->out.flight->refused_sent_usec) + USEC_PER_SEC;
+        uint64_t usec;
 
+        if (!s->out.flight)
+                return now_usec;
+        usec = 3 * (now_usec - s->out.flight->refused_sent_usec) + USEC_PER_SEC;
         return now_usec + MIN(usec, (uint64_t)SESSION_HINT_USEC);
 }
 
-void session_deny(Session *session, uint16_t code, uint64_t now_usec) {
-        if (!may_still_meet(session)) {
-                session_fail(session, code, now_usec);
+static void deny(Session *s, uint16_t code, uint64_t until_usec, uint64_t now_usec) {
+        if (!may_still_meet(s)) {
+                session_fail(s, code, now_usec);
                 return;
         }
-        note_hint(session, code, last_answer_usec(session, now_usec));
-        session->holds = true;
+        note_hint(s, code, until_usec);
+        s->holds = true;
+}
+
+void session_deny(Session *session, uint16_t code, uint64_t now_usec) {
+        deny(session, code, last_answer_usec(session, now_usec), now_usec);
 }
 
 void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint64_t now_usec) {
         Session *s = session;
 
         if (!s->heard && code != CODE_SETTLING) {
-                session_deny(s, code, now_usec);
+                /* It may have met somebody whom a cut hides now. */
+                deny(s, code, now_usec + patience_usec, now_usec);
                 return;
         }
         note_hint(s, code, now_usec + patience_usec);

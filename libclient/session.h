@@ -228,8 +228,8 @@ void session_resume(Session *session, uint64_t now_usec);
  */
 void session_deny(Session *session, uint16_t code, uint64_t now_usec);
 /* Somebody on the way said NOT_HERE, GONE or SETTLING. A session that has heard from its peer
- * takes it as a hint and fails after @patience_usec of nothing else; one that has not fails
- * as with session_deny(), unless @code is CODE_SETTLING. */
+ * takes it as a hint and fails after @patience_usec of nothing else; one that has not fails once
+ * all its packets were refused, or then, unless @code is CODE_SETTLING. */
 void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint64_t now_usec);
 /* What was produced last went off-host as packet @id. */
 void session_sealed_as(Session *session, const PacketId *id);

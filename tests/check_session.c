@@ -1672,6 +1672,21 @@ START_TEST(off_host_a_first_contact_fails_when_all_its_packets_were_refused) {
 }
 END_TEST
 
+START_TEST(off_host_whom_a_first_contact_may_have_met_is_waited_for_through_a_cut) {
+        PacketId first, again;
+
+        try_twice(&first, &again);
+        session_refused(a, &again);
+        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        now += SESSION_HINT_USEC - 1;
+        session_tick(a, now);
+        nothing_finished(a);
+        now++;
+        session_tick(a, now);
+        finished(a, RESULT_UNKNOWN);
+}
+END_TEST
+
 /* The other one is lost, and nobody says so. */
 START_TEST(off_host_a_first_contact_waits_for_another_answer_about_as_long_as_one_takes) {
         const uint64_t answer_usec = 200 * USEC_PER_MSEC;
@@ -2133,6 +2148,8 @@ Suite *check_suite(void) {
         tcase_add_test(plain, another_key_is_a_violation);
         tcase_add_test(plain, a_first_contact_fails_at_once_or_waits_while_it_settles);
         tcase_add_test(plain, off_host_a_first_contact_fails_when_all_its_packets_were_refused);
+        tcase_add_test(plain,
+                       off_host_whom_a_first_contact_may_have_met_is_waited_for_through_a_cut);
         tcase_add_test(
                 plain,
                 off_host_a_first_contact_waits_for_another_answer_about_as_long_as_one_takes);
