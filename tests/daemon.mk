@@ -5,10 +5,36 @@ libp2pbus_harness_la_SOURCES = %D%/api.h %D%/harness.c %D%/harness.h
 libp2pbus_harness_la_CFLAGS = $(unit_cflags)
 libp2pbus_harness_la_LIBADD = libp2pbus-secure.la libp2pbus-core.la
 
+# And two processes that nothing may disturb.
+check_LTLIBRARIES += libp2pbus-bystanders.la
+libp2pbus_bystanders_la_SOURCES = %D%/bystanders.c %D%/bystanders.h
+libp2pbus_bystanders_la_CFLAGS = $(unit_cflags)
+libp2pbus_bystanders_la_LIBADD = libp2pbus-harness.la
+
 unit_tests += %D%/check_daemon
 %C%_check_daemon_CFLAGS = $(unit_cflags)
-%C%_check_daemon_LDADD = $(unit_libs) libp2pbus-harness.la
+%C%_check_daemon_LDADD = $(unit_libs) libp2pbus-bystanders.la
 EXTRA_%C%_check_daemon_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_daemon_attach
+%C%_check_daemon_attach_CFLAGS = $(unit_cflags)
+%C%_check_daemon_attach_LDADD = $(unit_libs) libp2pbus-bystanders.la
+EXTRA_%C%_check_daemon_attach_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_daemon_routing
+%C%_check_daemon_routing_CFLAGS = $(unit_cflags)
+%C%_check_daemon_routing_LDADD = $(unit_libs) libp2pbus-bystanders.la
+EXTRA_%C%_check_daemon_routing_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_daemon_gateway
+%C%_check_daemon_gateway_CFLAGS = $(unit_cflags)
+%C%_check_daemon_gateway_LDADD = $(unit_libs) libp2pbus-bystanders.la
+EXTRA_%C%_check_daemon_gateway_DEPENDENCIES = p2pbusd
+
+unit_tests += %D%/check_daemon_roles
+%C%_check_daemon_roles_CFLAGS = $(unit_cflags)
+%C%_check_daemon_roles_LDADD = $(unit_libs) libp2pbus-bystanders.la
+EXTRA_%C%_check_daemon_roles_DEPENDENCIES = p2pbusd
 
 unit_tests += %D%/check_introduction
 %C%_check_introduction_CFLAGS = $(unit_cflags)

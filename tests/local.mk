@@ -89,7 +89,8 @@ TESTS += $(shell_tests)
 # `make valgrind` runs valgrind_tests with the daemon that each of them starts under memcheck, which
 # takes many times as long: hence only those that are about the daemon, and not the tests
 # themselves. What it finds makes the daemon end with 99, which fails the test, or the target.
-valgrind_tests = %D%/check_daemon %D%/check_introduction
+valgrind_tests = %D%/check_daemon %D%/check_daemon_attach %D%/check_daemon_routing \
+	%D%/check_daemon_gateway %D%/check_daemon_roles %D%/check_introduction
 valgrind_log = $(abs_builddir)/valgrind
 valgrind = valgrind -q --vgdb=no --leak-check=full --errors-for-leak-kinds=definite \
 	--error-exitcode=99 --suppressions=$(abs_top_srcdir)/%D%/valgrind.supp \

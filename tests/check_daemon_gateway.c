@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What p2pbusd asks of its gateway, believes of it, and hands to it. */
+
+#include "config.h"
+
+#include <fcntl.h>
+#include <signal.h>
+
+#include "libcore/record.h"
+#include "libsecure/signed-record.h"
+#include "tests/bystanders.h"
+#include "tests/main.h"
+
+/* Signs what LEASE_REQUEST asks for. */
+static void lease_make(const Client *c, const uint8_t *request, uint32_t flags,
+                       uint8_t out[static CONTROL_LEASE_SIZE]) {
+        SignedRecord record = {
+                .type = SIGNED_RECORD_LEASE,
+                .issued_usec = load_le64(request + 32),
+                .not_after_usec = load_le64(request + 40),
+                .lease = { .flags = flags, .encpk = { 9 } },
+        };
+        size_t n;
+
+        record.lease.enc_until_usec = record.not_after_usec;
+        memcpy(record.lease.bridge.bytes, request, KEY_SIZE);
+        ck_assert_int_eq(signed_record_sign(&record, c->key, out, CONTROL_LEASE_SIZE, &n), 0);
+        ck_assert_uint_eq(n, CONTROL_LEASE_SIZE);
+}
+
+/* A lease of a process that lives elsewhere. */
+static Address lease_from_elsewhere(uint8_t out[static CONTROL_LEASE_SIZE]) {
+        uint8_t request[CONTROL_LEASE_REQUEST_SIZE] = { 7 };
+        Client elsewhere;
+        Address address;
+
+        store_le64(request + 32, now_usec(CLOCK_REALTIME));
+        store_le64(request + 40, now_usec(CLOCK_REALTIME) + 60 * USEC_PER_SEC);
+        ck_assert_int_eq(identity_new_random(&elsewhere.key), 0);
+        address = identity_hash(elsewhere.key)->address;
+        lease_make(&elsewhere, request, 0, out);
+        identity_free(elsewhere.key);
+        return address;
+}
+
+static void become_gateway(Client *g) {
+        client_say(g, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_word(g, CONTROL_OK);
+}
+
+static void answer_lease_request(Client *c, uint8_t lease[static CONTROL_LEASE_SIZE]) {
+        const Control *word = expect_word(c, CONTROL_LEASE_REQUEST);
+        Control say = { .verb = CONTROL_LEASE, .body = lease, .n_body = CONTROL_LEASE_SIZE };
+
+        lease_make(c, word->body, word->value, lease);
+        client_say(c, &say);
+}
+
+START_TEST(leases_are_asked_for_handed_over_and_kept_for_the_next_gateway) {
+        uint8_t lease[CONTROL_LEASE_SIZE], seed[IDENTITY_SEED_SIZE] = { 77 };
+        const Control *word;
+        IdentityKey *key;
+        Client a, late, g;
+
+        bystanders_start(NULL);
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        ck_assert_int_eq(identity_new_from_seed(&key, seed), 0);
+        client_connect(&g, &d, key);
+        client_attach(&g, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        answer_lease_request(&a, lease);
+        word = expect_word(&g, CONTROL_LEASE);
+        ck_assert_mem_eq(word->body, lease, sizeof(lease));
+        client_say(&g, &(Control){ .verb = CONTROL_LEASED, .value = 2, .address = a.address });
+        ck_assert_uint_eq(expect_word(&a, CONTROL_REACHABLE)->value, 2);
+
+        /* One that comes later; then it goes. */
+        client_open(&late, &d, ATTACH_OFF_HOST | ATTACH_EPHEMERAL);
+        ck_assert_uint_eq(load_le32(late.hello + 20), HELLO_OFF_HOST | HELLO_RINGS);
+        answer_lease_request(&late, lease);
+        ck_assert_mem_eq(expect_word(&g, CONTROL_LEASE)->body, lease, sizeof(lease));
+        client_close(&late);
+        ck_assert(address_equal(expect_word(&g, CONTROL_DETACHED)->address, late.address));
+
+        /* The gateway comes back: it gets the lease without asking the process again. */
+        client_close(&g);
+        do
+                word = expect_word(&a, CONTROL_NOTICE);
+        while (word->value & HELLO_OFF_HOST);
+        ck_assert_int_eq(identity_new_from_seed(&key, seed), 0);
+        client_connect(&g, &d, key);
+        client_attach(&g, 0);
+        client_say(&g, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_word(&g, CONTROL_OK);
+        ck_assert(address_equal(expect_word(&g, CONTROL_LEASE)->address, a.address));
+        expect_word(&g, CONTROL_SYNCED);
+        expect_silence(&a);
+        client_close(&g);
+        client_close(&a);
+        bystanders_stop();
+}
+END_TEST
+
+START_TEST(bad_leases_are_refused) {
+        uint8_t lease[CONTROL_LEASE_SIZE];
+        Control say = { .verb = CONTROL_LEASE, .body = lease, .n_body = sizeof(lease) };
+        const Control *word;
+        Client a, g;
+
+        bystanders_start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        word = expect_word(&a, CONTROL_LEASE_REQUEST);
+        if (_i == 0) {
+                lease_make(&a, word->body, 0, lease);
+                lease[199] ^= 1;
+                client_say(&a, &say);
+                expect_error(&a, CODE_BAD_SIGNATURE);
+                client_say(&a, &say); /* nobody asked */
+                expect_error(&a, CODE_RATE);
+        } else if (_i == 1) {
+                lease_make(&x, word->body, 0, lease); /* of somebody else */
+                client_say(&a, &say);
+                expect_error(&a, CODE_BAD_SIGNATURE);
+        } else if (_i == 2) {
+                uint8_t request[CONTROL_LEASE_REQUEST_SIZE];
+
+                memcpy(request, word->body, sizeof(request));
+                request[0] ^= 1; /* another bridge */
+                lease_make(&a, request, 0, lease);
+                client_say(&a, &say);
+                expect_error(&a, CODE_DENIED);
+        } else {
+                uint8_t request[CONTROL_LEASE_REQUEST_SIZE];
+
+                memcpy(request, word->body, sizeof(request));
+                store_le64(request + 40, load_le64(request + 40) + 1); /* longer than asked */
+                lease_make(&a, request, 0, lease);
+                client_say(&a, &say);
+                expect_error(&a, CODE_DENIED);
+        }
+        expect_word(&g, CONTROL_SYNCED);
+        expect_silence(&g);
+        client_close(&a);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
+START_TEST(leases_are_renewed_at_half_life) {
+        uint8_t first[CONTROL_LEASE_SIZE], second[CONTROL_LEASE_SIZE];
+        Client a, g;
+
+        bystanders_start("[Bus]\nLeaseTime=2s\n");
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        answer_lease_request(&a, first);
+        expect_word(&g, CONTROL_LEASE);
+        answer_lease_request(&a, second);
+        ck_assert_mem_eq(expect_word(&g, CONTROL_LEASE)->body, second, sizeof(second));
+        ck_assert_uint_gt(load_le64(second + 8), load_le64(first + 8));
+        client_close(&a);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
+START_TEST(the_gateway_says_where_others_are) {
+        uint8_t lease[CONTROL_LEASE_SIZE];
+        Address there = lease_from_elsewhere(lease), bare = { there.pid, 0 };
+        Control found = { .verb = CONTROL_RESOLVED, .body = lease, .n_body = sizeof(lease) };
+        const Control *word;
+        PacketId ids[2];
+        Client a, g;
+
+        bystanders_start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        expect_word(&a, CONTROL_LEASE_REQUEST);
+
+        /* Two packets, one question. */
+        ids[0] = client_send(&a, bare, PACKET_RECORDS, "1", 1);
+        ids[1] = client_send(&a, bare, PACKET_RECORDS, "2", 1);
+        word = expect_word(&g, CONTROL_RESOLVE);
+        ck_assert(address_equal(word->address, bare));
+        found.ref = g.last.header.id;
+        client_say(&g, &found);
+        for (unsigned i = 0; i < 2; i++) {
+                word = expect_word(&a, CONTROL_NOT_LOCAL);
+                ck_assert_uint_eq(word->code, CODE_OK);
+                ck_assert_mem_eq(word->ref.bytes, ids[i].bytes, PACKET_ID_SIZE);
+                ck_assert_mem_eq(word->body, lease, sizeof(lease));
+        }
+        /* Kept: the gateway is not asked again. */
+        client_say(&a, &(Control){ .verb = CONTROL_RESOLVE, .address = bare });
+        word = expect_word(&a, CONTROL_RESOLVED);
+        ck_assert_uint_eq(word->value, RESOLVED_REMOTE);
+        ck_assert_mem_eq(word->body, lease, sizeof(lease));
+        expect_silence(&g);
+
+        /* The plaintext never went there; what is sealed does, and a refusal finds its way back. */
+        ids[0] = client_send(&a, there, PACKET_SEALED, "sealed", 6);
+        expect_payload(&g, PACKET_SEALED, "sealed", 6);
+        {
+                Control refused = { .verb = CONTROL_ERROR,
+                                    .code = CODE_NOT_HERE,
+                                    .ref = ids[0],
+                                    .address = there };
+                uint8_t payload[CONTROL_HEAD_SIZE];
+                PacketHeader header = { .src = { PID_BRIDGE, 0 },
+                                        .dst = a.address,
+                                        .kind = PACKET_CONTROL };
+
+                control_encode(&refused, payload);
+                ck_assert(client_send_header(&g, header, payload, sizeof(payload)));
+        }
+        word = expect_error(&a, CODE_NOT_HERE);
+        ck_assert_mem_eq(word->ref.bytes, ids[0].bytes, PACKET_ID_SIZE);
+
+        client_say(&g, &(Control){ .verb = CONTROL_PATH_CHANGED, .value = 5 });
+        ck_assert_uint_eq(expect_word(&a, CONTROL_PATH_CHANGED)->value, 5);
+        /* After that it is asked again; a process without OFF_HOST never is asked for. */
+        client_send(&x, bare, PACKET_RECORDS, "1", 1);
+        ck_assert_uint_eq(expect_word(&x, CONTROL_NOT_LOCAL)->code, CODE_NOT_HERE);
+        client_send(&a, bare, PACKET_RECORDS, "1", 1);
+        expect_word(&g, CONTROL_RESOLVE);
+        client_say(&g, &(Control){ .verb = CONTROL_RESOLVED,
+                                   .code = CODE_NOT_HERE,
+                                   .ref = g.last.header.id });
+        ck_assert_uint_eq(expect_word(&a, CONTROL_NOT_LOCAL)->code, CODE_NOT_HERE);
+        client_close(&a);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
+START_TEST(lies_of_the_gateway_are_not_believed) {
+        uint8_t lease[CONTROL_LEASE_SIZE], other[CONTROL_LEASE_SIZE];
+        Address there = lease_from_elsewhere(lease);
+        Control found = { .verb = CONTROL_RESOLVED, .body = lease, .n_body = sizeof(lease) };
+        Client a, g;
+
+        bystanders_start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        expect_word(&a, CONTROL_LEASE_REQUEST);
+
+        client_send(&a, there, PACKET_RECORDS, "1", 1);
+        expect_word(&g, CONTROL_RESOLVE);
+        found.ref = g.last.header.id;
+        lease[100] ^= 1;
+        client_say(&g, &found);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_NOT_LOCAL)->code, CODE_BAD_SIGNATURE);
+
+        (void)lease_from_elsewhere(other);
+        client_send(&a, there, PACKET_RECORDS, "1", 1);
+        expect_word(&g, CONTROL_RESOLVE);
+        found.ref = g.last.header.id;
+        found.body = other;
+        client_say(&g, &found);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_NOT_LOCAL)->code, CODE_WRONG_KEY);
+
+        /* It has not heard from all its links: "not here" is not the last word. */
+        client_send(&a, there, PACKET_RECORDS, "1", 1);
+        expect_word(&g, CONTROL_RESOLVE);
+        client_say(&g, &(Control){ .verb = CONTROL_RESOLVED,
+                                   .code = CODE_NOT_HERE,
+                                   .ref = g.last.header.id });
+        ck_assert_uint_eq(expect_word(&a, CONTROL_NOT_LOCAL)->code, CODE_SETTLING);
+
+        /* It leaves with a question open. */
+        client_send(&a, there, PACKET_RECORDS, "1", 1);
+        expect_word(&g, CONTROL_RESOLVE);
+        client_close(&g);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_NOT_LOCAL)->code, CODE_NO_ROUTE);
+        client_close(&a);
+        bystanders_stop();
+}
+END_TEST
+
+START_TEST(there_is_one_gateway_and_it_speaks_for_strangers_alone) {
+        PacketHeader header = { .src = { 0x4242424242424242, 7 }, .kind = PACKET_SEALED };
+        const Received *got;
+        Client a, g, second;
+
+        bystanders_start(NULL);
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        expect_word(&a, CONTROL_LEASE_REQUEST);
+        client_open(&second, &d, 0);
+        client_say(&second, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_error(&second, CODE_BUSY);
+
+        header.dst = a.address;
+        ck_assert(client_send_header(&g, header, "from afar", 9));
+        got = expect_payload(&a, PACKET_SEALED, "from afar", 9);
+        ck_assert_uint_eq(got->header.hflags, PACKET_REMOTE);
+        ck_assert_uint_eq(got->header.hops, 1);
+        ck_assert_uint_eq(got->header.src.pid, header.src.pid);
+
+        /* Who did not ask to be reachable is not, and is not told apart from nobody. */
+        header.dst = x.address;
+        ck_assert(client_send_header(&g, header, "x", 1));
+        expect_error(&g, CODE_NOT_HERE);
+        ck_assert_uint_eq(g.last.header.dst.pid, header.src.pid);
+        header.dst = NOWHERE;
+        ck_assert(client_send_header(&g, header, "x", 1));
+        expect_error(&g, CODE_NOT_HERE);
+
+        header.dst = a.address;
+        header.src = x.address; /* of this host */
+        ck_assert(client_send_header(&g, header, "x", 1));
+        expect_silence(&g); /* the error would be for x, who may have come here meanwhile */
+        header.src = (Address){ 0x4242424242424242, 7 };
+        header.hops = 8;
+        ck_assert(client_send_header(&g, header, "x", 1));
+        expect_error(&g, CODE_OVERLOAD);
+        expect_silence(&a);
+        client_say(&g, &(Control){ .verb = CONTROL_OWN,
+                                   .value = OWN_CLAIM,
+                                   .body = (const uint8_t *)"a.b",
+                                   .n_body = 3 });
+        expect_error(&g, CODE_DENIED);
+
+        /* In the clear it brings nothing. */
+        header.hops = 0;
+        header.kind = PACKET_RECORDS;
+        ck_assert(client_send_header(&g, header, "x", 1));
+        expect_error(&g, CODE_VIOLATION);
+        expect_closed(&g);
+        client_close(&g);
+        become_gateway(&second);
+        client_close(&second);
+        client_close(&a);
+        bystanders_stop();
+}
+END_TEST
+
+static char *status_of(Client *c) {
+        const Control *word;
+
+        client_say(c, &(Control){ .verb = CONTROL_QUERY, .value = QUERY_STATUS });
+        word = expect_word(c, CONTROL_ANSWER);
+        return strndup((const char *)word->body, word->n_body);
+}
+
+static void say_link(Client *g, uint32_t number, uint16_t code, uint64_t usec, const char *url) {
+        uint8_t body[CONTROL_LINK_HEAD_SIZE + CONTROL_LINK_URL_MAX];
+        Control word = { .verb = CONTROL_LINK, .code = code, .value = number, .body = body };
+
+        store_le64(body, usec);
+        memcpy(body + CONTROL_LINK_HEAD_SIZE, url, strlen(url));
+        word.n_body = CONTROL_LINK_HEAD_SIZE + strlen(url);
+        client_say(g, &word);
+}
+
+START_TEST(what_the_gateway_says_of_its_links_is_shown) {
+        Client g;
+        char *status;
+
+        bystanders_start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        say_link(&g, 0, CODE_OK, 4200, "wss://one.example");
+        say_link(&g, 7, CODE_NO_ROUTE, USEC_NEVER, "wss://two.example");
+        say_link(&g, 8, CODE_OK, 1, "wss://of.a.later.version");
+        status = status_of(&g);
+        ck_assert_ptr_nonnull(strstr(status, "\nlink, wss://one.example\tup\n"
+                                             "link_round_trip_usec, wss://one.example\t4200\n"
+                                             "link, wss://two.example\tdown\nsynced"));
+        free(status);
+
+        client_say(&g, &(Control){ .verb = CONTROL_LINK, .value = 0 }); /* it is no more */
+        status = status_of(&g);
+        ck_assert_ptr_null(strstr(status, "one.example"));
+        free(status);
+
+        client_close(&g);
+        client_open(&g, &d, 0);
+        status = status_of(&g);
+        ck_assert_ptr_null(strstr(status, "link,"));
+        free(status);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
+static const char *const bad_urls[] = { "", "wss://a b", "wss://a\tb", "wss://\033[2J" };
+
+START_TEST(what_a_terminal_would_not_bear_is_no_url) {
+        Client g;
+
+        bystanders_start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        say_link(&g, 0, CODE_OK, 1, bad_urls[_i]);
+        expect_error(&g, CODE_VIOLATION);
+        expect_closed(&g);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
+START_TEST(a_host_that_had_a_gateway_is_settling_after_a_restart) {
+        Client a, g;
+
+        daemon_start(&d, "--user", "[Bus]\nSettleTime=1h\n");
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        client_send(&a, NOWHERE, PACKET_RECORDS, "x", 1);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_NOT_LOCAL)->code, CODE_NOT_HERE);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        client_close(&a);
+        client_close(&g);
+        daemon_end(&d);
+
+        daemon_restart(&d, "--user");
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        client_open(&g, &d, 0);
+        client_send(&a, NOWHERE, PACKET_RECORDS, "x", 1);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_NOT_LOCAL)->code, CODE_SETTLING);
+        client_send(&g, NOWHERE, PACKET_RECORDS, "x", 1); /* only this host matters to it */
+        ck_assert_uint_eq(expect_word(&g, CONTROL_NOT_LOCAL)->code, CODE_NOT_HERE);
+        client_close(&a);
+        client_close(&g);
+        daemon_stop(&d);
+}
+END_TEST
+
+Suite *check_suite(void) {
+        Suite *suite = suite_create("daemon gateway");
+        TCase *gateway = tcase_create("gateway");
+
+        tcase_add_test(gateway, leases_are_asked_for_handed_over_and_kept_for_the_next_gateway);
+        tcase_add_loop_test(gateway, bad_leases_are_refused, 0, 4);
+        tcase_add_test(gateway, leases_are_renewed_at_half_life);
+        tcase_add_test(gateway, the_gateway_says_where_others_are);
+        tcase_add_test(gateway, lies_of_the_gateway_are_not_believed);
+        tcase_add_test(gateway, there_is_one_gateway_and_it_speaks_for_strangers_alone);
+        tcase_add_test(gateway, what_the_gateway_says_of_its_links_is_shown);
+        tcase_add_loop_test(gateway, what_a_terminal_would_not_bear_is_no_url, 0,
+                            ELEMENTSOF(bad_urls));
+        tcase_add_test(gateway, a_host_that_had_a_gateway_is_settling_after_a_restart);
+
+        suite_add_tcase(suite, gateway);
+        return suite;
+}
