@@ -199,7 +199,12 @@ stream() {
                 <"$work/$stream.fifo" 8<&- 9<&-
         start "feed_$stream" into "$work/$stream.fifo" '' head -n "-$stream_rest" \
                 "$work/lines" 8<&- 9<&-
-        timeout "$deadline" sed -u 2000q <&8 >"$work/$stream.lines"
+        timeout "$deadline" sed -u 2000q <&8 >"$work/$stream.lines" || {
+                for said in "send_$stream" "$stream" bridge_a bridge_b; do
+                        sed "s/^/# $said: /" "$work/$said.err"
+                done
+                exit 1
+        }
         cat <&8 >>"$work/$stream.lines" 9<&- &
         reader=$!
         "$@" 8<&- 9<&-
