@@ -29,9 +29,27 @@ unit_tests += %D%/check_flight
 %C%_check_flight_CFLAGS = $(unit_cflags)
 %C%_check_flight_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
 
+# Two sessions and no network.
+check_LTLIBRARIES += libp2pbus-session-pair.la
+libp2pbus_session_pair_la_SOURCES = %D%/session-pair.c %D%/session-pair.h
+libp2pbus_session_pair_la_CFLAGS = $(unit_cflags)
+libp2pbus_session_pair_la_LIBADD = libp2pbus-client.la libp2pbus-core.la
+
 unit_tests += %D%/check_session
 %C%_check_session_CFLAGS = $(unit_cflags)
-%C%_check_session_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
+%C%_check_session_LDADD = $(unit_libs) libp2pbus-session-pair.la
+
+unit_tests += %D%/check_session_credit
+%C%_check_session_credit_CFLAGS = $(unit_cflags)
+%C%_check_session_credit_LDADD = $(unit_libs) libp2pbus-session-pair.la
+
+unit_tests += %D%/check_session_fates
+%C%_check_session_fates_CFLAGS = $(unit_cflags)
+%C%_check_session_fates_LDADD = $(unit_libs) libp2pbus-session-pair.la
+
+unit_tests += %D%/check_session_off_host
+%C%_check_session_off_host_CFLAGS = $(unit_cflags)
+%C%_check_session_off_host_LDADD = $(unit_libs) libp2pbus-session-pair.la
 
 long_unit_tests += %D%/check_session_sim
 %C%_check_session_sim_SOURCES = %D%/check_session_sim.c %D%/session-way.c %D%/session-way.h
