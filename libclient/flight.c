@@ -134,6 +134,15 @@ void flight_add(Flight *flight, uint64_t seq, size_t size, bool again) {
         flight->end = MAX(flight->end, seq + 1);
 }
 
+void flight_give_up(Flight *flight, uint64_t first, uint64_t last) {
+        for (unsigned i = 0; i < flight->n_pieces; i++) {
+                FlightPiece *piece = &flight->pieces[i];
+
+                if (piece->first <= last && piece->last >= first)
+                        piece->is_ambiguous = true;
+        }
+}
+
 void flight_name(Flight *flight, const PacketId *id) {
         if (flight->is_begun)
                 return;
@@ -324,7 +333,7 @@ bool flight_on_ack(Flight *flight, const Record *ack, uint64_t now_usec, bool *r
                 }
                 if (piece->is_only) {
                         silence.before_usec = MIN(silence.before_usec, piece->sent_usec);
-                        if (piece->packet < flight->acked_packet)
+                        if (piece->packet < flight->acked_packet && !piece->is_ambiguous)
                                 flight->is_reordering = true;
                 }
                 if (newest.packet > 0 &&

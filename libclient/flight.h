@@ -27,7 +27,7 @@ typedef struct FlightPiece {
         PacketId id; /* of that packet; zero: not known, or known to be lost */
         uint64_t sent_usec;
         uint32_t n_bytes;
-        bool is_ambiguous; /* some of it was sent in another packet, too: no sample of time */
+        bool is_ambiguous; /* what names it may be about another packet: no sample of time */
         bool is_only;      /* not of those here */
         bool is_repair;    /* sent because another seemed to be lost */
 } FlightPiece;
@@ -74,6 +74,11 @@ bool flight_allows(Flight *flight, size_t size);
 void flight_begin(Flight *flight, uint64_t now_usec);
 /* The record @seq goes; @again: not for the first time. */
 void flight_add(Flight *flight, uint64_t seq, size_t size, bool again);
+/*
+ * A SKIP goes for these records: an ACK that names them may be the answer to it, however long ago they
+ * went, and whether or not they came.
+ */
+void flight_give_up(Flight *flight, uint64_t first, uint64_t last);
 /* The packet that was begun last went under @id. */
 void flight_name(Flight *flight, const PacketId *id);
 /* Something of packet @id is in flight. */

@@ -95,8 +95,11 @@ static void put_skips(Session *s, BufWriter *w) {
         Record r;
 
         while (w->size - w->at >= RECORD_HEADER_SIZE + RECORD_SKIP_SIZE &&
-               session_out_next_skip(&s->out, &r) == 0)
+               session_out_next_skip(&s->out, &r) == 0) {
                 (void)put(s, w, &r); /* was looked after */
+                if (s->out.flight)
+                        flight_give_up(s->out.flight, r.seq, r.skip.last);
+        }
 }
 
 static void put_close(Session *s, BufWriter *w) {

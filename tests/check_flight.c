@@ -156,6 +156,43 @@ START_TEST(what_was_asked_for_in_vain_says_nothing_either) {
 }
 END_TEST
 
+/* Whether they came or not, the receiver has what comes behind a SKIP. */
+START_TEST(what_was_given_up_says_nothing_either) {
+        sends_many(3);
+        now += 1000 * TRIP;
+        flight_give_up(flight, 2, 3);
+        now += TRIP;
+        ck_assert(hears(1, 2, 3)); /* what went before is lost all the same */
+        ck_assert(!flight->is_sampled);
+        ck_assert_uint_eq(flight->round_trip.latest_usec, TRIP);
+        ck_assert(flight_is_empty(flight));
+}
+END_TEST
+
+START_TEST(a_part_that_was_given_up_is_enough) {
+        flight_begin(flight, now);
+        for (unsigned i = 1; i <= 9; i++)
+                flight_add(flight, i, SIZE, false);
+        sends(10, false);
+        flight_give_up(flight, 4, 5);
+        now += 2 * TRIP;
+        ck_assert(!hears(10, 0, 0));
+        ck_assert_uint_eq(flight->round_trip.latest_usec, TRIP);
+        ck_assert(!hears(11, 0, 0)); /* which has nothing to do with it */
+        ck_assert_uint_eq(flight->round_trip.latest_usec, 2 * TRIP);
+}
+END_TEST
+
+START_TEST(a_skip_that_fills_a_gap_has_overtaken_nothing) {
+        sends_many(3);
+        now += TRIP;
+        ck_assert(!hears(1, 2, 3));
+        flight_give_up(flight, 1, 1);
+        ck_assert(!hears(4, 0, 0));
+        ck_assert(!flight->is_reordering);
+}
+END_TEST
+
 START_TEST(an_answer_to_what_was_asked_shows_what_else_is_lost) {
         sends_many(3);
         now += 10 * TRIP;
@@ -339,6 +376,9 @@ Suite *check_suite(void) {
         tcase_add_test(all, losses_of_one_round_halve_once);
         tcase_add_test(all, what_was_sent_again_says_nothing_of_the_way);
         tcase_add_test(all, what_was_asked_for_in_vain_says_nothing_either);
+        tcase_add_test(all, what_was_given_up_says_nothing_either);
+        tcase_add_test(all, a_part_that_was_given_up_is_enough);
+        tcase_add_test(all, a_skip_that_fills_a_gap_has_overtaken_nothing);
         tcase_add_test(all, an_answer_to_what_was_asked_shows_what_else_is_lost);
         tcase_add_test(all, who_was_wrong_about_a_loss_waits_for_longer);
         tcase_add_test(all, what_does_not_come_although_a_fast_answer_did_is_lost);

@@ -285,6 +285,57 @@ START_TEST(any_way_without_loss_is_used_to_seventy_percent) {
 }
 END_TEST
 
+static void live_until(uint64_t until) {
+        for (;;) {
+                Flying f;
+
+                pump(0);
+                pump(1);
+                now = MIN(air_due(&air), MIN(session_due(sides[0]), session_due(sides[1])));
+                if (now > until)
+                        break;
+                if (air_land(&air, now, &f)) {
+                        arrive(&f);
+                        free(f.bytes);
+                }
+                session_tick(sides[0], now);
+                session_tick(sides[1], now);
+        }
+        now = until;
+}
+
+/* The SKIP goes until it is answered, and says of the record before it that it need not come any more. */
+START_TEST(what_was_given_up_in_a_night_is_no_round_trip) {
+        Way w = { .delay_usec = 20 * MSEC };
+        Message *m;
+
+        ways_are(w, w);
+        begin();
+        (void)send_some(1000, 1000);
+        live_until(BEGIN + USEC_PER_SEC);
+        settle();
+        ck_assert_uint_eq(session_round_trip_usec(sides[0]), 40 * MSEC);
+
+        ways[0].dark_until = BEGIN + 31 * USEC_PER_SEC;
+        ck_assert_int_eq(message_new_with_size(&m, 1000, 0), 0);
+        m->kind = MESSAGE_ONE_WAY;
+        ck_assert_int_eq(session_send(sides[0], m, now), 0);
+        message_unref(m);
+        live_until(now + MSEC);
+        session_abandon(sides[0], m, RESULT_CANCELLED, now);
+        live_until(BEGIN + 61 * USEC_PER_SEC);
+        m = session_pop_finished(sides[0]);
+        ck_assert_ptr_nonnull(m);
+        ck_assert_int_eq(m->result, RESULT_CANCELLED);
+        message_unref(m);
+        ck_assert_uint_eq(session_round_trip_usec(sides[0]), 40 * MSEC);
+
+        air_clear(&air);
+        for (unsigned i = 0; i < 2; i++)
+                sides[i] = session_free(sides[i]);
+}
+END_TEST
+
 /* Seconds to minutes. */
 static const uint64_t nights[] = { 1, 5, 30, 120 };
 
@@ -376,6 +427,7 @@ Suite *check_suite(void) {
                             ELEMENTSOF(clean));
         tcase_add_loop_test(all, one_percent_of_loss_leaves_more_than_half, 0, ELEMENTSOF(clean));
         tcase_add_test(all, any_way_without_loss_is_used_to_seventy_percent);
+        tcase_add_test(all, what_was_given_up_in_a_night_is_no_round_trip);
         tcase_add_loop_test(all, after_a_night_it_goes_on_within_the_longest_wait, 0,
                             ELEMENTSOF(nights));
         tcase_add_test(all, over_another_relay_it_goes_on_at_once);
