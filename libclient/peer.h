@@ -50,7 +50,8 @@ struct Peer {
         uint64_t lease_asked_usec;
         int64_t clock_offset_usec; /* what its NACK STALE taught us to add to our clock */
         PacketId *sealed_ids;      /* PEER_SEALED_IDS, a ring; not of DATA */
-        unsigned n_sealed_ids;     /* ever */
+        unsigned n_sealed_ids;     /* since it was all begun anew: */
+        uint64_t sealed_generation; /* the session's, when that was */
         uint64_t changed_usec;     /* when its path last changed */
         uint64_t full_wait_usec;   /* back-off after QUEUE_FULL and the like */
         Budget open_budget, nack_budget, forged_budget;

@@ -19,6 +19,14 @@
 #define RESOLVE_AGAIN_USEC (2 * USEC_PER_SEC)
 #define RING_GENERATIONS (UINT64_C(1) << 63) /* apart from those of the daemon's path */
 
+/* Whoever is the cause of it: what was sealed before goes again, and its NACKs are reason for nothing. */
+static void set_path(Peer *peer, SessionPath path, uint64_t generation) {
+        if (generation != peer->sealed_generation)
+                peer->n_sealed_ids = 0;
+        peer->sealed_generation = generation;
+        session_set_path(peer->session, path, generation, peer->bus->now_usec);
+}
+
 void peer_update_path(Peer *peer) {
         p2pbus *bus = peer->bus;
         SessionPath path = peer->path;
@@ -29,14 +37,13 @@ void peer_update_path(Peer *peer) {
                 return;
         }
         if (peer_is_on_ring(peer)) { /* whether the daemon is there or not */
-                session_set_path(peer->session, path, RING_GENERATIONS | peer->generation,
-                                 bus->now_usec);
+                set_path(peer, path, RING_GENERATIONS | peer->generation);
                 peer_mark(peer);
                 return;
         }
         if (!bus->is_up || (path == SESSION_PATH_OFF_HOST && (!bus->sealer || !bus->has_lease)))
                 path = SESSION_PATH_NONE;
-        session_set_path(peer->session, path, bus->generation + peer->generation, bus->now_usec);
+        set_path(peer, path, bus->generation + peer->generation);
         peer_mark(peer);
 }
 
@@ -48,7 +55,6 @@ void peer_update_all_paths(p2pbus *bus, bool off_host_only) {
 
 void peer_go_again(Peer *peer) {
         peer->generation++;
-        peer->n_sealed_ids = 0; /* ten NACKs for what went before are one */
         peer_update_path(peer);
 }
 

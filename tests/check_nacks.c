@@ -123,6 +123,26 @@ START_TEST(of_all_that_was_stale_the_first_is_reason_to_begin_again) {
 }
 END_TEST
 
+/* A link has died, say: for that reason all goes again already. */
+START_TEST(what_was_stale_on_the_way_of_before_is_no_reason) {
+        unsigned before;
+        Taker taker;
+
+        p2pbus_message_unref(send_into_nothing(10));
+        before = generation();
+        set_mischief(MISCHIEF_NONE);
+        __atomic_store_n(&middle.generation, 1, __ATOMIC_RELEASE);
+        tell_middle('p');
+        until_heard();
+        tell_middle('y');
+        ck_assert_uint_eq(generation(), before);
+        taker_start(&taker);
+        ok(p2pbus_flush(a, PATIENCE));
+        taker_stop(&taker);
+        ck_assert_uint_eq(taker.n, 10);
+}
+END_TEST
+
 START_TEST(a_nack_that_was_kept_ends_nothing) {
         p2pbus_message *m = send_into_nothing(1);
         uint64_t id;
@@ -167,6 +187,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, false_nacks_end_nothing);
         tcase_add_test(tcase, an_old_nack_ends_nothing_and_one_of_now_an_epoch);
         tcase_add_test(tcase, of_all_that_was_stale_the_first_is_reason_to_begin_again);
+        tcase_add_test(tcase, what_was_stale_on_the_way_of_before_is_no_reason);
         tcase_add_test(tcase, a_nack_that_was_kept_ends_nothing);
         tcase_add_test(tcase, what_was_stale_may_have_come_whatever_becomes_of_it_then);
         suite_add_tcase(suite, tcase);
