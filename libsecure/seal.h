@@ -70,7 +70,8 @@ enum {
 /*
  * @identity is borrowed. @attached_usec, wall clock, is when this process attached first: packets
  * sent more than 2 s before it are STALE, since an earlier life may have seen them. If the clock is set
- * back to before it, that is when.
+ * back to before it, that is when. The sealer is born with a key that no other has, nor had: a NACK
+ * REFUSED relies on that.
  * Return: 0, -ENOMEM, -ENOSYS.
  */
 int sealer_new(Sealer **ret, const IdentityKey *identity, uint64_t attached_usec);

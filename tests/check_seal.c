@@ -489,6 +489,25 @@ static void lease_again(Side *side, uint64_t issued_usec) {
         ck_assert_int_eq(sealer_set_lease(side->sealer, lease, sizeof(lease)), 0);
 }
 
+static void live_anew(Side *side) {
+        sealer_free(side->sealer);
+        side->sealer = NULL;
+        ck_assert_int_eq(sealer_new(&side->sealer, side->identity, NOW), 0);
+}
+
+/* So what says that it was opened, and was not wanted, is of the life that it was sealed for. */
+START_TEST(what_was_sealed_for_one_life_no_other_opens) {
+        live_anew(&sides[B]);
+        lease_again(&sides[B], NOW);
+        ck_assert_int_eq(send_at(NOW, 1, NOW + MINUTE_USEC, NOW), 0);
+        live_anew(&sides[B]);
+        check_refused(SEAL_E_UNKNOWN_KEY, NOW);
+        lease_again(&sides[B], NOW);
+        check_refused(SEAL_E_UNKNOWN_KEY, NOW);
+        ck_assert_int_eq(send_at(NOW, 2, NOW + MINUTE_USEC, NOW), 0);
+}
+END_TEST
+
 /* T70 */
 START_TEST(a_key_that_is_old_is_replaced_and_wiped_when_its_leases_end) {
         const uint64_t life = 100 * MINUTE_USEC;
@@ -726,6 +745,7 @@ Suite *check_suite(void) {
         tcase_add_loop_test(tcase, times_decide, 0, ELEMENTSOF(times));
         tcase_add_test(tcase, a_packet_is_opened_once);
         tcase_add_test(tcase, after_a_restart_old_packets_are_stale);
+        tcase_add_test(tcase, what_was_sealed_for_one_life_no_other_opens);
         tcase_add_test(tcase, keys_change_without_losing_what_is_under_way);
         tcase_add_test(tcase, a_key_that_is_old_is_replaced_and_wiped_when_its_leases_end);
         tcase_add_test(tcase, many_peers_come_and_go);
