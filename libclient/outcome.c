@@ -186,10 +186,12 @@ bool service_ask_another(Request *request) {
 
 bool service_waits_for(Provider *p) {
         p2pbus *bus = p->set->bus;
-        bool waits = !provider_set_choose(&service_of(p)->set, BALANCE_SHARE, false);
         Request *request, *next;
+        bool waits = false;
         Message *m;
 
+        if (!provider_set_choose(&service_of(p)->set, BALANCE_SHARE, false))
+                return true;
         DL_FOREACH2 (bus->sent, m, bus_next)
                 if (m->provider == p && m->n_records_sent > 0 && !may_repeat(m))
                         waits = true;

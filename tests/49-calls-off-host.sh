@@ -23,7 +23,7 @@ counter=$(p2pbusctl keygen "$work/counter.key")
 make_net 5 1
 start_relay relay --listen "$address_r:0"
 mkdir -p "$work/a"
-printf '[Names]\nPin=test.* %s\n' "$counter" >"$work/a/p2pbusd.conf"
+printf '[Names]\nPin=test.* %s\nPin=slow.* %s\n' "$counter" "$(p2pbusctl keygen "$work/echo.key")" >"$work/a/p2pbusd.conf"
 start_host a "$url_relay"
 start_host b "$url_relay"
 
@@ -138,8 +138,22 @@ unlisted() {
         done
 }
 
+# What may be repeated waits, too, for there is nobody else.
+mkfifo "$work/gate" "$work/feed"
+exec 8<>"$work/gate" 9<>"$work/feed"
+at b
+start echo in_ns "$here" p2pbus-recv --name slow.echo --key "$work/echo.key" --exec sh -c \
+        "read -r line; echo \"\$line\" >>'$work/asked'; [ \"\$line\" = first ] || cat '$work/gate'; echo \"\$line\"" \
+        8<&- 9<&-
 at a
-start caller in_ns "$ns_a" p2pbusctl call -t 300 test.counter count 20000
+check 'a name that is one host'"'"'s alone' wait_there slow.echo
+start repeats in_ns "$ns_a" p2pbus-send -r --lines --idempotent -t 300 slow.echo <"$work/feed" 8<&- 9<&-
+echo first >&9
+wait_line "$work/repeats.out" '^first$' # they have met
+echo second >&9
+exec 9>&-
+wait_line "$work/asked" '^second$'
+start caller in_ns "$ns_a" p2pbusctl call -t 300 test.counter count 20000 8<&-
 wait_line "$work/caller.out" '^1000$'
 cut_wire b
 check 'a host that is cut off for long provides nothing' unlisted
@@ -148,6 +162,11 @@ end caller
 is "a call by name outlives that" 0 "$status"
 check '  and loses no part' cmp "$work/expected" "$work/caller.out"
 check '  and the name has its provider again' wait_there test.counter
+rm "$work/gate"
+exec 8<&-
+end repeats
+is '  as does one that may be repeated' '0 second' "$status $(sed -n 2p "$work/repeats.out")"
+is '  which was asked for once' 'first second' "$(tr '\n' ' ' <"$work/asked" | sed 's/ $//')"
 
 for what in bridge bus; do
         eval "kill -KILL \$pid_${what}_a"
