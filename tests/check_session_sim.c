@@ -958,24 +958,11 @@ START_TEST(promises_hold_in_any_history) {
 }
 END_TEST
 
-/* Each has shown a fault that others seldom do; as long as nothing else is drawn from them. */
-static const uint64_t remarkable[] = {
-        270154, /* what was given up in a night was taken for a round trip of 37 seconds */
-};
-
-START_TEST(promises_hold_in_remarkable_histories) {
-        if (!getenv("P2PBUS_SEED"))
-                live(remarkable[_i]);
-}
-END_TEST
-
 Suite *check_suite(void) {
         Suite *suite = suite_create("session-sim");
         TCase *histories = tcase_create("histories");
 
         tcase_add_loop_test(histories, promises_hold_in_any_history, 0, CASES);
-        tcase_add_loop_test(histories, promises_hold_in_remarkable_histories, 0,
-                            ELEMENTSOF(remarkable));
         tcase_set_timeout(histories, 600);
         suite_add_tcase(suite, histories);
         return suite;
