@@ -253,8 +253,6 @@ void peer_leave_rings(p2pbus *bus) {
 }
 
 bool peer_settle(Peer *peer, Address address, const PublicKey *key) {
-        p2pbus *bus = peer->bus;
-
         if (peer->has_key)
                 return key_equal(&peer->key, key);
         if (peer->address.tag != 0 && peer->address.tag != address.tag)
@@ -262,7 +260,6 @@ bool peer_settle(Peer *peer, Address address, const PublicKey *key) {
         peer->has_key = true;
         peer->key = *key;
         peer->address = address; /* the PID, which the table is by, is the same */
-        (void)bus;
         return true;
 }
 

@@ -178,7 +178,7 @@ static void refused_on_host(SessionOut *out, const PacketId *id) {
 void session_out_refused(SessionOut *out, const PacketId *id) {
         uint64_t first, last;
 
-        if (!session_out_has_sent(out, id) || !out->flight)
+        if (!out->flight || !flight_has_packet(out->flight, id))
                 refused_on_host(out, id);
         else
                 while (flight_take_packet(out->flight, id, &first, &last))

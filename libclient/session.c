@@ -551,27 +551,21 @@ static bool may_still_meet(const Session *s) {
         return !s->heard && s->out.flight && session_out_may_meet(&s->out);
 }
 
-/* What else is under way was sent by now: its answers take about as long as this one did, or it is lost. */
-static uint64_t last_answer_usec(const Session *s, uint64_t now_usec) {
-        uint64_t usec;
-
-        if (!s->out.flight)
-                return now_usec;
-        usec = 3 * (now_usec - s->out.flight->refused_sent_usec) + USEC_PER_SEC;
-        return now_usec + MIN(usec, (uint64_t)SESSION_HINT_USEC);
-}
-
-static void deny(Session *s, uint16_t code, uint64_t until_usec, uint64_t now_usec) {
+static void fail_or_hold(Session *s, uint16_t code, uint64_t patience_usec, uint64_t now_usec) {
         if (!may_still_meet(s)) {
                 session_fail(s, code, now_usec);
                 return;
         }
-        note_hint(s, code, until_usec);
+        note_hint(s, code, now_usec + patience_usec);
         s->holds = true;
 }
 
+/* What else is under way was sent by now: its answers take about as long as this one did, or it is lost. */
 void session_deny(Session *session, uint16_t code, uint64_t now_usec) {
-        deny(session, code, last_answer_usec(session, now_usec), now_usec);
+        const Flight *flight = session->out.flight;
+        uint64_t usec = flight ? 3 * (now_usec - flight->refused_sent_usec) + USEC_PER_SEC : 0;
+
+        fail_or_hold(session, code, MIN(usec, (uint64_t)SESSION_HINT_USEC), now_usec);
 }
 
 void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint64_t now_usec) {
@@ -579,7 +573,7 @@ void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint6
 
         if (!s->heard && code != CODE_SETTLING) {
                 /* It may have met somebody whom a cut hides now. */
-                deny(s, code, now_usec + patience_usec, now_usec);
+                fail_or_hold(s, code, patience_usec, now_usec);
                 return;
         }
         note_hint(s, code, now_usec + patience_usec);

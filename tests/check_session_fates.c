@@ -9,6 +9,17 @@
 #include "libcore/control.h"
 #include "tests/main.h"
 
+/* Of three that were begun, and one that was not. */
+static void only_the_first_may_have_come(void) {
+        sends(a, 14, MESSAGE_ONE_WAY);
+        session_fail(a, CODE_DENIED, now);
+        finished(a, RESULT_UNKNOWN);
+        finished(a, CODE_DENIED);
+        finished(a, CODE_DENIED);
+        finished(a, CODE_DENIED); /* was never begun */
+        nothing_finished(a);
+}
+
 /* It was taken by somebody who died of it: that those behind it were refused says nothing of it. */
 START_TEST(what_may_have_arrived_is_not_called_refused) {
         PacketId second = last_id;
@@ -21,13 +32,7 @@ START_TEST(what_may_have_arrived_is_not_called_refused) {
         }
         take(b, popped(b));
         session_refused(a, &second);
-        sends(a, 14, MESSAGE_ONE_WAY);
-        session_fail(a, CODE_DENIED, now);
-        finished(a, RESULT_UNKNOWN);
-        finished(a, CODE_DENIED);
-        finished(a, CODE_DENIED);
-        finished(a, CODE_DENIED); /* was never begun */
-        nothing_finished(a);
+        only_the_first_may_have_come();
 }
 END_TEST
 
@@ -108,13 +113,7 @@ START_TEST(off_host_a_refused_packet_tells_what_did_not_come) {
         take(b, popped(b));
         ck_assert_ptr_null(session_pop(b));
         session_refused(a, &second);
-        sends(a, 14, MESSAGE_ONE_WAY);
-        session_fail(a, CODE_DENIED, now);
-        finished(a, RESULT_UNKNOWN);
-        finished(a, CODE_DENIED);
-        finished(a, CODE_DENIED);
-        finished(a, CODE_DENIED); /* was never begun */
-        nothing_finished(a);
+        only_the_first_may_have_come();
 }
 END_TEST
 
