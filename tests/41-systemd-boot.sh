@@ -56,10 +56,9 @@ mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work"
 # What the host has enabled is not ours; the rest is as after an installation.
 rm -f "$root"/etc/systemd/system/*.wants/* "$root/etc/fstab"
 : >"$root/etc/machine-id"
-make -C "$top_builddir" install DESTDIR="$root" >"$work/install.log" 2>&1 || {
-	tail -n 5 "$work/install.log"
-	exit 1
-}
+# By make check, which does not do that beside tests; /lib and the like are links here.
+tar -C "$top_builddir/tests/installed" -cf - . |
+	tar -C "$root" -xf - --keep-directory-symlink --no-overwrite-dir --no-same-owner
 chroot "$root" ldconfig
 mkdir -p "$root/etc/systemd/system/p2pbusd.service.d"
 printf '[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n' >"$root/etc/systemd/system/p2pbusd.service.d/test.conf"

@@ -86,6 +86,16 @@ EXTRA_DIST += $(source_tests)
 dist_check_SCRIPTS += $(shell_tests) $(long_shell_tests)
 TESTS += $(shell_tests)
 
+# What tests of the installation look at. While libtool installs a library it links it once more in its
+# place, where for a moment nobody can load it: hence before any test runs, and behind all that is linked.
+check_DATA += %D%/installed
+.PHONY: %D%/installed
+%D%/installed: $(check_PROGRAMS) $(check_LTLIBRARIES)
+	@rm -rf $@
+	$(AM_V_GEN)$(MAKE) $(AM_MAKEFLAGS) -s install DESTDIR='$(abs_builddir)/$@' >/dev/null
+clean-local:
+	-rm -rf %D%/installed
+
 # `make valgrind` runs valgrind_tests with the daemon that each of them starts under memcheck, which
 # takes many times as long: hence only those that are about the daemon, and not the tests
 # themselves. What it finds makes the daemon end with 99, which fails the test, or the target.
