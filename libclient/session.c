@@ -503,13 +503,6 @@ void session_set_path(Session *session, SessionPath path, uint64_t generation, u
         calm_probe(s, now_usec);
 }
 
-void session_pause(Session *session, uint64_t until_usec, uint64_t now_usec) {
-        if (session->out.flight)
-                flight_on_refusal(session->out.flight);
-        if (session->paused_until == 0 && until_usec > now_usec)
-                session->paused_until = until_usec;
-}
-
 void session_resume(Session *session, uint64_t now_usec) {
         unpause(session, now_usec);
 }
@@ -560,12 +553,25 @@ static void fail_or_hold(Session *s, uint16_t code, uint64_t patience_usec, uint
         s->holds = true;
 }
 
+/* What it waited for was refused, too, though not for good. Return: whether it is over now. */
+static bool fail_if_refused(Session *s, uint64_t now_usec) {
+        if (!s->holds || may_still_meet(s))
+                return false;
+        session_fail(s, s->hint_code, now_usec);
+        return true;
+}
+
 /* What else is under way was sent by now: its answers take about as long as this one did, or it is lost. */
 void session_deny(Session *session, uint16_t code, uint64_t now_usec) {
         const Flight *flight = session->out.flight;
-        uint64_t usec = flight ? 3 * (now_usec - flight->refused_sent_usec) + USEC_PER_SEC : 0;
+        uint64_t sent_usec = 0;
 
-        fail_or_hold(session, code, MIN(usec, (uint64_t)SESSION_HINT_USEC), now_usec);
+        if (flight) /* the one that was refused may not be in flight any more */
+                sent_usec = flight->refused_sent_usec > 0 ? flight->refused_sent_usec
+                                                          : flight->sent_usec;
+        fail_or_hold(session, code,
+                     MIN(3 * (now_usec - sent_usec) + USEC_PER_SEC, (uint64_t)SESSION_HINT_USEC),
+                     now_usec);
 }
 
 void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint64_t now_usec) {
@@ -576,6 +582,8 @@ void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint6
                 fail_or_hold(s, code, patience_usec, now_usec);
                 return;
         }
+        if (fail_if_refused(s, now_usec))
+                return;
         note_hint(s, code, now_usec + patience_usec);
         session_probe_doubt(&s->probe, HINT_PROBE_USEC, now_usec);
         /* A first contact has nothing to ask for: it tries the whole again. */
@@ -583,6 +591,15 @@ void session_hint(Session *session, uint16_t code, uint64_t patience_usec, uint6
                 s->paused_until = now_usec + s->hint_wait;
                 s->hint_wait = MIN(2 * s->hint_wait, HINT_PROBE_MAX_USEC);
         }
+}
+
+void session_pause(Session *session, uint64_t until_usec, uint64_t now_usec) {
+        if (fail_if_refused(session, now_usec))
+                return;
+        if (session->out.flight)
+                flight_on_refusal(session->out.flight);
+        if (session->paused_until == 0 && until_usec > now_usec)
+                session->paused_until = until_usec;
 }
 
 void session_close(Session *session, uint16_t code, uint64_t now_usec) {

@@ -186,6 +186,42 @@ START_TEST(off_host_whom_a_first_contact_may_have_met_is_waited_for_through_a_cu
 }
 END_TEST
 
+/* The other is refused for want of room, or because nobody can know yet. */
+START_TEST(off_host_a_first_contact_of_which_nothing_is_left_does_not_wait) {
+        PacketId first, again;
+
+        try_twice(&first, &again);
+        session_refused(a, &first);
+        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        nothing_finished(a);
+        session_refused(a, &again);
+        if (_i == 0)
+                session_pause(a, now + USEC_PER_SEC, now);
+        else
+                session_hint(a, CODE_SETTLING, SESSION_HINT_USEC, now);
+        finished(a, CODE_NOT_HERE);
+        sends(a, 10, MESSAGE_ONE_WAY); /* and the next is not held up by it */
+        ck_assert_uint_gt(carry(a, NULL), 0);
+        time_goes(SESSION_HINT_USEC - 1);
+        nothing_finished(a);
+}
+END_TEST
+
+/* It had no message, or was given up for lost. */
+START_TEST(off_host_a_denial_of_what_is_not_in_flight_is_no_reason_to_wait_for_longer) {
+        static const PacketId stranger = { { 77 } };
+        PacketId first, again;
+
+        try_twice(&first, &again);
+        now += 200 * USEC_PER_MSEC;
+        session_refused(a, &stranger);
+        session_deny(a, CODE_DENIED, now);
+        now += USEC_PER_SEC + 3 * 200 * USEC_PER_MSEC;
+        session_tick(a, now);
+        finished(a, RESULT_UNKNOWN);
+}
+END_TEST
+
 /* The other one is lost, and nobody says so. */
 START_TEST(off_host_a_first_contact_waits_for_another_answer_about_as_long_as_one_takes) {
         const uint64_t answer_usec = 200 * USEC_PER_MSEC;
@@ -481,6 +517,11 @@ Suite *check_suite(void) {
         tcase_add_test(
                 plain,
                 off_host_a_first_contact_waits_for_another_answer_about_as_long_as_one_takes);
+        tcase_add_loop_test(plain, off_host_a_first_contact_of_which_nothing_is_left_does_not_wait,
+                            0, 2);
+        tcase_add_test(
+                plain,
+                off_host_a_denial_of_what_is_not_in_flight_is_no_reason_to_wait_for_longer);
         tcase_add_loop_test(plain, what_went_nowhere_has_not_come, 0, 2);
         tcase_add_loop_test(plain, what_went_nowhere_comes_out_again, 0, 2);
         tcase_add_test(plain, off_host_a_first_contact_that_is_answered_after_all_goes_on);
