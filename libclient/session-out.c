@@ -39,6 +39,11 @@ static bool is_part(const Message *m) {
 void session_out_finish(SessionOut *out, Message *m, int result) {
         uint64_t *counter;
 
+        out->memory -= message_memory(m);
+        if (m->is_stand_in) {
+                message_unref(m);
+                return;
+        }
         if (result != RESULT_DELIVERED && (m->flags & MESSAGE_MAYBE_REPEAT))
                 result = RESULT_UNKNOWN; /* an earlier session may have delivered it */
         switch (result) {
@@ -60,7 +65,6 @@ void session_out_finish(SessionOut *out, Message *m, int result) {
         (*counter)++;
         m->result = result;
         m->place = MESSAGE_FINISHED;
-        out->memory -= message_memory(m);
         DL_APPEND(out->finished, m);
 }
 
@@ -157,6 +161,38 @@ void session_out_abandon(SessionOut *out, Message *m, int result) {
                 m->place = MESSAGE_SKIPPING;
                 DL_APPEND(out->skipping, m);
         }
+}
+
+/* Has the place of @m in @skipping. */
+static void stand_in(SessionOut *out, const Message *m, Message *other) {
+        other->is_stand_in = true;
+        other->place = m->place;
+        other->id = m->id;
+        other->fate = m->fate;
+        other->skip_due = m->skip_due;
+        other->skip_number = m->skip_number;
+        other->first_seq = m->first_seq;
+        other->last_seq = m->last_seq;
+        other->last_position = m->last_position;
+        out->memory += message_memory(other);
+}
+
+int session_out_take_back(SessionOut *out, Message *m, int result) {
+        Message *other;
+        int r;
+
+        if (m->place != MESSAGE_SENT) {
+                session_out_abandon(out, m, result);
+                return 0;
+        }
+        r = message_new(&other);
+        if (r < 0)
+                return r;
+        session_out_abandon(out, m, RESULT_CANCELLED);
+        stand_in(out, m, other);
+        DL_REPLACE_ELEM(out->skipping, m, other);
+        session_out_finish(out, m, RESULT_UNKNOWN);
+        return 0;
 }
 
 /* Messages are handed out in their order: of what did not come, and of all behind it, none was. */

@@ -74,6 +74,8 @@ void session_out_fail_queued(SessionOut *out, int result);
 int session_out_send(SessionOut *out, Message *message, uint64_t now_usec);
 Message *session_out_pop_finished(SessionOut *out);
 void session_out_abandon(SessionOut *out, Message *message, int result);
+/* See session_take_back(). */
+int session_out_take_back(SessionOut *out, Message *message, int result);
 
 /* See session_has_sent() and session_refused(). */
 bool session_out_has_sent(SessionOut *out, const PacketId *id);

@@ -425,6 +425,14 @@ void session_abandon(Session *session, Message *message, int result, uint64_t no
         session_arm_probe(session, now_usec);
 }
 
+int session_take_back(Session *session, Message *message, int result, uint64_t now_usec) {
+        int r;
+
+        r = session_out_take_back(&session->out, message, result);
+        session_arm_probe(session, now_usec);
+        return r;
+}
+
 /*
  * Requests wait while too many replies do. If both sides do that, each with requests in front of
  * the other's replies, nothing moves any more: then one request a second gets through.

@@ -128,6 +128,13 @@ int session_commit(Session *session, Message *message, uint64_t now_usec, Record
 void session_abandon(Session *session, Message *message, int result, uint64_t now_usec);
 
 /*
+ * Gives it up at once, for its sender to send it elsewhere: with @result if it was never begun, else as
+ * RESULT_UNKNOWN. The peer is told by a SKIP, and what it says of that is of no interest. Nothing
+ * happens to one that is given up already. Return: 0, or -ENOMEM: it stays.
+ */
+int session_take_back(Session *session, Message *message, int result, uint64_t now_usec);
+
+/*
  * Writes the records of one packet to @out: START if the peer has not answered yet, what is due
  * of ACK, SKIP, SKIPPED, CLOSE, then MSG and PART records as credit and flight allow: at most one
  * of these if @single, else as many as fit. @n_out is at least RECORD_HEADER_SIZE + body_max (of

@@ -486,6 +486,60 @@ START_TEST(skip_is_repeated_until_it_was_answered) {
 }
 END_TEST
 
+/* The first may have come, or have been lost; the second was never begun. */
+START_TEST(what_is_taken_back_is_its_senders_at_once) {
+        bool is_lost = _i;
+        Message *begun = message(300000, MESSAGE_ONE_WAY), *new = message(10, MESSAGE_ONE_WAY);
+        const SessionCounters *c = session_counters(a);
+
+        ck_assert_int_eq(session_send(a, begun, now), 0);
+        ck_assert_int_eq(session_send(a, new, now), 0);
+        carry(a, is_lost ? NULL : b);
+        ck_assert_int_eq(session_take_back(a, begun, CODE_NOT_HERE, now), 0);
+        ck_assert_int_eq(session_take_back(a, new, CODE_NOT_HERE, now), 0);
+        finished(a, RESULT_UNKNOWN);
+        finished(a, CODE_NOT_HERE);
+        ck_assert_uint_eq(c->n_unknown, 1);
+        ck_assert_uint_eq(c->n_refused, 1);
+        ck_assert_uint_eq(begun->n_refs, 1);
+        message_unref(begun);
+        message_unref(new);
+
+        sends(a, 5, MESSAGE_ONE_WAY);
+        if (is_lost) {
+                session_set_path(a, SESSION_PATH_LOCAL, 2, now);
+                session_set_path(b, SESSION_PATH_LOCAL, 2, now);
+        }
+        carry_all();
+        take(b, popped(b)); /* nothing is left of it there, and what is behind it comes */
+        session_flush(b, now);
+        carry_all();
+        finished(a, RESULT_DELIVERED);
+        nothing_finished(a);
+        ck_assert_uint_eq(c->n_delivered + c->n_unknown + c->n_refused, c->n_sent);
+        ck_assert_uint_eq(session_memory(a), 0);
+        ck_assert_uint_eq(session_memory(b), 0);
+}
+END_TEST
+
+START_TEST(what_is_taken_back_and_had_come_is_said_of_once) {
+        Message *m = message(10, MESSAGE_ONE_WAY);
+
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        carry(a, b);
+        take(b, popped(b));
+        ck_assert_int_eq(session_take_back(a, m, CODE_NOT_HERE, now), 0);
+        finished(a, RESULT_UNKNOWN);
+        ck_assert_int_eq(session_take_back(a, m, CODE_NOT_HERE, now), 0);
+        message_unref(m);
+        session_flush(b, now);
+        carry_all();
+        session_fail(a, CODE_GONE, now);
+        nothing_finished(a);
+        ck_assert_uint_eq(session_memory(a), 0);
+}
+END_TEST
+
 START_TEST(half_a_message_can_be_given_up) {
         Message *m = message(900000, MESSAGE_ONE_WAY);
 
@@ -538,6 +592,8 @@ Suite *check_suite(void) {
         tcase_add_test(local, what_was_never_begun_is_dropped_without_a_word);
         tcase_add_test(local, a_begun_message_is_given_up_when_the_receiver_says_so);
         tcase_add_test(local, skip_is_repeated_until_it_was_answered);
+        tcase_add_loop_test(local, what_is_taken_back_is_its_senders_at_once, 0, 2);
+        tcase_add_test(local, what_is_taken_back_and_had_come_is_said_of_once);
         tcase_add_test(local, half_a_message_can_be_given_up);
         suite_add_tcase(suite, local);
 

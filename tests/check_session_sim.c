@@ -3,7 +3,7 @@
 /*
  * Two sessions under a simulated network
  *
- * One seed is one history: two processes send, abandon, pop and take; the way between them loses,
+ * One seed is one history: two processes send, abandon, take back, pop and take; the way between them loses,
  * doubles, delays, refuses and changes; they restart, forget, and do not want to hear each other for a
  * while. What is said of packets that were refused travels like they do, and may be late. After every
  * step the promises in session.h's head are looked after, and that nothing that was called refused was
@@ -700,6 +700,13 @@ static void abandon_one(Side *side) {
         i = side->first_of_life + below(n);
         if (!side->messages[i])
                 return;
+        if (chance(300)) {
+                tell("%c takes %u back", side->name, i);
+                CLAIM(session_take_back(side->session, side->messages[i], CODE_NOT_HERE,
+                                        world.now) == 0,
+                      "memory");
+                return;
+        }
         tell("%c abandons %u", side->name, i);
         session_abandon(side->session, side->messages[i], RESULT_CANCELLED, world.now);
 }

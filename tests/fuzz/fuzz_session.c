@@ -181,7 +181,9 @@ static int step(BufReader *r, Session *s) {
                 }
                 break;
         case 3:
-                if (sent)
+                if (sent && (what & 0x80))
+                        (void)session_take_back(s, sent, CODE_NOT_HERE, now);
+                else if (sent)
                         session_abandon(s, sent, RESULT_CANCELLED, now);
                 break;
         case 4:
