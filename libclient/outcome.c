@@ -184,19 +184,26 @@ bool service_ask_another(Request *request) {
         return true;
 }
 
-bool service_waits_for(Provider *p) {
+/* Nothing is lost if another does it: it was never begun, or may be repeated. */
+static bool may_move(const p2pbus *bus, const Message *m) {
+        bool is_new = m->n_records_sent == 0 && !(m->flags & MESSAGE_MAYBE_REPEAT);
+
+        return is_wanted(bus, m) && (is_new || may_repeat(m));
+}
+
+void service_on_away(Provider *p) {
         p2pbus *bus = p->set->bus;
         Request *request, *next;
-        bool waits = false;
         Message *m;
 
-        if (!provider_set_choose(&service_of(p)->set, BALANCE_SHARE, false))
-                return true;
+        if (!provider_set_choose(&service_of(p)->set, BALANCE_SHARE, true))
+                return;
         DL_FOREACH2 (bus->sent, m, bus_next)
-                if (m->provider == p && m->n_records_sent > 0 && !may_repeat(m))
-                        waits = true;
+                if (m->provider == p && may_move(bus, m)) {
+                        (void)session_take_back(m->peer->session, m, CODE_NOT_HERE, bus->now_usec);
+                        peer_mark(m->peer);
+                }
         HASH_ITER (hh, bus->requests, request, next)
-                if (!request->message && request->provider == p && !service_ask_another(request))
-                        waits = true;
-        return waits;
+                if (!request->message && request->provider == p)
+                        (void)service_ask_another(request);
 }

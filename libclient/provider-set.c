@@ -109,7 +109,9 @@ static void on_whereabouts(p2pbus *bus, Ask *ask) {
                 if (attachment_is_settling(bus) || p->is_listed || p->n_refs == 0)
                         break;
                 provider_ref(p);
-                if (!may_come_back(p, code) || !p->set->waits_for(p))
+                if (may_come_back(p, code))
+                        p->set->on_away(p);
+                else
                         bury(p);
                 provider_unref(p);
                 break;

@@ -39,11 +39,8 @@ struct ProviderSet {
         Provider *steady; /* where one-way messages go; or NULL */
         /* The daemon is to be asked for all of them again, at @usec. */
         void (*on_doubt)(ProviderSet *set, uint64_t usec);
-        /*
-         * @provider is not listed any more, and its host may be cut off: what it has and may be repeated
-         * goes to others. Return: whether something is left that waits for it.
-         */
-        bool (*waits_for)(Provider *provider);
+        /* @provider is not listed any more, and its host may be cut off: others may do what it was asked. */
+        void (*on_away)(Provider *provider);
 };
 
 Provider *provider_ref(Provider *provider);

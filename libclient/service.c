@@ -361,7 +361,7 @@ static int get(p2pbus *bus, const char *text, Service **ret) {
                         return reason_fail_errno(-ENOMEM, "out of memory");
                 s->bus = s->set.bus = bus;
                 s->set.on_doubt = on_doubt;
-                s->set.waits_for = service_waits_for;
+                s->set.on_away = service_on_away;
                 s->ask_at_usec = s->place_at_usec = USEC_NEVER;
                 s->timer.on_due = on_service_timer;
                 strcpy(s->text, text);

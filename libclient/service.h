@@ -68,7 +68,7 @@ void service_on_reply(Request *request, const Message *reply);
 /* Who has the request has ended. Return: whether it was sent to another. */
 bool service_ask_another(Request *request);
 /* See provider-set.h. */
-bool service_waits_for(Provider *provider);
+void service_on_away(Provider *provider);
 
 /* The one that a message sent now is likely to go to. Blocks. Return: 0; noted: -ENXIO, -ETIMEDOUT,
  * -EHOSTUNREACH: SETTLING, that is, ask again. */

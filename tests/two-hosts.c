@@ -17,6 +17,10 @@
 Middle middle;
 p2pbus *a, *b;
 
+static bool is_cut(void) {
+        return __atomic_load_n(&middle.mischief, __ATOMIC_RELAXED) == MISCHIEF_CUT;
+}
+
 static uint64_t draw(uint64_t below) {
         middle.seed = middle.seed * UINT64_C(6364136223846793005) + 1442695040888963407;
         return (middle.seed >> 33) % below;
@@ -36,8 +40,8 @@ static void pass(End *to, const uint8_t *packet, size_t n) {
         packet_set_hop_fields(out, 0, 3);
 }
 
-/* To the sender of @packet, about one that it did not send this way. */
-static void accuse(End *to, const uint8_t *packet) {
+/* To the sender of @packet: that it met nobody, or, if @lies, that another did not, which was not sent. */
+static void deny(End *to, const uint8_t *packet, bool lies) {
         End *from = &middle.ends[to == &middle.ends[0] ? 1 : 0];
         Control error = { .verb = CONTROL_ERROR, .code = CODE_NOT_HERE };
         static const PacketId none;
@@ -47,7 +51,8 @@ static void accuse(End *to, const uint8_t *packet) {
         ck_assert_int_eq(packet_header_decode(packet, PACKET_HEADER_SIZE, &header), 0);
         error.address = header.dst;
         error.ref = header.id;
-        error.ref.bytes[PACKET_ID_SIZE - 1] ^= 0x80;
+        if (lies)
+                error.ref.bytes[PACKET_ID_SIZE - 1] ^= 0x80;
         ck_assert_int_eq(connection_queue(from->c, control_packet_size(&error), &out), 0);
         control_packet_encode(&error, identity_hash(from->key)->address, header.src, &none, out);
 }
@@ -73,6 +78,9 @@ static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
         case MISCHIEF_LOSE:
                 if (draw(8) > 0)
                         pass(to, packet, n);
+                return;
+        case MISCHIEF_CUT:
+                deny(to, packet, false);
                 return;
         case MISCHIEF_SWALLOW:
                 swallow(to, packet);
@@ -100,7 +108,7 @@ static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
                 pass(to, packet, n);
                 break;
         case MISCHIEF_ACCUSE:
-                accuse(to, packet);
+                deny(to, packet, true);
                 if (middle.n_accused++ == 0)
                         return;
                 pass(to, packet, n);
@@ -148,13 +156,52 @@ static void on_resolve(End *end, End *other, const PacketHeader *header, const C
                 .address = control->address,
         };
 
-        for (unsigned i = 0; i < other->n_leases; i++)
+        for (unsigned i = 0; i < other->n_leases && !is_cut(); i++)
                 if (other->leases[i].address.pid == control->address.pid) {
                         answer.code = CODE_OK;
                         if (__atomic_load_n(&middle.spoils, __ATOMIC_RELAXED))
                                 spoil_lease(other->leases[i].bytes);
                         answer.body = other->leases[i].bytes;
                         answer.n_body = CONTROL_LEASE_SIZE;
+                }
+        say(end, &answer);
+}
+
+static bool is_of(const uint8_t *record, size_t n, const uint8_t *name, size_t n_name) {
+        ServiceRecord said;
+
+        ck_assert_int_eq(service_record_decode_whole(record, n, &said), 0);
+        return said.service.service.name.size == n_name &&
+               memcmp(said.service.service.name.data, name, n_name) == 0;
+}
+
+/* One end has one process with names. */
+static void on_service(End *end, const Control *control) {
+        unsigned n = end->n_services;
+        ServiceRecord said;
+
+        ck_assert_int_eq(service_record_decode_whole(control->body, control->n_body, &said), 0);
+        for (unsigned i = 0; i < n; i++)
+                if (is_of(end->services[i].bytes, end->services[i].n,
+                          said.service.service.name.data, said.service.service.name.size))
+                        n = i;
+        ck_assert_uint_lt(n, SERVICES_MAX);
+        memcpy(end->services[n].bytes, control->body, control->n_body);
+        end->services[n].n = control->n_body;
+        if (n == end->n_services)
+                __atomic_store_n(&end->n_services, n + 1, __ATOMIC_RELEASE);
+}
+
+static void on_resolve_name(End *end, const End *other, const PacketHeader *header,
+                            const Control *control) {
+        Control answer = { .verb = CONTROL_SERVICES, .code = CODE_NO_PROVIDER, .ref = header->id };
+
+        for (unsigned i = 0; i < other->n_services && !is_cut(); i++)
+                if (is_of(other->services[i].bytes, other->services[i].n, control->body,
+                          control->n_body)) {
+                        answer.code = CODE_OK;
+                        answer.body = other->services[i].bytes;
+                        answer.n_body = other->services[i].n;
                 }
         say(end, &answer);
 }
@@ -224,6 +271,12 @@ static void on_packet(End *end, End *other, const PacketHeader *header, const ui
         case CONTROL_RESOLVE:
                 __atomic_fetch_add(&middle.n_resolved, 1, __ATOMIC_RELAXED);
                 on_resolve(end, other, header, &control);
+                break;
+        case CONTROL_SERVICE:
+                on_service(end, &control);
+                break;
+        case CONTROL_RESOLVE_NAME:
+                on_resolve_name(end, other, header, &control);
                 break;
         default:
                 break;
@@ -437,7 +490,7 @@ void two_hosts_start(void) {
         for (unsigned i = 0; i < 2; i++) {
                 End *end = &middle.ends[i];
 
-                daemon_start(&end->d, "--user", NULL);
+                daemon_start(&end->d, "--user", "[Names]\nTrustNames=any\n");
                 ck_assert_int_eq(identity_new_random(&end->key), 0);
                 ck_assert_int_eq(
                         connection_new(&end->c, &(ConnectionOptions){ .path = end->d.socket,
@@ -479,6 +532,27 @@ void wear_out(p2pbus *bus, uint64_t rekey_packets) {
 
 void set_mischief(Mischief mischief) {
         __atomic_store_n(&middle.mischief, (int)mischief, __ATOMIC_RELAXED);
+}
+
+void cut(void) {
+        set_mischief(MISCHIEF_CUT);
+}
+
+void mend(void) {
+        set_mischief(MISCHIEF_NONE);
+        __atomic_add_fetch(&middle.generation, 1, __ATOMIC_RELEASE);
+        tell_middle('.');
+}
+
+unsigned count_resolved(void) {
+        return __atomic_load_n(&middle.n_resolved, __ATOMIC_RELAXED);
+}
+
+void until_said(unsigned i, p2pbus *bus, unsigned n) {
+        while (__atomic_load_n(&middle.ends[i].n_services, __ATOMIC_ACQUIRE) < n) {
+                ok(p2pbus_process(bus));
+                (void)sched_yield();
+        }
 }
 
 /* A thread that takes what b gets: "0 SECRET", "1 SECRET", ... each once, in order; it answers. */

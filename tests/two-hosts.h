@@ -13,6 +13,7 @@
 #include "libclient/p2pbus.h"
 #include "libcore/buf.h"
 #include "libsecure/seal.h"
+#include "libsecure/service-record.h"
 #include "libsecure/signed-answer.h"
 #include "tests/harness.h"
 
@@ -21,6 +22,7 @@
 #define STRANGER "0123456789abcdef"
 #define SECRET "THE-SECRET-OF-THIS-TEST"
 #define LEASES_MAX 16
+#define SERVICES_MAX 4
 #define REMEMBERED_MAX 256
 #define SWALLOWED_MAX 64
 
@@ -33,6 +35,7 @@ typedef enum Mischief {
         MISCHIEF_SWALLOW,  /* all of them */
         MISCHIEF_REMEMBER, /* passed, and once more later: repeat_all() */
         MISCHIEF_ACCUSE,   /* swallowed at first, and of each is said that another met nobody */
+        MISCHIEF_CUT,      /* nothing passes, which is said, and the one end knows of nobody at the other */
 } Mischief;
 
 typedef struct End {
@@ -45,6 +48,11 @@ typedef struct End {
                 uint8_t bytes[CONTROL_LEASE_SIZE];
         } leases[LEASES_MAX];
         unsigned n_leases;
+        struct {
+                uint8_t bytes[SERVICE_RECORD_SIZE_MAX];
+                size_t n;
+        } services[SERVICES_MAX]; /* names of one process of it */
+        unsigned n_services;      /* atomic */
         uint8_t kept[FRAME_SIZE_MAX]; /* a packet for this end that comes late */
         size_t n_kept;
 } End;
@@ -95,6 +103,13 @@ void tell_middle(char what);
 unsigned count_swallowed(void);
 /* How many it has seen. */
 unsigned count_of(SealedType type);
+/* How often it was asked for somebody's lease. */
+unsigned count_resolved(void);
+/* Nothing passes from host to host any more; or again, and all try at once. */
+void cut(void);
+void mend(void);
+/* Waits until it has heard of @n names that @bus, at host @i, provides. */
+void until_said(unsigned i, p2pbus *bus, unsigned n);
 /* Epochs that @bus makes from now on wear out sooner, and may follow each other at once. */
 void wear_out(p2pbus *bus, uint64_t rekey_packets);
 

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What was asked of a name whose provider is on another host, while that is cut off. */
+
+#include "config.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libclient/bus.h"
+#include "tests/api.h"
+#include "tests/main.h"
+#include "tests/two-hosts.h"
+
+#define NAME "test.far"
+#define OTHER_NAME "test.other"
+#define LARGE 300000 /* bytes: more than a session sends before it hears */
+#define BUSES 3
+
+static p2pbus *c; /* may provide the name, too, beside a */
+
+typedef struct Call {
+        unsigned n; /* times that it ended */
+        int error;
+        char text[32]; /* the answer */
+} Call;
+
+static void start(void) {
+        char path[128], full[P2PBUS_FULL_SIZE];
+
+        two_hosts_start();
+        (void)snprintf(path, sizeof(path), "%s/key", middle.ends[1].d.folder);
+        ok(p2pbus_key_generate(path, full));
+        p2pbus_unref(b); /* whose key nobody keeps has no name elsewhere */
+        b = open_as(1, P2PBUS_OFF_HOST, path);
+        ok(p2pbus_wait_reachable(b, PATIENCE));
+        c = open_at(0, 0);
+}
+
+static void stop(void) {
+        c = p2pbus_unref(c);
+        two_hosts_stop();
+}
+
+/* Waits until something happens to one of the three, and lets all do what they have to. */
+static void turn(void) {
+        p2pbus *buses[BUSES] = { a, b, c };
+        struct pollfd fds[BUSES];
+        uint64_t usec, least = PATIENCE;
+
+        for (unsigned i = 0; i < BUSES; i++) {
+                fds[i] = (struct pollfd){ .fd = p2pbus_get_fd(buses[i]), .events = POLLIN };
+                ok(p2pbus_get_timeout(buses[i], &usec));
+                least = MIN(least, usec);
+        }
+        (void)poll(fds, BUSES, (int)((least + 999) / 1000));
+        for (unsigned i = 0; i < BUSES; i++)
+                ok(p2pbus_process(buses[i]));
+}
+
+static void on_reply(p2pbus *bus, int error, int reason, p2pbus_message *reply, void *userdata) {
+        Call *call = userdata;
+
+        (void)bus;
+        (void)reason;
+        call->n++;
+        call->error = error;
+        if (reply)
+                (void)snprintf(call->text, sizeof(call->text), "%s",
+                               (const char *)p2pbus_message_get_payload(reply));
+}
+
+/* Asks @dest @text, with @n_more bytes of no meaning behind its NUL. */
+static void ask_of(Call *call, const char *dest, const char *text, size_t n_more,
+                   bool is_idempotent) {
+        static char bytes[LARGE + 32];
+        size_t n = strlen(text) + 1;
+        p2pbus_message *m;
+
+        *call = (Call){ .n = 0 };
+        memset(bytes, 0, sizeof(bytes));
+        memcpy(bytes, text, n);
+        ok(p2pbus_message_new(&m, bytes, n + n_more));
+        ok(p2pbus_message_set_idempotent(m, is_idempotent));
+        ok(p2pbus_request_start(a, dest, m, 2 * PATIENCE, on_reply, call, NULL));
+        p2pbus_message_unref(m);
+}
+
+/* The next request that @bus gets, and which it has taken: it owes an answer. */
+static p2pbus_message *hear_any(p2pbus *bus) {
+        p2pbus_message *m;
+
+        while (p2pbus_receive(bus, 0, &m) < 0)
+                turn();
+        p2pbus_done(m);
+        return m;
+}
+
+/* The same, and it is @text. */
+static p2pbus_message *hear(p2pbus *bus, const char *text) {
+        p2pbus_message *m = hear_any(bus);
+
+        ck_assert_str_eq((const char *)p2pbus_message_get_payload(m), text);
+        return m;
+}
+
+static void answer(p2pbus *bus, p2pbus_message *request) {
+        const char *text = p2pbus_message_get_payload(request);
+        p2pbus_message *m;
+
+        ok(p2pbus_message_new(&m, text, strlen(text) + 1));
+        ok(p2pbus_reply(bus, request, m));
+        p2pbus_message_unref(m);
+        p2pbus_message_unref(request);
+}
+
+static void hears_and_answers(p2pbus *bus, const char *text) {
+        answer(bus, hear(bus, text));
+}
+
+static void is_answered(const Call *call, const char *text) {
+        while (call->n == 0)
+                turn();
+        ck_assert_int_eq(call->error, 0);
+        ck_assert_str_eq(call->text, text);
+        ck_assert_uint_eq(call->n, 1);
+}
+
+static void hears_no_more(p2pbus *bus) {
+        p2pbus_message *m;
+
+        ck_assert_int_lt(p2pbus_receive(bus, 0, &m), 0);
+}
+
+static void provide_far(const char *name, unsigned n_names) {
+        ok(p2pbus_provide(b, name, NULL, PATIENCE));
+        until_said(1, b, n_names);
+}
+
+/* Until a has heard that what it asked for is owed to it. */
+static void until_owed(void) {
+        while (a->sent)
+                turn();
+}
+
+/* The name is asked for again, and then where b is: a has heard that nobody knows, when this returns. */
+static void until_missed(void) {
+        unsigned n = count_resolved();
+
+        while (count_resolved() == n)
+                turn();
+        /* Asked behind it, and answered behind it. */
+        ck_assert_int_lt(p2pbus_resolve(a, STRANGER, PATIENCE, NULL, NULL), 0);
+}
+
+START_TEST(what_may_be_repeated_waits_if_nobody_else_is_there) {
+        p2pbus_message *request;
+        Call owed, begun;
+
+        provide_far(NAME, 1);
+        ask_of(&owed, NAME, "owed", 0, true);
+        request = hear(b, "owed");
+        until_owed();
+        cut();
+        ask_of(&begun, NAME, "begun", 0, true);
+        until_missed();
+        ck_assert_uint_eq(owed.n + begun.n, 0);
+        mend();
+        answer(b, request);
+        hears_and_answers(b, "begun");
+        is_answered(&owed, "owed");
+        is_answered(&begun, "begun");
+        hears_no_more(b);
+}
+END_TEST
+
+/* Once each: b is asked for by its address and by two names, and has a part of what cannot be repeated. */
+START_TEST(who_is_cut_off_keeps_only_what_no_other_may_do) {
+        p2pbus_message *requests[4];
+        Call owed, repeatable, by_address, by_other_name;
+        Call begun, begun_repeatable, not_begun;
+
+        provide_far(NAME, 1);
+        provide_far(OTHER_NAME, 2);
+        ask_of(&owed, NAME, "owed", 0, false);
+        ask_of(&repeatable, NAME, "repeatable", 0, true);
+        requests[0] = hear(b, "owed");
+        requests[1] = hear(b, "repeatable");
+        ask_of(&by_address, p2pbus_get_full(b), "by address", 0, true);
+        ask_of(&by_other_name, OTHER_NAME, "by other name", 0, true);
+        requests[2] = hear(b, "by address");
+        requests[3] = hear(b, "by other name");
+        until_owed();
+
+        cut();
+        ask_of(&begun_repeatable, NAME, "begun, repeatable", 0, true);
+        ask_of(&begun, NAME, "begun", LARGE, false);
+        ask_of(&not_begun, NAME, "not begun", 0, false);
+        ok(p2pbus_process(a));
+        ok(p2pbus_provide(c, NAME, NULL, PATIENCE));
+        for (unsigned i = 0; i < 3; i++)
+                answer(c, hear_any(c));
+        is_answered(&repeatable, "repeatable");
+        is_answered(&begun_repeatable, "begun, repeatable");
+        is_answered(&not_begun, "not begun");
+        hears_no_more(c);
+        ck_assert_uint_eq(owed.n + by_address.n + by_other_name.n + begun.n, 0);
+
+        mend();
+        for (unsigned i = 0; i < 4; i++)
+                answer(b, requests[i]);
+        hears_and_answers(b, "begun");
+        is_answered(&owed, "owed");
+        is_answered(&by_address, "by address");
+        is_answered(&by_other_name, "by other name");
+        is_answered(&begun, "begun");
+        ck_assert_uint_eq(repeatable.n, 1); /* its late answer is none */
+        hears_no_more(b);
+}
+END_TEST
+
+Suite *check_suite(void) {
+        Suite *suite = suite_create("services off-host");
+        TCase *cuts = tcase_create("cuts");
+
+        tcase_add_checked_fixture(cuts, start, stop);
+        tcase_set_timeout(cuts, 60);
+        tcase_add_test(cuts, what_may_be_repeated_waits_if_nobody_else_is_there);
+        tcase_add_test(cuts, who_is_cut_off_keeps_only_what_no_other_may_do);
+        suite_add_tcase(suite, cuts);
+        return suite;
+}
