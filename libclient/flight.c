@@ -12,6 +12,7 @@
 #include "libcore/util.h"
 
 #define ROOM_FIRST 16
+#define IN_VAIN_MAX 16U
 #define PERSISTENT 3 /* losses that lie so many times our patience apart: RFC 9002, 7.6 */
 
 int flight_new(Flight **ret, uint64_t answer_delay_usec) {
@@ -47,6 +48,7 @@ void flight_forget(Flight *flight) {
         flight->n_bytes = flight->end = 0;
         flight->acked_packet = flight->packet;
         flight->lost_at = flight->doubtful_until = USEC_NEVER;
+        flight->n_in_vain = 0;
         flight->knows_marked = false;
 }
 
@@ -229,9 +231,26 @@ static uint64_t loss_wait_usec(const Flight *flight) {
         return usec + (flight->is_reordering ? MAX(more, 4 * trip->variation_usec) : more);
 }
 
+/*
+ * What names a repair may be about an earlier copy, and says nothing of the round trip. If that has become
+ * longer, each copy is taken for lost when it is not: so each waits twice as long as the one before, until
+ * there is a sample, as in Karn's algorithm.
+ */
+static uint64_t repair_wait_usec(const Flight *flight) {
+        return MIN(loss_wait_usec(flight) << flight->n_in_vain, (uint64_t)ROUND_TRIP_MAX_USEC);
+}
+
+static void note_vain(Flight *flight, uint64_t lost_repair) {
+        if (lost_repair <= flight->vain_packet)
+                return;
+        flight->vain_packet = flight->packet;
+        flight->n_in_vain = MIN(flight->n_in_vain + 1, IN_VAIN_MAX);
+}
+
 /* Later packets have come, and those that are still missing are not just slow. */
 static bool detect(Flight *flight, Silence *silence, uint64_t now_usec) {
-        uint64_t wait = loss_wait_usec(flight), lost_packet = 0;
+        const uint64_t waits[] = { loss_wait_usec(flight), repair_wait_usec(flight) };
+        uint64_t lost_packet = 0, lost_repair = 0;
         unsigned n = 0;
 
         if (flight->doubtful_until <= now_usec) {
@@ -242,6 +261,7 @@ static bool detect(Flight *flight, Silence *silence, uint64_t now_usec) {
         flight->lost_at = flight->doubtful_until;
         for (unsigned i = 0; i < flight->n_pieces; i++) {
                 FlightPiece *piece = &flight->pieces[i];
+                uint64_t wait = waits[piece->is_repair];
 
                 if (piece->packet >= flight->acked_packet) {
                         flight->pieces[n++] = *piece;
@@ -253,12 +273,15 @@ static bool detect(Flight *flight, Silence *silence, uint64_t now_usec) {
                 } else {
                         flight->n_bytes -= piece->n_bytes;
                         lost_packet = MAX(lost_packet, piece->packet);
+                        if (piece->is_repair)
+                                lost_repair = MAX(lost_repair, piece->packet);
                         note_silence(silence, piece);
                 }
         }
         if (n == flight->n_pieces)
                 return false;
         flight->n_pieces = n;
+        note_vain(flight, lost_repair);
         (void)congestion_on_loss(&flight->congestion, lost_packet, flight->packet);
         if (flight->round_trip.smoothed_usec > 0 && silence->last_usec > silence->first_usec &&
             silence->last_usec - silence->first_usec > PERSISTENT * flight_patience_usec(flight))
@@ -346,9 +369,11 @@ bool flight_on_ack(Flight *flight, const Record *ack, uint64_t now_usec, bool *r
 
         flight->is_sampled = newest.packet > flight->acked_packet && !newest.is_ambiguous;
         if (newest.packet > flight->acked_packet) {
-                if (flight->is_sampled)
+                if (flight->is_sampled) {
                         round_trip_sample(&flight->round_trip, now_usec - newest.sent_usec,
                                           ack->ack.delay_usec, flight->answer_delay_usec);
+                        flight->n_in_vain = 0;
+                }
                 flight->acked_packet = newest.packet;
                 flight->acked_sent_usec = newest.sent_usec;
                 silence.before_usec = MIN(silence.before_usec, newest.sent_usec);

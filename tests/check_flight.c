@@ -113,6 +113,53 @@ START_TEST(what_is_late_by_an_eighth_of_a_round_trip_is_lost) {
 }
 END_TEST
 
+/* The first is sent again, and then what shows that it is late, but not how long the way is. */
+static void repair_is_lost_after(uint64_t usec, uint64_t seq) {
+        uint64_t sent = now;
+
+        sends(1, true);
+        sends(seq, true);
+        now += TRIP;
+        ck_assert(!hears(1, 2, seq));
+        ck_assert_uint_eq(flight->lost_at, sent + usec);
+        now = flight->lost_at;
+        ck_assert(flight_tick(flight, now));
+}
+
+/* Karn: the round trip may be much longer than the last sample. */
+START_TEST(each_repair_waits_twice_as_long_as_the_last_until_there_is_a_sample) {
+        const uint64_t wait = TRIP + TRIP / 8;
+
+        sends_many(4);
+        now += TRIP;
+        ck_assert(hears(1, 2, 4));
+        for (unsigned i = 0; i < 5; i++)
+                repair_is_lost_after(wait << i, 5 + i);
+        sends(10, false);
+        now += TRIP;
+        ck_assert(!hears(1, 2, 10));
+        repair_is_lost_after(wait, 11);
+}
+END_TEST
+
+START_TEST(repairs_of_one_round_are_in_vain_once) {
+        sends_many(5);
+        now += TRIP;
+        ck_assert(hears(1, 3, 5));
+        for (unsigned i = 1; i <= 2; i++, now += USEC_PER_MSEC)
+                sends(i, true);
+        sends(6, true);
+        now += TRIP;
+        ck_assert(!hears(1, 3, 6));
+        while (has(2)) {
+                now = flight->lost_at;
+                (void)flight_tick(flight, now);
+        }
+        ck_assert(!has(1));
+        ck_assert_uint_eq(flight->n_in_vain, 1);
+}
+END_TEST
+
 START_TEST(nothing_behind_the_last_that_came_is_lost) {
         sends_many(10);
         now += 100 * TRIP;
@@ -372,6 +419,9 @@ Suite *check_suite(void) {
         tcase_add_test(all, records_of_one_packet_are_one_piece);
         tcase_add_test(all, what_three_later_packets_overtook_is_lost);
         tcase_add_test(all, what_is_late_by_an_eighth_of_a_round_trip_is_lost);
+        tcase_add_test(all,
+                       each_repair_waits_twice_as_long_as_the_last_until_there_is_a_sample);
+        tcase_add_test(all, repairs_of_one_round_are_in_vain_once);
         tcase_add_test(all, nothing_behind_the_last_that_came_is_lost);
         tcase_add_test(all, losses_of_one_round_halve_once);
         tcase_add_test(all, what_was_sent_again_says_nothing_of_the_way);
