@@ -96,6 +96,7 @@ libp2pbus_client_la_SOURCES = \
 	%D%/session-out-next.c \
 	%D%/session-out.c \
 	%D%/session-out.h \
+	%D%/session-heard.c \
 	%D%/session-packet.c \
 	%D%/session-probe.c \
 	%D%/session-probe.h \

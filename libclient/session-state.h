@@ -3,8 +3,8 @@
 #pragma once
 
 /*
- * What a session is, for the two files that are it: session.c, which steers, and session-packet.c,
- * which speaks.
+ * What a session is, for the three files that are it: session.c, which steers, session-heard.c, which
+ * listens, and session-packet.c, which speaks.
  *
  *      started   our START was produced under this id
  *      heard     the peer's START came under this id: the session is established
@@ -73,3 +73,11 @@ static inline bool session_may_send(const Session *s) {
 
 /* Something was produced or heard: when to ask next may have changed. */
 void session_arm_probe(Session *session, uint64_t now_usec);
+/* The same of when to ask again for room for a large message. */
+void session_arm_reserve(Session *session, uint64_t now_usec);
+/* What the peer is not known to have comes out again. */
+void session_go_back(Session *session);
+/* Both directions begin anew under @id; @again: see session_out_renew(). */
+void session_renew(Session *session, uint64_t id, bool again, uint64_t now_usec);
+/* The same from our side: the peer will take it as newer than the last. */
+void session_renew_ourselves(Session *session, bool again, uint64_t now_usec);
