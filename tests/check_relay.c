@@ -758,7 +758,7 @@ static bool a_heard_of_carol(void *userdata) {
 
 START_TEST(what_waits_for_a_link_that_dies_is_told_to_its_sender) {
         fill_queue_of_b();
-        bridge_down(&b);
+        bridge_die(&b);
         WAIT_FOR(a_heard_of_carol, NULL);
         stop();
 }

@@ -6,9 +6,11 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libws/ws-private.h"
 #include "tests/main.h"
 
 sd_event *test_event;
@@ -194,6 +196,10 @@ void bridge_down(TestBridge *bridge) {
         bridge->n_frames = bridge->n_seen = 0;
         bridge->n_packets = 0;
         bridge->n_message = 0;
+}
+
+void bridge_die(TestBridge *bridge) {
+        ck_assert_int_eq(shutdown(lws_get_socket_fd(bridge->connection->wsi), SHUT_RDWR), 0);
 }
 
 void bridge_done(TestBridge *bridge) {

@@ -86,6 +86,8 @@ void bridge_connect(TestBridge *bridge, const TestRelay *relay, bool by_hand);
 void bridge_up(TestBridge *bridge, const TestRelay *relay);
 /* Ends the connection, whatever state it is in. */
 void bridge_down(TestBridge *bridge);
+/* As if its process was killed: it does not even read what lies in its socket, as a polite end may. */
+void bridge_die(TestBridge *bridge);
 
 /* Sends frames, whole or not, as one transport message. */
 void bridge_send_bytes(TestBridge *bridge, const uint8_t *plain, size_t n_plain);
