@@ -178,7 +178,7 @@ bool flight_take_packet(Flight *flight, const PacketId *id, uint64_t *ret_first,
                 return false;
         *ret_first = piece->first;
         *ret_last = piece->last;
-        flight->refused_sent_usec = MAX(flight->refused_sent_usec, piece->sent_usec);
+        flight->refused_sent_usec = piece->sent_usec;
         piece->id = (PacketId){ { 0 } };
         return true;
 }

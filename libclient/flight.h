@@ -48,7 +48,7 @@ typedef struct Flight {
         uint64_t begun_usec; /* when */
         uint64_t sent_usec;  /* when the last piece was added */
         uint64_t lost_at;    /* when the next piece is lost by time; USEC_NEVER */
-        uint64_t refused_sent_usec; /* when the last packet was sent that was refused; 0: none */
+        uint64_t refused_sent_usec; /* when that was sent which was refused last; 0: it was not here */
 
         bool is_sampled;          /* the last ACK has shown the round trip */
         uint64_t acked_packet;    /* the last that is known to have come */

@@ -178,6 +178,8 @@ static void refused_on_host(SessionOut *out, const PacketId *id) {
 void session_out_refused(SessionOut *out, const PacketId *id) {
         uint64_t first, last;
 
+        if (out->flight)
+                out->flight->refused_sent_usec = 0;
         if (!out->flight || !flight_has_packet(out->flight, id))
                 refused_on_host(out, id);
         else

@@ -170,6 +170,37 @@ void session_renew_ourselves(Session *s, bool again, uint64_t now_usec) {
         s->opened_usec++;
 }
 
+/* A first contact that was refused */
+
+/* The first says why it fails then, and the most pressing when. */
+static void note_hint(Session *s, uint16_t code, uint64_t until_usec) {
+        if (s->hinted_until == USEC_NEVER)
+                s->hint_code = code;
+        s->hinted_until = MIN(s->hinted_until, until_usec);
+}
+
+/* A first contact that was tried more than once: each packet gets an answer of its own. */
+static bool may_still_meet(const Session *s) {
+        return !s->heard && s->out.flight && session_out_may_meet(&s->out);
+}
+
+static void fail_or_hold(Session *s, uint16_t code, uint64_t patience_usec, uint64_t now_usec) {
+        if (!may_still_meet(s)) {
+                session_fail(s, code, now_usec);
+                return;
+        }
+        note_hint(s, code, now_usec + patience_usec);
+        s->holds = true;
+}
+
+/* What it waits for was refused, too, be it not for good, or given up. Return: whether it is over now. */
+static bool fail_if_refused(Session *s, uint64_t now_usec) {
+        if (!s->holds || may_still_meet(s))
+                return false;
+        session_fail(s, s->hint_code, now_usec);
+        return true;
+}
+
 /* The application's side */
 
 int session_send(Session *session, Message *message, uint64_t now_usec) {
@@ -203,6 +234,7 @@ int session_commit(Session *session, Message *message, uint64_t now_usec, Record
 
 void session_abandon(Session *session, Message *message, int result, uint64_t now_usec) {
         session_out_abandon(&session->out, message, result);
+        (void)fail_if_refused(session, now_usec);
         session_arm_probe(session, now_usec);
 }
 
@@ -210,6 +242,7 @@ int session_take_back(Session *session, Message *message, int result, uint64_t n
         int r;
 
         r = session_out_take_back(&session->out, message, result);
+        (void)fail_if_refused(session, now_usec);
         session_arm_probe(session, now_usec);
         return r;
 }
@@ -321,35 +354,6 @@ void session_fail(Session *session, int result, uint64_t now_usec) {
                 session_renew_ourselves(session, false, now_usec);
 }
 
-/* The first says why it fails then, and the most pressing when. */
-static void note_hint(Session *s, uint16_t code, uint64_t until_usec) {
-        if (s->hinted_until == USEC_NEVER)
-                s->hint_code = code;
-        s->hinted_until = MIN(s->hinted_until, until_usec);
-}
-
-/* A first contact that was tried more than once: each packet gets an answer of its own. */
-static bool may_still_meet(const Session *s) {
-        return !s->heard && s->out.flight && session_out_may_meet(&s->out);
-}
-
-static void fail_or_hold(Session *s, uint16_t code, uint64_t patience_usec, uint64_t now_usec) {
-        if (!may_still_meet(s)) {
-                session_fail(s, code, now_usec);
-                return;
-        }
-        note_hint(s, code, now_usec + patience_usec);
-        s->holds = true;
-}
-
-/* What it waited for was refused, too, though not for good. Return: whether it is over now. */
-static bool fail_if_refused(Session *s, uint64_t now_usec) {
-        if (!s->holds || may_still_meet(s))
-                return false;
-        session_fail(s, s->hint_code, now_usec);
-        return true;
-}
-
 /* What else is under way was sent by now: its answers take about as long as this one did, or it is lost. */
 void session_deny(Session *session, uint16_t code, uint64_t now_usec) {
         const Flight *flight = session->out.flight;
@@ -408,6 +412,7 @@ void session_tick(Session *session, uint64_t now_usec) {
 
         s->seen_usec = now_usec;
         session_out_expire(&s->out, now_usec);
+        (void)fail_if_refused(s, now_usec);
         if (s->let_in_at <= now_usec) {
                 s->let_in_at = USEC_NEVER;
                 s->let_one_in = true;

@@ -207,13 +207,52 @@ START_TEST(off_host_a_first_contact_of_which_nothing_is_left_does_not_wait) {
 }
 END_TEST
 
-/* It had no message, or was given up for lost. */
+/* Its only message is wanted no more, or by somebody else. */
+START_TEST(off_host_a_first_contact_without_its_message_does_not_wait) {
+        Message *m = message(10, MESSAGE_ONE_WAY);
+        PacketId first;
+        Record r[2];
+
+        session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
+        session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
+        if (_i == 2)
+                m->deadline_usec = now + 2 * SESSION_PROBE_USEC;
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        carry(a, NULL);
+        first = last_packet;
+        (void)asks(a);
+        session_refused(a, &first);
+        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        nothing_finished(a);
+        switch (_i) {
+        case 0:
+                ck_assert_int_eq(session_take_back(a, m, CODE_NOT_HERE, now), 0);
+                finished(a, RESULT_UNKNOWN);
+                break;
+        case 1:
+                session_abandon(a, m, RESULT_CANCELLED, now);
+                finished(a, RESULT_UNKNOWN); /* one of its packets may have come */
+                break;
+        default:
+                time_goes(2 * SESSION_PROBE_USEC);
+                finished(a, RESULT_UNKNOWN);
+        }
+        message_unref(m);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, r, 2), 2);
+        ck_assert_uint_eq(r[0].type, RECORD_START);
+        ck_assert_uint_eq(r[1].type, RECORD_MSG);
+}
+END_TEST
+
+/* It had no message, or was given up for lost; another was refused long ago. */
 START_TEST(off_host_a_denial_of_what_is_not_in_flight_is_no_reason_to_wait_for_longer) {
         static const PacketId stranger = { { 77 } };
         PacketId first, again;
 
         try_twice(&first, &again);
         now += 200 * USEC_PER_MSEC;
+        session_refused(a, &first);
         session_refused(a, &stranger);
         session_deny(a, CODE_DENIED, now);
         now += USEC_PER_SEC + 3 * 200 * USEC_PER_MSEC;
@@ -573,6 +612,7 @@ Suite *check_suite(void) {
                 off_host_a_first_contact_waits_for_another_answer_about_as_long_as_one_takes);
         tcase_add_loop_test(plain, off_host_a_first_contact_of_which_nothing_is_left_does_not_wait,
                             0, 2);
+        tcase_add_loop_test(plain, off_host_a_first_contact_without_its_message_does_not_wait, 0, 3);
         tcase_add_test(
                 plain,
                 off_host_a_denial_of_what_is_not_in_flight_is_no_reason_to_wait_for_longer);
