@@ -16,7 +16,7 @@
 #include "libclient/reorder.h"
 #include "libclient/session.h"
 
-#define SESSION_SKIPS_MAX 16 /* SKIPs that a sender may have unanswered, counted in their order */
+#define SESSION_SKIPS_MAX 128 /* SKIPs that a sender may have unanswered, counted in their order */
 #define SESSION_SKIPS_KEPT (2 * SESSION_SKIPS_MAX) /* answers that a receiver can repeat */
 
 typedef struct SessionAnswer {

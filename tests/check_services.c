@@ -273,9 +273,13 @@ START_TEST(what_a_provider_leaves_comes_once) {
         provide(p[1], 100, 100, 0);
         ok(p2pbus_release_name(p[0], NAME, PATIENCE));
         for (unsigned until = n + 50; n < until;) {
-                if (talk_try_send(a, NAME, n, 1024) != -EAGAIN)
-                        n++;
-                turn();
+                if (talk_try_send(a, NAME, n, 1024) == -EAGAIN) {
+                        turn();
+                        continue;
+                }
+                n++;
+                for (unsigned i = 0; i <= PROVIDERS; i++)
+                        ok(p2pbus_process(i == 0 ? a : p[i - 1]));
         }
         ck_assert_uint_le(n, ELEMENTSOF(times));
         for (; n_taken < n; n_taken++) {

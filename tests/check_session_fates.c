@@ -579,6 +579,40 @@ START_TEST(what_is_taken_back_and_had_come_is_said_of_once) {
 }
 END_TEST
 
+/* A round trip for each of so many would keep what stands behind them for very long. */
+START_TEST(off_host_what_was_taken_back_in_great_number_holds_up_little) {
+        enum { MANY = 1900 };
+        static Message *many[MANY];
+        unsigned n_rounds = 0;
+        Message *m;
+
+        for (unsigned i = 0; i < MANY; i++) {
+                many[i] = message(10, MESSAGE_ONE_WAY);
+                ck_assert_int_eq(session_send(a, many[i], now), 0);
+        }
+        while (carry(a, NULL) > 0)
+                ;
+        for (unsigned i = 0; i < MANY; i++) {
+                ck_assert_uint_eq(many[i]->n_records_sent, 1);
+                ck_assert_int_eq(session_take_back(a, many[i], CODE_NOT_HERE, now), 0);
+                finished(a, RESULT_UNKNOWN);
+                message_unref(many[i]);
+        }
+        sends(a, 5, MESSAGE_ONE_WAY);
+        session_set_path(a, SESSION_PATH_OFF_HOST, 2, now);
+        session_set_path(b, SESSION_PATH_OFF_HOST, 2, now);
+        do {
+                while (carry(b, a) > 0)
+                        ;
+                while (carry(a, b) > 0)
+                        ;
+                n_rounds++;
+        } while (!(m = session_pop(b)));
+        ck_assert_uint_le(n_rounds, 20);
+        take(b, m);
+}
+END_TEST
+
 START_TEST(half_a_message_can_be_given_up) {
         Message *m = message(900000, MESSAGE_ONE_WAY);
 
@@ -638,6 +672,7 @@ Suite *check_suite(void) {
         suite_add_tcase(suite, local);
 
         tcase_add_checked_fixture(remote, met_off_host, none);
+        tcase_add_test(remote, off_host_what_was_taken_back_in_great_number_holds_up_little);
         tcase_add_test(remote, off_host_a_refused_packet_tells_what_did_not_come);
         tcase_add_test(remote, off_host_what_had_gone_before_may_have_come);
         tcase_add_loop_test(remote, off_host_what_went_twice_is_refused_when_both_were, 0, 2);
