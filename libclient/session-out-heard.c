@@ -8,6 +8,7 @@
 
 #include "libclient/message-records.h"
 #include "libclient/session-in.h"
+#include "libcore/control.h"
 
 #define LIMIT_MAX (UINT64_C(1) << 62) /* no honest peer grants that much */
 
@@ -84,6 +85,14 @@ int session_out_ack(SessionOut *out, const Record *r, bool strict, uint64_t now_
         return 0;
 }
 
+/* Its peer never delivers it; but one that ends cannot speak for its next life, which may. */
+static void refuse(SessionOut *out, Message *m, uint16_t reason) {
+        if (reason != CODE_GONE && session_out_let_go(out, m, reason, reason) == 0)
+                return;
+        session_out_abandon(out, m, reason);
+        m->was_refused = true;
+}
+
 int session_out_skipped(SessionOut *out, const Record *r) {
         Message *m;
 
@@ -112,8 +121,7 @@ int session_out_skipped(SessionOut *out, const Record *r) {
                         break;
                 if (m->first_seq != r->seq)
                         continue;
-                session_out_abandon(out, m, r->skipped.reason);
-                m->was_refused = true;
+                refuse(out, m, r->skipped.reason);
                 break;
         }
         return 0;

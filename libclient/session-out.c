@@ -163,35 +163,38 @@ void session_out_abandon(SessionOut *out, Message *m, int result) {
         }
 }
 
-/* Has the place of @m in @skipping. */
-static void stand_in(SessionOut *out, const Message *m, Message *other) {
-        other->is_stand_in = true;
-        other->place = m->place;
-        other->id = m->id;
-        other->fate = m->fate;
-        other->skip_due = m->skip_due;
-        other->skip_number = m->skip_number;
-        other->first_seq = m->first_seq;
-        other->last_seq = m->last_seq;
-        other->last_position = m->last_position;
-        out->memory += message_memory(other);
+/* What a SKIP says of @m, and its id, by which session_has_sent() knows its packets. */
+static void take_place(SessionOut *out, Message *stand_in, const Message *m) {
+        stand_in->is_stand_in = true;
+        stand_in->place = m->place;
+        stand_in->id = m->id;
+        stand_in->fate = m->fate;
+        stand_in->skip_due = m->skip_due;
+        stand_in->skip_number = m->skip_number;
+        stand_in->first_seq = m->first_seq;
+        stand_in->last_seq = m->last_seq;
+        stand_in->last_position = m->last_position;
+        out->memory += message_memory(stand_in);
+}
+
+int session_out_let_go(SessionOut *out, Message *m, int fate, int result) {
+        Message *stand_in;
+        int r;
+
+        r = message_new(&stand_in);
+        if (r < 0)
+                return r;
+        session_out_abandon(out, m, fate);
+        take_place(out, stand_in, m);
+        DL_REPLACE_ELEM(out->skipping, m, stand_in);
+        session_out_finish(out, m, result);
+        return 0;
 }
 
 int session_out_take_back(SessionOut *out, Message *m, int result) {
-        Message *other;
-        int r;
-
-        if (m->place != MESSAGE_SENT) {
-                session_out_abandon(out, m, result);
-                return 0;
-        }
-        r = message_new(&other);
-        if (r < 0)
-                return r;
-        session_out_abandon(out, m, RESULT_CANCELLED);
-        stand_in(out, m, other);
-        DL_REPLACE_ELEM(out->skipping, m, other);
-        session_out_finish(out, m, RESULT_UNKNOWN);
+        if (m->place == MESSAGE_SENT)
+                return session_out_let_go(out, m, RESULT_CANCELLED, RESULT_UNKNOWN);
+        session_out_abandon(out, m, result);
         return 0;
 }
 

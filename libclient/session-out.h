@@ -7,7 +7,8 @@
  *
  * A message goes from @queued to @sent when its first record is produced, which is when it gets
  * its sequence numbers, and from there to @finished when the peer's application took it. One that
- * is given up half-way waits in @skipping until the peer says what became of it.
+ * is given up half-way waits in @skipping until the peer says what became of it; or, if that is of no
+ * interest, another waits in its place, of which nobody hears.
  *
  * @cursor walks through @sent: at its end new records come out, and going back to what the peer
  * has not received makes them come out again; off-host, as far as @flight does not wait for them. See
@@ -170,6 +171,11 @@ void session_out_remove_sent(SessionOut *out, Message *message);
 void session_out_remove_queued(SessionOut *out, Message *message);
 /* Some record of it was never produced, or in no packet but what was refused. */
 bool session_out_is_missing(const Message *message);
+/*
+ * Gives one of @sent up for @fate, and finishes it at once with @result: a stand-in waits for the peer.
+ * Return: 0, or -ENOMEM: nothing has changed.
+ */
+int session_out_let_go(SessionOut *out, Message *message, int fate, int result);
 static inline bool session_out_peer_has(const SessionOut *out, uint64_t seq) {
         return seq < out->received || ranges_have(out->ranges, seq);
 }
