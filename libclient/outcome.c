@@ -184,11 +184,23 @@ bool service_ask_another(Request *request) {
         return true;
 }
 
-/* Nothing is lost if another does it: it was never begun, or may be repeated. */
+/*
+ * Nothing is lost if another does it: it was never begun, or may be repeated. But parts of an answer do not
+ * say whose they are, should the first who was asked be asked once more: they end with its session only.
+ */
 static bool may_move(const p2pbus *bus, const Message *m) {
         bool is_new = m->n_records_sent == 0 && !(m->flags & MESSAGE_MAYBE_REPEAT);
 
-        return is_wanted(bus, m) && (is_new || may_repeat(m));
+        return is_wanted(bus, m) && (is_new || (may_repeat(m) && !(m->flags & MESSAGE_MORE)));
+}
+
+/* Somebody else is there. If all of them have failed a moment ago, it is looked at again. */
+static bool is_replaced(Service *s) {
+        if (provider_set_choose(&s->set, BALANCE_SHARE, false))
+                return true;
+        if (provider_set_choose(&s->set, BALANCE_SHARE, true))
+                s->set.on_doubt(&s->set, s->bus->now_usec + BALANCE_REST_USEC);
+        return false;
 }
 
 void service_on_away(Provider *p) {
@@ -196,14 +208,19 @@ void service_on_away(Provider *p) {
         Request *request, *next;
         Message *m;
 
-        if (!provider_set_choose(&service_of(p)->set, BALANCE_SHARE, true))
+        if (!is_replaced(service_of(p)))
                 return;
         DL_FOREACH2 (bus->sent, m, bus_next)
                 if (m->provider == p && may_move(bus, m)) {
+                        /* Without memory for that it waits. */
                         (void)session_take_back(m->peer->session, m, CODE_NOT_HERE, bus->now_usec);
                         peer_mark(m->peer);
                 }
-        HASH_ITER (hh, bus->requests, request, next)
-                if (!request->message && request->provider == p)
-                        (void)service_ask_another(request);
+        HASH_ITER (hh, bus->requests, request, next) {
+                Peer *peer = request->peer;
+
+                if (!request->message && request->provider == p && !request->on_part &&
+                    service_ask_another(request))
+                        peer_mark(peer); /* it owes less */
+        }
 }

@@ -39,7 +39,7 @@ struct ProviderSet {
         Provider *steady; /* where one-way messages go; or NULL */
         /* The daemon is to be asked for all of them again, at @usec. */
         void (*on_doubt)(ProviderSet *set, uint64_t usec);
-        /* @provider is not listed any more, and its host may be cut off: others may do what it was asked. */
+        /* @provider is not listed any more, and its host may be cut off: what others may do goes to them. */
         void (*on_away)(Provider *provider);
 };
 

@@ -96,6 +96,8 @@ static void ask_if_idle(Service *s) {
 static void dequeue(Service *s, Message *m) {
         DL_DELETE(s->waiting, m);
         m->prev = m->next = NULL;
+        if (s->last_put == m)
+                s->last_put = NULL;
         s->n_waiting_bytes -= message_memory(m);
         m->service = NULL;
 }
@@ -106,22 +108,25 @@ static void settle(Service *s, Message *m, int result) {
         send_finished(s->bus, m);
 }
 
+/* Mostly it is the last; those that come back go where they were, one behind the other. */
+static Message *find_next(const Service *s, const Message *m) {
+        Message *next;
+
+        if (!s->waiting || s->waiting->prev->number <= m->number)
+                return NULL;
+        next = s->last_put && s->last_put->number <= m->number ? s->last_put->next : s->waiting;
+        while (next->number <= m->number)
+                next = next->next;
+        return next;
+}
+
 static void enqueue(Service *s, Message *m) {
-        Message *before = NULL, *w;
+        Message *next = find_next(s, m);
 
         m->service = s;
         s->n_waiting_bytes += message_memory(m);
-        /* Mostly it is the last; those that come back go where they were. */
-        if (!s->waiting || s->waiting->prev->number <= m->number) {
-                DL_APPEND(s->waiting, m);
-                return;
-        }
-        DL_FOREACH (s->waiting, w)
-                if (w->number > m->number) {
-                        before = w;
-                        break;
-                }
-        DL_PREPEND_ELEM(s->waiting, before, m);
+        DL_PREPEND_ELEM(s->waiting, next, m); /* before nobody: at the end */
+        s->last_put = m;
 }
 
 static bool is_steady(const Message *m) {

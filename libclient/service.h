@@ -37,6 +37,7 @@ struct Service {
         ProviderSet set; /* who provides it */
         Address last;     /* of the provider that the last message went to */
         Message *waiting; /* list, by prev and next, in the order of sending: no session has them */
+        Message *last_put; /* the one of them that came last; or NULL */
         size_t n_waiting_bytes;
         FanOut *fan_outs; /* list: they wait for the answer */
         UT_hash_handle hh;

@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "libclient/bus.h"
+#include "libclient/service.h"
 #include "tests/api.h"
 #include "tests/main.h"
 #include "tests/two-hosts.h"
@@ -220,6 +223,97 @@ START_TEST(who_is_cut_off_keeps_only_what_no_other_may_do) {
 }
 END_TEST
 
+typedef struct Stream {
+        unsigned n_parts, n_last;
+} Stream;
+
+static void on_part(p2pbus *bus, int event, int error, int reason, p2pbus_message *m,
+                    void *userdata) {
+        Stream *stream = userdata;
+
+        (void)bus;
+        (void)reason;
+        (void)m;
+        ck_assert_int_eq(error, 0);
+        stream->n_parts += event == P2PBUS_STREAM_PART;
+        stream->n_last += event == P2PBUS_STREAM_LAST;
+}
+
+/* The parts of two answers, of one who was asked twice, could not be told apart. */
+START_TEST(what_asks_for_parts_waits_for_whom_it_asked) {
+        p2pbus_message *m, *request, *sign;
+        Stream stream = { 0 };
+        Call call;
+
+        provide_far(NAME, 1);
+        ok(p2pbus_message_new(&m, "parts", 6));
+        ok(p2pbus_message_set_idempotent(m, true));
+        ok(p2pbus_request_stream(a, NAME, m, 2 * PATIENCE, on_part, &stream, NULL));
+        p2pbus_message_unref(m);
+        request = hear(b, "parts");
+        ask_of(&call, NAME, "call", 0, true);
+        sign = hear(b, "call");
+        until_owed();
+        cut();
+        ok(p2pbus_provide(c, NAME, NULL, PATIENCE));
+        hears_and_answers(c, "call"); /* what else it was asked has gone on */
+        is_answered(&call, "call");
+        hears_no_more(c);
+        mend();
+        p2pbus_message_unref(sign);
+        ok(p2pbus_message_new(&m, "first", 6));
+        ok(p2pbus_reply_more(b, request, m));
+        p2pbus_message_unref(m);
+        answer(b, request);
+        while (stream.n_last == 0)
+                turn();
+        ck_assert_uint_eq(stream.n_parts, 1);
+}
+END_TEST
+
+/* As a sees it: c could not be reached just now. */
+static void c_has_failed(void) {
+        Provider *p;
+        Service *s;
+
+        HASH_FIND_STR(a->services, NAME, s);
+        DL_FOREACH (s->set.providers, p)
+                if (!(p->entry.rank.flags & PROVIDER_REMOTE))
+                        p->entry.failed_usec = a->now_usec;
+}
+
+START_TEST(who_failed_a_moment_ago_is_asked_once_he_has_rested) {
+        const p2pbus_service second = {
+                .struct_size = sizeof(second),
+                .priority = 200,
+                .weight = 100,
+        };
+        p2pbus_message *request;
+        unsigned n_resolved;
+        Call call;
+
+        provide_far(NAME, 1);
+        ask_of(&call, NAME, "call", 0, true);
+        request = hear(b, "call");
+        until_owed();
+        ok(p2pbus_provide(c, NAME, &second, PATIENCE));
+        cut();
+        n_resolved = count_resolved();
+        while (count_resolved() == n_resolved) {
+                c_has_failed();
+                turn();
+        }
+        c_has_failed();
+        ck_assert_int_lt(p2pbus_resolve(a, STRANGER, PATIENCE, NULL, NULL), 0);
+        ok(p2pbus_process(c));
+        hears_no_more(c);
+        ck_assert_uint_eq(call.n, 0);
+        hears_and_answers(c, "call");
+        is_answered(&call, "call");
+        p2pbus_message_unref(request);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("services off-host");
         TCase *cuts = tcase_create("cuts");
@@ -228,6 +322,8 @@ Suite *check_suite(void) {
         tcase_set_timeout(cuts, 60);
         tcase_add_test(cuts, what_may_be_repeated_waits_if_nobody_else_is_there);
         tcase_add_test(cuts, who_is_cut_off_keeps_only_what_no_other_may_do);
+        tcase_add_test(cuts, what_asks_for_parts_waits_for_whom_it_asked);
+        tcase_add_test(cuts, who_failed_a_moment_ago_is_asked_once_he_has_rested);
         suite_add_tcase(suite, cuts);
         return suite;
 }
