@@ -57,7 +57,7 @@ check_needed =
 else
 check_needed = check-needs-check
 endif
-.PHONY: check-needs-check valgrind fuzz
+.PHONY: check-needs-check valgrind fuzz fuzz-targets
 check-needs-check:
 	@echo 'make check: needs Check; install it and run configure again' >&2; exit 1
 check-local: $(check_needed)
@@ -119,7 +119,9 @@ valgrind: all $(check_needed)
 FUZZ_FLAGS = -max_total_time=60
 EXTRA_DIST += %D%/fuzz/run.sh
 if ENABLE_FUZZERS
-fuzz: $(fuzz_tests)
+fuzz-targets: $(BUILT_SOURCES)
+	@$(MAKE) $(AM_MAKEFLAGS) $(fuzz_tests)
+fuzz: fuzz-targets
 	@$(AM_TESTS_ENVIRONMENT) FUZZ_FLAGS='$(FUZZ_FLAGS)'; export FUZZ_FLAGS; \
 	printf './%s\n' $(fuzz_tests) | xargs -n 1 -P "`nproc`" $(srcdir)/%D%/fuzz/run.sh
 else
