@@ -233,11 +233,19 @@ static uint64_t loss_wait_usec(const Flight *flight) {
 
 /*
  * What names a repair may be about an earlier copy, and says nothing of the round trip. If that has become
- * longer, each copy is taken for lost when it is not: so each waits twice as long as the one before, until
- * there is a sample, as in Karn's algorithm.
+ * longer, each copy is taken for lost when it is not: so each waits twice as long as the one before, as in
+ * Karn's algorithm, until there is a sample, or one is answered in time.
  */
 static uint64_t repair_wait_usec(const Flight *flight) {
-        return MIN(loss_wait_usec(flight) << flight->n_in_vain, (uint64_t)ROUND_TRIP_MAX_USEC);
+        uint64_t wait = loss_wait_usec(flight);
+
+        return MAX(wait, MIN(wait << flight->n_in_vain, (uint64_t)ROUND_TRIP_MAX_USEC));
+}
+
+/* One was answered neither too soon nor too late: the way is not longer, what was lost was lost. */
+static void note_repaired(Flight *flight, const FlightPiece *piece, uint64_t now_usec) {
+        if (piece->is_repair && now_usec - piece->sent_usec <= loss_wait_usec(flight))
+                flight->n_in_vain = 0;
 }
 
 static void note_vain(Flight *flight, uint64_t lost_repair) {
@@ -359,6 +367,7 @@ bool flight_on_ack(Flight *flight, const Record *ack, uint64_t now_usec, bool *r
                         if (piece->packet < flight->acked_packet && !piece->is_ambiguous)
                                 flight->is_reordering = true;
                 }
+                note_repaired(flight, piece, now_usec);
                 if (newest.packet > 0 &&
                     !newest.is_only) /* it is the later one that came, as far as we know */
                         note_silence(&silence, &newest);

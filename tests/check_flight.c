@@ -142,6 +142,21 @@ START_TEST(each_repair_waits_twice_as_long_as_the_last_until_there_is_a_sample) 
 }
 END_TEST
 
+/* As when very much is lost: the way is as it was. */
+START_TEST(a_repair_that_is_answered_in_time_ends_that) {
+        sends_many(5);
+        now += TRIP;
+        ck_assert(hears(1, 3, 5));
+        for (unsigned i = 0; i < 3; i++)
+                repair_is_lost_after((TRIP + TRIP / 8) << i, 6 + i);
+        sends(1, true);
+        sends(2, true);
+        now += TRIP;
+        ck_assert(!hears(1, 2, 8));
+        ck_assert_uint_eq(flight->n_in_vain, 0);
+}
+END_TEST
+
 START_TEST(repairs_of_one_round_are_in_vain_once) {
         sends_many(5);
         now += TRIP;
@@ -421,6 +436,7 @@ Suite *check_suite(void) {
         tcase_add_test(all, what_is_late_by_an_eighth_of_a_round_trip_is_lost);
         tcase_add_test(all,
                        each_repair_waits_twice_as_long_as_the_last_until_there_is_a_sample);
+        tcase_add_test(all, a_repair_that_is_answered_in_time_ends_that);
         tcase_add_test(all, repairs_of_one_round_are_in_vain_once);
         tcase_add_test(all, nothing_behind_the_last_that_came_is_lost);
         tcase_add_test(all, losses_of_one_round_halve_once);
