@@ -683,6 +683,7 @@ void session_in_renew(SessionIn *in) {
         in->granted = SESSION_WINDOW_FIRST;
         in->told_received = in->told_taken = in->told_position = 0;
         in->ack_due = in->refusal_due = false;
+        in->refused_seq = 0;
         in->ack_at = USEC_NEVER;
         in->n_unsaid = in->n_marked = 0;
 }

@@ -17,6 +17,7 @@
 #include "libclient/session.h"
 
 #define SESSION_SKIPS_MAX 128 /* SKIPs that a sender may have unanswered, counted in their order */
+#define SESSION_REFUSALS_MAX 16 /* said with one ACK, while there is a next one */
 #define SESSION_SKIPS_KEPT (2 * SESSION_SKIPS_MAX) /* answers that a receiver can repeat */
 
 typedef struct SessionAnswer {
@@ -64,6 +65,7 @@ typedef struct SessionIn {
         bool ack_due;
         bool refusal_due;   /* @inbox has refused messages that the sender must hear of */
         unsigned n_refused; /* so many */
+        uint64_t refused_seq; /* those below were said when there was last an ACK */
         uint64_t ack_at;  /* CLOCK_BOOTTIME; USEC_NEVER: nothing to acknowledge */
         bool is_off_host; /* the path is: acknowledge sooner, and say more */
         bool is_begun;    /* a packet, of which no record was counted yet */

@@ -40,7 +40,8 @@ static void put_start(Session *s, BufWriter *w) {
         s->started = true;
 }
 
-static void put_refusals(Session *s, BufWriter *w) {
+/* Return: whether there are more. At the end each is said once, for as many packets as it takes. */
+static bool put_refusals(Session *s, BufWriter *w) {
         unsigned n = 0;
         Message *m;
 
@@ -51,11 +52,13 @@ static void put_refusals(Session *s, BufWriter *w) {
                         .skipped = { m->first_seq, m->first_seq, m->refusal },
                 };
 
-                /* At the end there is no other time to say it. */
-                if (m->refusal != 0 &&
-                    ((n++ == SESSION_SKIPS_MAX && !s->close_due) || !put(s, w, &refused)))
-                        return;
+                if (m->refusal == 0 || (s->close_due && m->first_seq < s->in.refused_seq))
+                        continue;
+                if ((n++ == SESSION_REFUSALS_MAX && !s->close_due) || !put(s, w, &refused))
+                        return true;
+                s->in.refused_seq = m->first_seq + 1;
         }
+        return false;
 }
 
 static void put_ack(Session *s, uint64_t now_usec, BufWriter *w) {
@@ -71,9 +74,8 @@ static void put_ack(Session *s, uint64_t now_usec, BufWriter *w) {
         s->probe.is_due = false;
         (void)put(s, w, &r); /* was looked after */
 
-        if (s->in.refusal_due)
-                put_refusals(s, w);
-        s->in.refusal_due = false; /* the rest is said with the next ACK, and all of it again */
+        /* The rest is said with the next ACK, and all of it again, unless this is the end. */
+        s->in.refusal_due = s->in.refusal_due && put_refusals(s, w) && s->close_due;
 }
 
 static void put_answers(Session *s, BufWriter *w) {
@@ -183,7 +185,7 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
                 put_ack(s, now_usec, &w);
         put_answers(s, &w); /* behind `taken`, by which a refusal is told from an answer */
         put_skips(s, &w);
-        if (s->close_due)
+        if (s->close_due && !s->in.refusal_due)
                 put_close(s, &w);
         *ret_id = (PacketId){ { 0 } };
         *ret_deadline_usec = USEC_NEVER;

@@ -341,7 +341,7 @@ START_TEST(what_is_too_big_for_the_receiver_is_refused) {
         carry_all();
         finished(a, RESULT_DELIVERED);
         ck_assert_uint_eq(session_counters(a)->n_refused, 1);
-        ck_assert_uint_eq(session_memory(b), 0);
+        holds_nothing(b);
 }
 END_TEST
 
@@ -354,7 +354,7 @@ START_TEST(a_refused_message_says_why) {
         carry_all();
         finished(a, CODE_UNSUPPORTED);
         ck_assert_ptr_null(session_pop(b));
-        ck_assert_uint_eq(session_memory(b), 0);
+        holds_nothing(b);
 }
 END_TEST
 
@@ -419,7 +419,7 @@ START_TEST(one_is_refused_while_another_is_not_taken) {
         session_flush(b, now);
         carry_all();
         finished(a, RESULT_DELIVERED);
-        ck_assert_uint_eq(session_memory(b), 0);
+        holds_nothing(b);
 }
 END_TEST
 
@@ -438,6 +438,31 @@ START_TEST(what_was_refused_is_so_when_the_peer_ends) {
         for (unsigned i = 0; i < n; i++)
                 (void)session_consume(a, &r[i], now);
         finished(a, CODE_NO_PROVIDER);
+}
+END_TEST
+
+/* More than fit into one packet. */
+START_TEST(who_ends_says_of_each_that_nobody_was_given_it) {
+        enum { MANY = 3000 };
+        unsigned n_packets = 0, n = 0;
+        Record r[4000];
+
+        for (unsigned i = 0; i < MANY; i++)
+                sends(a, 1, MESSAGE_ONE_WAY);
+        while (carry(a, b) > 0)
+                ;
+        session_close(b, CODE_GONE, now);
+        do {
+                n = said(b, r, ELEMENTSOF(r));
+                ck_assert_uint_gt(n, 0);
+                n_packets++;
+                for (unsigned i = 0; i < n; i++)
+                        (void)session_consume(a, &r[i], now);
+        } while (r[n - 1].type != RECORD_CLOSE);
+        ck_assert_uint_le(n_packets, 4);
+        for (unsigned i = 0; i < MANY; i++)
+                finished(a, CODE_GONE);
+        nothing_finished(a);
 }
 END_TEST
 
@@ -460,7 +485,7 @@ START_TEST(a_refusal_said_again_is_no_answer) {
         ck_assert_int_eq(session_consume(a, &again, now), 0);
         nothing_finished(a);
         carry_all(); /* the other side still waits for our SKIP */
-        ck_assert_uint_eq(session_memory(b), 0);
+        holds_nothing(b);
         sends(a, 7, MESSAGE_ONE_WAY);
         carry_all();
         got = popped(b);
@@ -519,6 +544,7 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_refusal_that_comes_twice_answers_no_skip);
         tcase_add_test(local, one_is_refused_while_another_is_not_taken);
         tcase_add_test(local, what_was_refused_is_so_when_the_peer_ends);
+        tcase_add_test(local, who_ends_says_of_each_that_nobody_was_given_it);
         tcase_add_test(local, a_refusal_said_again_is_no_answer);
         tcase_add_test(local, requests_wait_while_many_replies_do);
         suite_add_tcase(suite, local);
