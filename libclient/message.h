@@ -97,7 +97,7 @@ struct Message {
         uint64_t n_records_sent;  /* outgoing: that were ever produced */
         uint64_t n_doubtful;      /* outgoing: times that one of them went, less those refused */
         bool was_refused;         /* outgoing: by its peer, who therefore never delivers it */
-        bool is_stand_in;         /* outgoing, abandoned: for one that was taken back; nobody waits for it */
+        bool is_stand_in;         /* outgoing, abandoned: for one that is finished; nobody waits for it */
         size_t reserved;          /* incoming: taken from the quota for large messages */
         Message *prev, *next;     /* in one list of its session at a time */
 

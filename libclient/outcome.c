@@ -212,7 +212,9 @@ void service_on_away(Provider *p) {
                 return;
         DL_FOREACH2 (bus->sent, m, bus_next)
                 if (m->provider == p && may_move(bus, m)) {
-                        /* Without memory for that it waits. */
+                        if (m->place == MESSAGE_FINISHED) /* its request is not owed yet: once more */
+                                p->set->on_doubt(p->set, bus->now_usec);
+                        /* Without room for that it waits. */
                         (void)session_take_back(m->peer->session, m, CODE_NOT_HERE, bus->now_usec);
                         peer_mark(m->peer);
                 }

@@ -12,7 +12,8 @@
  *
  * What did not get through to one provider goes to another: a message of which nothing was sent, or
  * which was refused on the way or by the provider; and one that was begun only if it is IDEMPOTENT,
- * flagged MAYBE_REPEAT, under the same id.
+ * flagged MAYBE_REPEAT, under the same id. From one that may be cut off, such messages are taken back for
+ * another; what cannot be, waits.
  */
 
 #include "libclient/bus.h"

@@ -150,6 +150,18 @@ static int consume_ack(Session *s, const Record *r, uint64_t now_usec) {
         return 0;
 }
 
+static int consume_skipped(Session *s, const Record *r, uint64_t now_usec) {
+        bool progress;
+        int c;
+
+        c = session_out_skipped(&s->out, r, &progress);
+        if (c == 0 && progress) {
+                session_probe_calm(&s->probe, false);
+                session_arm_probe(s, now_usec);
+        }
+        return c;
+}
+
 static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_usec) {
         int c;
 
@@ -190,7 +202,7 @@ static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_u
                 c = session_in_skip(&s->in, r, now_usec);
                 break;
         case RECORD_SKIPPED:
-                c = session_out_skipped(&s->out, r);
+                c = consume_skipped(s, r, now_usec);
                 break;
         default:
                 c = session_in_record(&s->in, r, refusal, now_usec);

@@ -93,9 +93,10 @@ static void refuse(SessionOut *out, Message *m, uint16_t reason) {
         m->was_refused = true;
 }
 
-int session_out_skipped(SessionOut *out, const Record *r) {
+int session_out_skipped(SessionOut *out, const Record *r, bool *ret_progress) {
         Message *m;
 
+        *ret_progress = false;
         if (r->skipped.last >= out->next_seq)
                 return SESSION_E_VIOLATION;
 
@@ -106,6 +107,7 @@ int session_out_skipped(SessionOut *out, const Record *r) {
                         continue;
                 if (m->last_seq != r->skipped.last || r->skipped.reason != 0)
                         return 0; /* a refusal that our SKIP has met, or is yet to meet */
+                *ret_progress = true;
                 DL_DELETE(out->skipping, m);
                 out->skips_due = true; /* those behind may go now */
                 session_out_finish(out, m,

@@ -12,6 +12,7 @@
 
 #include "libclient/message-records.h"
 #include "libcore/control.h"
+#include "libcore/err.h"
 
 #define EXPIRE_STEP_USEC (10 * USEC_PER_MSEC)
 
@@ -41,6 +42,7 @@ void session_out_finish(SessionOut *out, Message *m, int result) {
 
         out->memory -= message_memory(m);
         if (m->is_stand_in) {
+                out->n_stand_ins--;
                 message_unref(m);
                 return;
         }
@@ -175,15 +177,18 @@ static void take_place(SessionOut *out, Message *stand_in, const Message *m) {
         stand_in->last_seq = m->last_seq;
         stand_in->last_position = m->last_position;
         out->memory += message_memory(stand_in);
+        out->n_stand_ins++;
 }
 
 int session_out_let_go(SessionOut *out, Message *m, int fate, int result) {
         Message *stand_in;
         int r;
 
+        if (out->n_stand_ins == SESSION_STAND_INS_MAX)
+                return err_origin(-ENOBUFS);
         r = message_new(&stand_in);
         if (r < 0)
-                return r;
+                return err_trace(r);
         session_out_abandon(out, m, fate);
         take_place(out, stand_in, m);
         DL_REPLACE_ELEM(out->skipping, m, stand_in);

@@ -22,6 +22,8 @@
 #include "libclient/ranges.h"
 #include "libclient/session.h"
 
+#define SESSION_STAND_INS_MAX 2048 /* about a megabyte */
+
 typedef struct SessionOut {
         uint16_t body_max;
         uint64_t message_max;
@@ -49,6 +51,7 @@ typedef struct SessionOut {
         size_t waiting;        /* bytes of records that were never produced */
         size_t replies;        /* of these, of replies not begun */
         uint64_t n_skips;      /* numbers them */
+        unsigned n_stand_ins;  /* of @skipping */
         bool skips_due;        /* some of @skipping are */
         uint64_t expire_at;    /* not later than the first deadline; USEC_NEVER: none */
         uint64_t expired_last; /* when the deadlines were looked through */
@@ -143,7 +146,8 @@ void session_out_repeat_skips(SessionOut *out);
 /* @strict: no old ACK can arrive late. Return: 0, SESSION_E_VIOLATION; @ret_progress: news. */
 int session_out_ack(SessionOut *out, const Record *record, bool strict, uint64_t now_usec,
                     bool *ret_progress);
-int session_out_skipped(SessionOut *out, const Record *record);
+/* Return: 0, SESSION_E_VIOLATION; @ret_progress: a SKIP was answered. */
+int session_out_skipped(SessionOut *out, const Record *record, bool *ret_progress);
 
 /* There is room for a reply that is not the last to its request, or for progress. */
 static inline bool session_out_takes_parts(const SessionOut *out) {
@@ -172,8 +176,8 @@ void session_out_remove_queued(SessionOut *out, Message *message);
 /* Some record of it was never produced, or in no packet but what was refused. */
 bool session_out_is_missing(const Message *message);
 /*
- * Gives one of @sent up for @fate, and finishes it at once with @result: a stand-in waits for the peer.
- * Return: 0, or -ENOMEM: nothing has changed.
+ * Gives one of @sent up for @fate, and finishes it at once with @result: a stand-in waits for the peer,
+ * who may never answer. Return: 0; -ENOMEM, -ENOBUFS: nothing has changed.
  */
 int session_out_let_go(SessionOut *out, Message *message, int fate, int result);
 static inline bool session_out_peer_has(const SessionOut *out, uint64_t seq) {

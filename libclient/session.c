@@ -401,6 +401,7 @@ void session_close(Session *session, uint16_t code, uint64_t now_usec) {
                 return;
         session->close_due = true;
         session->close_code = code;
+        session->in.refused_seq = 0; /* all of them, once more: there is no later time */
         if (code == CODE_GONE)
                 session_in_refuse_rest(&session->in, code);
 }
@@ -500,6 +501,7 @@ const SessionCounters *session_counters(const Session *session) {
 
 size_t session_memory(const Session *session) {
         return session->out.memory + session->in.memory + reorder_memory(session->in.reorder) +
+               (session->in.skips ? sizeof(SessionSkips) : 0) +
                (session->out.flight ? flight_memory(session->out.flight) : 0);
 }
 

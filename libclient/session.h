@@ -130,7 +130,7 @@ void session_abandon(Session *session, Message *message, int result, uint64_t no
 /*
  * Gives it up at once, for its sender to send it elsewhere: with @result if it was never begun, else as
  * RESULT_UNKNOWN. The peer is told by a SKIP, and what it says of that is of no interest. Nothing
- * happens to one that is given up already. Return: 0, or -ENOMEM: it stays.
+ * happens to one that is given up already. Return: 0; -ENOMEM, -ENOBUFS: it stays.
  */
 int session_take_back(Session *session, Message *message, int result, uint64_t now_usec);
 
@@ -205,7 +205,7 @@ bool session_return(Session *session, Message *message);
  * whether that is to be said now, or session_due() is another. */
 bool session_taken(Session *session, Message *message, uint64_t now_usec);
 /* A sent message whose ->result is known, with the session's reference; NULL if there is none.
- * A message is not handed to a session twice. */
+ * A message that is handed to a session again is a new one there. */
 Message *session_pop_finished(Session *session);
 
 /*
@@ -231,7 +231,8 @@ void session_pause(Session *session, uint64_t until_usec, uint64_t now_usec);
 void session_resume(Session *session, uint64_t now_usec);
 /*
  * It was for good, and the session fails with @code; but a first contact not before all packets that it
- * was tried with were refused, or three times as long, and a second, have passed as this answer took.
+ * was tried with were refused, or what was in them was given up, or three times as long, and a second,
+ * have passed as this answer took.
  */
 void session_deny(Session *session, uint16_t code, uint64_t now_usec);
 /* Somebody on the way said NOT_HERE, GONE or SETTLING. A session that has heard from its peer

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "libclient/session-out.h"
 #include "libcore/control.h"
 #include "tests/main.h"
 
@@ -518,7 +519,7 @@ START_TEST(skip_is_repeated_until_it_was_answered) {
         carry_all();
         finished(a, CODE_EXPIRED);
         /* What never came is no loss of credit. */
-        ck_assert_uint_eq(session_memory(b), 0);
+        holds_nothing(b);
         sends(a, 5, MESSAGE_ONE_WAY);
         carry_all();
         take(b, popped(b));
@@ -557,7 +558,7 @@ START_TEST(what_is_taken_back_is_its_senders_at_once) {
         nothing_finished(a);
         ck_assert_uint_eq(c->n_delivered + c->n_unknown + c->n_refused, c->n_sent);
         ck_assert_uint_eq(session_memory(a), 0);
-        ck_assert_uint_eq(session_memory(b), 0);
+        holds_nothing(b);
 }
 END_TEST
 
@@ -613,6 +614,65 @@ START_TEST(off_host_what_was_taken_back_in_great_number_holds_up_little) {
 }
 END_TEST
 
+/* One that has refused it, and never answers the SKIP. */
+START_TEST(who_answers_no_skip_makes_his_peer_hold_so_much_and_no_more) {
+        unsigned n_finished = 0;
+        Message *m;
+        Record r;
+
+        for (uint64_t i = 1; i <= 2 * SESSION_STAND_INS_MAX; i++) {
+                Record ack = { .type = RECORD_ACK }, refusal = { .type = RECORD_SKIPPED, .seq = i };
+
+                sends(a, 10, MESSAGE_ONE_WAY);
+                while (said(a, &r, 1) > 0)
+                        ack.session = refusal.session = r.session;
+                ack.ack.received = i + 1;
+                ack.ack.taken = 1;
+                ack.ack.limit = UINT64_C(1) << 40;
+                ck_assert_int_eq(session_consume(a, &ack, now), 0);
+                refusal.skipped.last = refusal.skipped.from = i;
+                refusal.skipped.reason = CODE_UNSUPPORTED;
+                ck_assert_int_eq(session_consume(a, &refusal, now), 0);
+                while ((m = session_pop_finished(a))) {
+                        ck_assert_int_eq(m->result, CODE_UNSUPPORTED);
+                        message_unref(m);
+                        n_finished++;
+                }
+        }
+        ck_assert_uint_eq(n_finished, SESSION_STAND_INS_MAX);
+        session_fail(a, CODE_GONE, now);
+        for (unsigned i = 0; i < SESSION_STAND_INS_MAX; i++)
+                finished(a, CODE_UNSUPPORTED);
+        nothing_finished(a);
+        ck_assert_uint_eq(session_memory(a), 0);
+}
+END_TEST
+
+/* Else each packet that is lost from there on would cost as much as in a cut. */
+START_TEST(off_host_an_answered_skip_is_a_sign_of_life) {
+        Message *m = message(10, MESSAGE_ONE_WAY);
+
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        ck_assert_uint_gt(carry(a, NULL), 0);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        ck_assert_uint_gt(carry(a, NULL), 0);
+        session_abandon(a, m, RESULT_CANCELLED, now);
+        message_unref(m);
+        while (now < UINT64_C(10000) * USEC_PER_SEC && session_due(a) - now < SESSION_PROBE_MAX_USEC) {
+                now = session_due(a);
+                session_tick(a, now);
+                while (carry(a, NULL) > 0)
+                        ;
+        }
+        now = session_due(a);
+        session_tick(a, now);
+        ck_assert_uint_gt(carry(a, b), 0);
+        ck_assert_uint_gt(carry(b, a), 0);
+        finished(a, RESULT_CANCELLED);
+        ck_assert_uint_le(session_due(a) - now, SESSION_PROBE_USEC);
+}
+END_TEST
+
 START_TEST(half_a_message_can_be_given_up) {
         Message *m = message(900000, MESSAGE_ONE_WAY);
 
@@ -627,7 +687,7 @@ START_TEST(half_a_message_can_be_given_up) {
         finished(a, RESULT_CANCELLED);
         ck_assert_ptr_null(quota_b.waiting);
         take(b, popped(b));
-        ck_assert_uint_eq(session_memory(b), 0);
+        holds_nothing(b);
         quota_b.left = quota_b.size;
 }
 END_TEST
@@ -668,10 +728,12 @@ Suite *check_suite(void) {
         tcase_add_test(local, skip_is_repeated_until_it_was_answered);
         tcase_add_loop_test(local, what_is_taken_back_is_its_senders_at_once, 0, 2);
         tcase_add_test(local, what_is_taken_back_and_had_come_is_said_of_once);
+        tcase_add_test(local, who_answers_no_skip_makes_his_peer_hold_so_much_and_no_more);
         tcase_add_test(local, half_a_message_can_be_given_up);
         suite_add_tcase(suite, local);
 
         tcase_add_checked_fixture(remote, met_off_host, none);
+        tcase_add_test(remote, off_host_an_answered_skip_is_a_sign_of_life);
         tcase_add_test(remote, off_host_what_was_taken_back_in_great_number_holds_up_little);
         tcase_add_test(remote, off_host_a_refused_packet_tells_what_did_not_come);
         tcase_add_test(remote, off_host_what_had_gone_before_may_have_come);
