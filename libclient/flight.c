@@ -242,10 +242,10 @@ static uint64_t repair_wait_usec(const Flight *flight) {
         return MAX(wait, MIN(wait << flight->n_in_vain, (uint64_t)ROUND_TRIP_MAX_USEC));
 }
 
-/* One was answered neither too soon nor too late: the way is not longer, what was lost was lost. */
-static void note_repaired(Flight *flight, const FlightPiece *piece, uint64_t now_usec) {
-        if (piece->is_repair && now_usec - piece->sent_usec <= loss_wait_usec(flight))
-                flight->n_in_vain = 0;
+/* Some were answered, and none too soon or too late: it seems that the way is not longer. */
+static void note_repaired(Flight *flight, unsigned n_in_time, unsigned n_amiss) {
+        if (n_in_time > 0 && n_amiss == 0)
+                flight->n_in_vain /= 2;
 }
 
 static void note_vain(Flight *flight, uint64_t lost_repair) {
@@ -343,9 +343,9 @@ static void note_marks(Flight *flight, uint16_t n_marked) {
 bool flight_on_ack(Flight *flight, const Record *ack, uint64_t now_usec, bool *ret_progress) {
         Silence silence = { flight->acked_sent_usec, USEC_NEVER, USEC_NEVER, 0 };
         uint64_t in_flight = flight->n_bytes, recovery = flight->congestion.recovery;
-        uint64_t n_acked = 0;
+        uint64_t n_acked = 0, wait = loss_wait_usec(flight);
+        unsigned n = 0, n_in_time = 0, n_amiss = 0;
         FlightPiece newest = { 0 };
-        unsigned n = 0;
         bool lost;
 
         for (unsigned i = 0; i < flight->n_pieces; i++) {
@@ -359,6 +359,7 @@ bool flight_on_ack(Flight *flight, const Record *ack, uint64_t now_usec, bool *r
                 if (!congestion_is_recovering(&flight->congestion, piece->packet))
                         n_acked += piece->n_bytes;
                 if (is_too_soon(flight, piece, now_usec)) {
+                        n_amiss++;
                         doubt(flight, piece, now_usec);
                         continue;
                 }
@@ -367,7 +368,10 @@ bool flight_on_ack(Flight *flight, const Record *ack, uint64_t now_usec, bool *r
                         if (piece->packet < flight->acked_packet && !piece->is_ambiguous)
                                 flight->is_reordering = true;
                 }
-                note_repaired(flight, piece, now_usec);
+                if (piece->is_repair && now_usec - piece->sent_usec <= wait)
+                        n_in_time++;
+                else if (piece->is_repair)
+                        n_amiss++;
                 if (newest.packet > 0 &&
                     !newest.is_only) /* it is the later one that came, as far as we know */
                         note_silence(&silence, &newest);
@@ -375,6 +379,7 @@ bool flight_on_ack(Flight *flight, const Record *ack, uint64_t now_usec, bool *r
         }
         *ret_progress = n < flight->n_pieces;
         flight->n_pieces = n;
+        note_repaired(flight, n_in_time, n_amiss);
 
         flight->is_sampled = newest.packet > flight->acked_packet && !newest.is_ambiguous;
         if (newest.packet > flight->acked_packet) {

@@ -57,7 +57,7 @@ typedef struct Flight {
         uint64_t doubtful_until;  /* was sent before is missing then, it was this; USEC_NEVER */
         unsigned patience;        /* by time, in eighths of a round trip, 1 to 8 */
         bool is_reordering;       /* packets overtake: how many did says nothing */
-        unsigned n_in_vain;   /* rounds in which repairs were lost, too, since one was answered, */
+        unsigned n_in_vain;   /* rounds in which repairs were lost, too, and nothing said why, */
         uint64_t vain_packet; /* and the last packet of the last of these */
 
         uint16_t n_marked; /* as the peer counts */

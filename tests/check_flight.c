@@ -143,17 +143,36 @@ START_TEST(each_repair_waits_twice_as_long_as_the_last_until_there_is_a_sample) 
 END_TEST
 
 /* As when very much is lost: the way is as it was. */
-START_TEST(a_repair_that_is_answered_in_time_ends_that) {
+START_TEST(a_repair_that_is_answered_in_time_halves_that) {
+        unsigned n = (unsigned)_i;
+
         sends_many(5);
         now += TRIP;
         ck_assert(hears(1, 3, 5));
-        for (unsigned i = 0; i < 3; i++)
+        for (unsigned i = 0; i < n; i++)
                 repair_is_lost_after((TRIP + TRIP / 8) << i, 6 + i);
+        ck_assert_uint_eq(flight->n_in_vain, n);
         sends(1, true);
         sends(2, true);
         now += TRIP;
-        ck_assert(!hears(1, 2, 8));
-        ck_assert_uint_eq(flight->n_in_vain, 0);
+        ck_assert(!hears(1, 2, 5 + n));
+        ck_assert(has(1) && !has(2));
+        ck_assert_uint_eq(flight->n_in_vain, n / 2);
+}
+END_TEST
+
+/* Late, it may be that this is how long the way is; soon, it is about a copy that went before. */
+START_TEST(a_repair_that_is_answered_at_another_time_does_not) {
+        sends_many(5);
+        now += TRIP;
+        ck_assert(hears(1, 3, 5));
+        repair_is_lost_after(TRIP + TRIP / 8, 6);
+        sends(1, true);
+        sends(2, true);
+        now += _i == 0 ? 2 * TRIP : TRIP / 2;
+        (void)hears(1, 2, 6);
+        ck_assert(!has(2));
+        ck_assert_uint_eq(flight->n_in_vain, 1);
 }
 END_TEST
 
@@ -436,7 +455,8 @@ Suite *check_suite(void) {
         tcase_add_test(all, what_is_late_by_an_eighth_of_a_round_trip_is_lost);
         tcase_add_test(all,
                        each_repair_waits_twice_as_long_as_the_last_until_there_is_a_sample);
-        tcase_add_test(all, a_repair_that_is_answered_in_time_ends_that);
+        tcase_add_loop_test(all, a_repair_that_is_answered_in_time_halves_that, 1, 5);
+        tcase_add_loop_test(all, a_repair_that_is_answered_at_another_time_does_not, 0, 2);
         tcase_add_test(all, repairs_of_one_round_are_in_vain_once);
         tcase_add_test(all, nothing_behind_the_last_that_came_is_lost);
         tcase_add_test(all, losses_of_one_round_halve_once);
