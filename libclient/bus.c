@@ -191,7 +191,7 @@ _public_ void p2pbus_close(p2pbus *bus) {
                         session_close(peer->session, CODE_GONE, bus->now_usec);
                         peer_mark(peer);
                 }
-                loop_send(bus, true);
+                loop_send(bus, true); /* as much as the socket takes; else the daemon tells them */
                 bus_end(bus, P2PBUS_REASON_CLOSED);
         }
         (void)bus_leave(bus, 0);

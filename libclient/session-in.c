@@ -98,7 +98,6 @@ void session_in_acknowledge(SessionIn *in, uint64_t now_usec, Record *ret) {
         in->ack_due = false;
         in->ack_at = USEC_NEVER;
         in->n_unsaid = 0;
-        in->refusal_due = in->n_refused > 0;
 
         ret->type = RECORD_ACK;
         ret->flags = 0;
@@ -682,7 +681,7 @@ void session_in_renew(SessionIn *in) {
         in->next_seq = in->position = 0;
         in->granted = SESSION_WINDOW_FIRST;
         in->told_received = in->told_taken = in->told_position = 0;
-        in->ack_due = in->refusal_due = false;
+        in->ack_due = false;
         in->refused_seq = 0;
         in->ack_at = USEC_NEVER;
         in->n_unsaid = in->n_marked = 0;

@@ -17,7 +17,7 @@
 #include "libclient/session.h"
 
 #define SESSION_SKIPS_MAX 128 /* SKIPs that a sender may have unanswered, counted in their order */
-#define SESSION_REFUSALS_MAX 16 /* said with one ACK, while there is a next one */
+#define SESSION_REFUSALS_MAX 64 /* said with one ACK, while there is a next one */
 #define SESSION_SKIPS_KEPT (2 * SESSION_SKIPS_MAX) /* answers that a receiver can repeat */
 
 typedef struct SessionAnswer {
@@ -63,9 +63,8 @@ typedef struct SessionIn {
 
         uint64_t told_received, told_taken, told_position;
         bool ack_due;
-        bool refusal_due;   /* @inbox has refused messages that the sender must hear of */
-        unsigned n_refused; /* so many */
-        uint64_t refused_seq; /* those below were said when there was last an ACK */
+        unsigned n_refused;   /* messages of @inbox that the sender must hear of */
+        uint64_t refused_seq; /* the next to be said is not below */
         uint64_t ack_at;  /* CLOCK_BOOTTIME; USEC_NEVER: nothing to acknowledge */
         bool is_off_host; /* the path is: acknowledge sooner, and say more */
         bool is_begun;    /* a packet, of which no record was counted yet */

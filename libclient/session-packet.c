@@ -40,7 +40,10 @@ static void put_start(Session *s, BufWriter *w) {
         s->started = true;
 }
 
-/* Return: whether there are more. At the end each is said once, for as many packets as it takes. */
+/*
+ * As many at a time as SESSION_REFUSALS_MAX, and then those behind, until the sender gives them up; at the
+ * end all of them, for as many packets as it takes. Return: whether some are left for the next.
+ */
 static bool put_refusals(Session *s, BufWriter *w) {
         unsigned n = 0;
         Message *m;
@@ -52,30 +55,31 @@ static bool put_refusals(Session *s, BufWriter *w) {
                         .skipped = { m->first_seq, m->first_seq, m->refusal },
                 };
 
-                if (m->refusal == 0 || (s->close_due && m->first_seq < s->in.refused_seq))
+                if (m->refusal == 0 || m->first_seq < s->in.refused_seq)
                         continue;
                 if ((n++ == SESSION_REFUSALS_MAX && !s->close_due) || !put(s, w, &refused))
                         return true;
                 s->in.refused_seq = m->first_seq + 1;
         }
+        if (!s->close_due)
+                s->in.refused_seq = 0;
         return false;
 }
 
-static void put_ack(Session *s, uint64_t now_usec, BufWriter *w) {
+/* Return: as put_refusals(). */
+static bool put_ack(Session *s, uint64_t now_usec, BufWriter *w) {
         Record r;
         size_t n_most =
                 RECORD_HEADER_SIZE + RECORD_ACK_SIZE + sizeof(RecordRange) * RECORD_ACK_RANGES_MAX;
 
         if (n_most > w->size - w->at)
-                return;
+                return true;
         session_in_acknowledge(&s->in, now_usec, &r);
         if (s->probe.is_due)
                 r.flags |= RECORD_ACK_NOW;
         s->probe.is_due = false;
         (void)put(s, w, &r); /* was looked after */
-
-        /* The rest is said with the next ACK, and all of it again, unless this is the end. */
-        s->in.refusal_due = s->in.refusal_due && put_refusals(s, w) && s->close_due;
+        return s->in.n_refused > 0 && put_refusals(s, w);
 }
 
 static void put_answers(Session *s, BufWriter *w) {
@@ -165,7 +169,7 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
                     size_t *ret_n, PacketId *ret_id, uint64_t *ret_deadline_usec) {
         Session *s = session;
         BufWriter w = buf_writer(out, n_out);
-        bool messages, asks_later = false;
+        bool messages, asks_later = false, are_left = false;
 
         if (s->path == SESSION_PATH_NONE || s->closed)
                 return SESSION_E_IDLE;
@@ -182,10 +186,10 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
         if (!s->known)
                 put_start(s, &w);
         if (session_in_is_dirty(&s->in) || s->probe.is_due || s->close_due)
-                put_ack(s, now_usec, &w);
+                are_left = put_ack(s, now_usec, &w);
         put_answers(s, &w); /* behind `taken`, by which a refusal is told from an answer */
         put_skips(s, &w);
-        if (s->close_due && !s->in.refusal_due)
+        if (s->close_due && !are_left)
                 put_close(s, &w);
         *ret_id = (PacketId){ { 0 } };
         *ret_deadline_usec = USEC_NEVER;

@@ -307,6 +307,8 @@ void session_set_path(Session *session, SessionPath path, uint64_t generation, u
         s->path = path;
         s->generation = generation;
         s->in.is_off_host = path == SESSION_PATH_OFF_HOST;
+        if (s->close_due)
+                s->in.refused_seq = 0; /* what was said may be lost */
         s->out.flight = flight_free(s->out.flight); /* nothing is known of the new one */
         if (path == SESSION_PATH_NONE) {
                 s->probe.at = USEC_NEVER;
@@ -501,8 +503,11 @@ const SessionCounters *session_counters(const Session *session) {
 
 size_t session_memory(const Session *session) {
         return session->out.memory + session->in.memory + reorder_memory(session->in.reorder) +
-               (session->in.skips ? sizeof(SessionSkips) : 0) +
                (session->out.flight ? flight_memory(session->out.flight) : 0);
+}
+
+size_t session_overhead(const Session *session) {
+        return session->in.skips ? sizeof(SessionSkips) : 0;
 }
 
 size_t session_waiting_bytes(const Session *session) {

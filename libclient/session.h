@@ -288,6 +288,8 @@ uint64_t session_id(const Session *session);
 const SessionCounters *session_counters(const Session *session);
 /* Bytes held: retained, queued, reassembled, not yet taken. */
 size_t session_memory(const Session *session);
+/* And beside messages, for what the peer has given up. */
+size_t session_overhead(const Session *session);
 /* Bytes of records that were never produced. */
 size_t session_waiting_bytes(const Session *session);
 /*

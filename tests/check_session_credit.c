@@ -341,7 +341,7 @@ START_TEST(what_is_too_big_for_the_receiver_is_refused) {
         carry_all();
         finished(a, RESULT_DELIVERED);
         ck_assert_uint_eq(session_counters(a)->n_refused, 1);
-        holds_nothing(b);
+        ck_assert_uint_eq(session_memory(b), 0);
 }
 END_TEST
 
@@ -354,7 +354,7 @@ START_TEST(a_refused_message_says_why) {
         carry_all();
         finished(a, CODE_UNSUPPORTED);
         ck_assert_ptr_null(session_pop(b));
-        holds_nothing(b);
+        ck_assert_uint_eq(session_memory(b), 0);
 }
 END_TEST
 
@@ -403,6 +403,23 @@ START_TEST(a_refusal_that_comes_twice_answers_no_skip) {
 }
 END_TEST
 
+START_TEST(a_refusal_that_was_lost_is_said_again) {
+        Record r;
+
+        met(SESSION_PATH_OFF_HOST);
+        sends(a, 100, MESSAGE_ONE_WAY);
+        ck_assert_uint_eq(said(a, &r, 1), 1);
+        ck_assert_int_eq(session_refuse(b, &r, CODE_DENIED, now), 0);
+        ck_assert_uint_eq(carry(b, NULL), 2);
+        sends(a, 7, MESSAGE_ONE_WAY);
+        carry_all();
+        time_goes(SESSION_ACK_DELAY_USEC);
+        carry_all();
+        finished(a, CODE_DENIED);
+        take(b, popped(b));
+}
+END_TEST
+
 START_TEST(one_is_refused_while_another_is_not_taken) {
         Message *first;
         Record r[2];
@@ -419,7 +436,7 @@ START_TEST(one_is_refused_while_another_is_not_taken) {
         session_flush(b, now);
         carry_all();
         finished(a, RESULT_DELIVERED);
-        holds_nothing(b);
+        ck_assert_uint_eq(session_memory(b), 0);
 }
 END_TEST
 
@@ -441,11 +458,37 @@ START_TEST(what_was_refused_is_so_when_the_peer_ends) {
 }
 END_TEST
 
+START_TEST(what_was_refused_in_great_number_holds_up_little) {
+        enum { MANY = 1900 };
+        static Record r[MANY];
+        unsigned n, n_rounds = 0;
+
+        for (unsigned i = 0; i < MANY; i++)
+                sends(a, 10, MESSAGE_ONE_WAY);
+        while ((n = said(a, r, MANY)) > 0)
+                for (unsigned i = 0; i < n; i++)
+                        ck_assert_int_eq(session_refuse(b, &r[i], CODE_UNSUPPORTED, now), 0);
+        sends(a, 11, MESSAGE_ONE_WAY);
+        ck_assert_uint_gt(carry(a, b), 0);
+        take(b, popped(b));
+        session_flush(b, now);
+        while (session_counters(a)->n_delivered < 2) { /* one was, when they met */
+                while (carry(b, a) > 0)
+                        ;
+                while (carry(a, b) > 0)
+                        ;
+                n_rounds++;
+        }
+        ck_assert_uint_le(n_rounds, 40);
+        ck_assert_uint_eq(session_counters(a)->n_refused, MANY);
+}
+END_TEST
+
 /* More than fit into one packet. */
 START_TEST(who_ends_says_of_each_that_nobody_was_given_it) {
         enum { MANY = 3000 };
-        unsigned n_packets = 0, n = 0;
-        Record r[4000];
+        unsigned n_packets = 0, n_said = 0, n = 0;
+        static Record r[4000];
 
         for (unsigned i = 0; i < MANY; i++)
                 sends(a, 1, MESSAGE_ONE_WAY);
@@ -456,10 +499,13 @@ START_TEST(who_ends_says_of_each_that_nobody_was_given_it) {
                 n = said(b, r, ELEMENTSOF(r));
                 ck_assert_uint_gt(n, 0);
                 n_packets++;
-                for (unsigned i = 0; i < n; i++)
+                for (unsigned i = 0; i < n; i++) {
+                        n_said += r[i].type == RECORD_SKIPPED;
                         (void)session_consume(a, &r[i], now);
+                }
         } while (r[n - 1].type != RECORD_CLOSE);
         ck_assert_uint_le(n_packets, 4);
+        ck_assert_uint_eq(n_said, MANY);
         for (unsigned i = 0; i < MANY; i++)
                 finished(a, CODE_GONE);
         nothing_finished(a);
@@ -485,7 +531,7 @@ START_TEST(a_refusal_said_again_is_no_answer) {
         ck_assert_int_eq(session_consume(a, &again, now), 0);
         nothing_finished(a);
         carry_all(); /* the other side still waits for our SKIP */
-        holds_nothing(b);
+        ck_assert_uint_eq(session_memory(b), 0);
         sends(a, 7, MESSAGE_ONE_WAY);
         carry_all();
         got = popped(b);
@@ -542,8 +588,10 @@ Suite *check_suite(void) {
         tcase_add_test(local, a_refused_message_says_why);
         tcase_add_test(local, what_stands_behind_a_refused_message_is_delivered);
         tcase_add_test(local, a_refusal_that_comes_twice_answers_no_skip);
+        tcase_add_test(local, a_refusal_that_was_lost_is_said_again);
         tcase_add_test(local, one_is_refused_while_another_is_not_taken);
         tcase_add_test(local, what_was_refused_is_so_when_the_peer_ends);
+        tcase_add_test(local, what_was_refused_in_great_number_holds_up_little);
         tcase_add_test(local, who_ends_says_of_each_that_nobody_was_given_it);
         tcase_add_test(local, a_refusal_said_again_is_no_answer);
         tcase_add_test(local, requests_wait_while_many_replies_do);

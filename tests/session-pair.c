@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "libclient/session-in.h"
 #include "tests/main.h"
 
 uint64_t now = 1000 * USEC_PER_SEC;
@@ -115,12 +114,6 @@ void sends(Session *s, size_t n_data, MessageKind kind) {
 
         ck_assert_int_eq(session_send(s, m, now), 0);
         message_unref(m);
-}
-
-void holds_nothing(const Session *s) {
-        size_t memory = session_memory(s);
-
-        ck_assert_msg(memory == 0 || memory == sizeof(SessionSkips), "%zu bytes are left", memory);
 }
 
 void last_is_refused(Session *s) {

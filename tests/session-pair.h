@@ -51,5 +51,3 @@ void take(Session *s, Message *m);
 /* The next that is finished has that result. */
 void finished(Session *s, int result);
 void nothing_finished(Session *s);
-/* Nothing of any message is left in it; what it answered to SKIPs it may have to say again. */
-void holds_nothing(const Session *s);
