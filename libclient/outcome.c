@@ -205,6 +205,7 @@ static bool is_replaced(Service *s) {
 
 void service_on_away(Provider *p) {
         p2pbus *bus = p->set->bus;
+        uint64_t now = bus->now_usec;
         Request *request, *next;
         Message *m;
 
@@ -212,10 +213,10 @@ void service_on_away(Provider *p) {
                 return;
         DL_FOREACH2 (bus->sent, m, bus_next)
                 if (m->provider == p && may_move(bus, m)) {
-                        if (m->place == MESSAGE_FINISHED) /* its request is not owed yet: once more */
-                                p->set->on_doubt(p->set, bus->now_usec);
-                        /* Without room for that it waits. */
-                        (void)session_take_back(m->peer->session, m, CODE_NOT_HERE, bus->now_usec);
+                        /* There is no room, or it has come, and nobody has looked: then later. */
+                        if (m->place == MESSAGE_FINISHED ||
+                            session_take_back(m->peer->session, m, CODE_NOT_HERE, now) < 0)
+                                p->set->on_doubt(p->set, now + SERVICE_DOUBT_USEC);
                         peer_mark(m->peer);
                 }
         HASH_ITER (hh, bus->requests, request, next) {

@@ -22,7 +22,7 @@
 #include "libclient/ranges.h"
 #include "libclient/session.h"
 
-#define SESSION_STAND_INS_MAX 2048 /* about a megabyte */
+#define SESSION_STAND_INS_MAX 4096 /* more than credit allows of the smallest; about 2 MB */
 
 typedef struct SessionOut {
         uint16_t body_max;
