@@ -73,6 +73,7 @@ typedef struct Side {
         SessionQuota quota;
         unsigned life; /* counts restarts */
         bool attached, single;
+        bool asked; /* in the packet before; the record that asks may not have fitted in there */
         uint64_t closed_until; /* by policy it hears nobody until then */
         uint64_t n_again;      /* generations of its own */
         uint64_t changed_usec; /* when it last got another path */
@@ -429,8 +430,6 @@ static void pump(Side *side) {
         unsigned n_rounds = 0;
         uint64_t deadline;
         PacketId id;
-        bool asked =
-                false; /* in the packet before; the record that asks may not have fitted in there */
 
         if (!side->session)
                 return;
@@ -452,8 +451,8 @@ static void pump(Side *side) {
                         asks = asks || (r.type == RECORD_ACK && (r.flags & RECORD_ACK_NOW));
                 }
                 CLAIM(c == RECORD_E_END, "what is produced can be read");
-                check_flight(side, n_before, asks || asked);
-                asked = asks;
+                check_flight(side, n_before, asks || side->asked);
+                side->asked = asks;
                 if (!world.healed && chance(world.unsent)) { /* no memory, or no lease yet */
                         tell("%c: not sent", side->name);
                         session_unsent(side->session, &id);
