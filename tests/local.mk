@@ -125,8 +125,8 @@ fuzz: fuzz-targets
 	@$(AM_TESTS_ENVIRONMENT) FUZZ_FLAGS='$(FUZZ_FLAGS)'; export FUZZ_FLAGS; \
 	printf './%s\n' $(fuzz_tests) | xargs -n 1 -P "`nproc`" $(srcdir)/%D%/fuzz/run.sh
 else
-fuzz:
-	@echo 'make fuzz: configure with --enable-fuzzers CC=clang first' >&2; exit 1
+fuzz fuzz-targets:
+	@echo 'make $@: configure with --enable-fuzzers CC=clang first' >&2; exit 1
 endif
 
 unit_tests += %D%/check_packet
