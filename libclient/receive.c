@@ -50,18 +50,28 @@ void receive_put(Peer *peer, Message *m) {
         bus_happened(peer->bus);
 }
 
+/* The application will not be given @m any more; our reference stays. */
+static void take_out(Peer *peer, Message *m) {
+        DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
+        if (!peer->inbox)
+                unmark_ready(peer);
+        m->is_waiting = false;
+        own_name_discount(peer->bus, m);
+}
+
+static void drop(p2pbus *bus, Message *m) {
+        if (m->loan)
+                loan_return(bus, m);
+        message_unref(m);
+}
+
 void receive_withdraw(Peer *peer) {
         Message *m = session_withdrawn(peer_inbound(peer));
 
         if (!m)
                 return;
-        DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
-        if (!peer->inbox)
-                unmark_ready(peer);
-        own_name_discount(peer->bus, m);
-        if (m->loan)
-                loan_return(peer->bus, m);
-        message_unref(m);
+        take_out(peer, m);
+        drop(peer->bus, m);
 }
 
 void receive_forget(Peer *peer) {
@@ -108,26 +118,23 @@ void receive_tell(p2pbus *bus) {
 }
 
 void receive_return(Peer *peer) {
-        Message *m;
+        while (peer->inbox) {
+                Message *m = peer->inbox;
 
-        DL_FOREACH2(peer->inbox, m, bus_next)
+                take_out(peer, m);
                 (void)session_return(peer_inbound(peer), m);
+                drop(peer->bus, m);
+        }
 }
 
 /* What stands first with @peer came too late for the application, and its sender hears so. */
-static void expire_first(p2pbus *bus, Peer *peer) {
+static void expire_first(Peer *peer) {
         Message *m = peer->inbox;
 
-        DL_DELETE2(peer->inbox, m, bus_prev, bus_next);
-        if (!peer->inbox)
-                unmark_ready(peer);
-        m->is_waiting = false;
-        own_name_discount(bus, m);
+        take_out(peer, m);
         if (session_expire(peer_inbound(peer), m))
                 peer_mark(peer);
-        if (m->loan)
-                loan_return(bus, m);
-        message_unref(m);
+        drop(peer->bus, m);
 }
 
 /* Without memory for a copy it is as if it had not come yet. Topics and peers have turns. */
@@ -136,7 +143,7 @@ static Message *take(p2pbus *bus, bool borrow) {
         Message *m;
 
         while (bus->ready && bus->ready->inbox->deadline_usec <= bus->now_usec)
-                expire_first(bus, bus->ready);
+                expire_first(bus->ready);
         peer = bus->ready;
         if (topic_has_messages(bus) && (!peer || !bus->topics.had_turn)) {
                 bus->topics.had_turn = true;

@@ -582,7 +582,7 @@ END_TEST
 /* Loop: with a ring, and by the daemon. */
 START_TEST(who_leaves_returns_what_nobody_was_given) {
         Outcome taken, o[8];
-        p2pbus_message *m;
+        p2pbus_message *m, *lost;
 
         start_two();
         if (_i)
@@ -597,6 +597,7 @@ START_TEST(who_leaves_returns_what_nobody_was_given) {
                         ok(p2pbus_process(p[0])); /* half of them are read, and waiting */
         }
         p2pbus_close(p[0]);
+        ck_assert_int_eq(p2pbus_receive(p[0], 0, &lost), -ENOTCONN); /* another gets them */
         while (taken.n == 0)
                 turn_of(a, p[1]);
         ck_assert_int_eq(taken.error, -ECONNRESET);
