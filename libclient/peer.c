@@ -417,7 +417,7 @@ static bool produce(Peer *peer) {
 static void look_at_memory(Peer *peer) {
         p2pbus *bus = peer->bus;
         size_t memory = session_memory(peer->session) + session_overhead(peer->session) +
-                (peer->mirror ? session_memory(peer->mirror) : 0) +
+                (peer->mirror ? session_memory(peer->mirror) + session_overhead(peer->mirror) : 0) +
                 (peer->epochs ? epochs_memory(peer->epochs) : 0);
 
         bus->memory += memory - peer->memory; /* wraps both ways, and comes out right */

@@ -645,6 +645,7 @@ bool session_in_refuse(SessionIn *in, Message *message, uint16_t code) {
         message->popped = false;
         message->refusal = code;
         in->n_refused++;
+        in->refused_seq = MIN(in->refused_seq, message->first_seq); /* it has its turn, too */
         in->ack_due = true;
         return true;
 }
