@@ -176,6 +176,22 @@ START_TEST(a_repair_that_is_answered_at_another_time_does_not) {
 }
 END_TEST
 
+/* One that is late beside one that is in time: the second may be about a copy that went before, too. */
+START_TEST(a_repair_in_time_beside_one_that_is_not_does_not) {
+        sends_many(5);
+        now += TRIP;
+        ck_assert(hears(1, 3, 5));
+        repair_is_lost_after(TRIP + TRIP / 8, 6);
+        sends(1, true);
+        now += TRIP / 2;
+        sends(2, true);
+        now += TRIP;
+        (void)hears(7, 0, 0);
+        ck_assert(!has(1) && !has(2));
+        ck_assert_uint_eq(flight->n_in_vain, 1);
+}
+END_TEST
+
 START_TEST(repairs_of_one_round_are_in_vain_once) {
         sends_many(5);
         now += TRIP;
@@ -457,6 +473,7 @@ Suite *check_suite(void) {
                        each_repair_waits_twice_as_long_as_the_last_until_there_is_a_sample);
         tcase_add_loop_test(all, a_repair_that_is_answered_in_time_halves_that, 1, 5);
         tcase_add_loop_test(all, a_repair_that_is_answered_at_another_time_does_not, 0, 2);
+        tcase_add_test(all, a_repair_in_time_beside_one_that_is_not_does_not);
         tcase_add_test(all, repairs_of_one_round_are_in_vain_once);
         tcase_add_test(all, nothing_behind_the_last_that_came_is_lost);
         tcase_add_test(all, losses_of_one_round_halve_once);
