@@ -138,6 +138,7 @@ static void bus_free(p2pbus *bus) {
         free(bus->scratch);
         free(bus->sealed);
         free(bus->opened);
+        free(bus->padded);
         pthread_cond_destroy(&bus->changed);
         pthread_mutex_destroy(&bus->lock);
         free(bus);
@@ -199,7 +200,7 @@ _public_ void p2pbus_close(p2pbus *bus) {
 
 static int options_check(const p2pbus_options *options) {
         static const uint32_t known = P2PBUS_OFF_HOST | P2PBUS_TAKEOVER | P2PBUS_NO_RECONNECT |
-                                      P2PBUS_RESULTS | P2PBUS_NO_MONITOR;
+                                      P2PBUS_RESULTS | P2PBUS_NO_MONITOR | P2PBUS_PAD;
 
         if (!struct_size_is_known(options->struct_size, offsetof(p2pbus_options, known_peers),
                                   sizeof(*options)))
@@ -240,7 +241,9 @@ static int init_memory(p2pbus *bus) {
         if (bus->flags & P2PBUS_OFF_HOST) {
                 bus->sealed = malloc(BUS_SCRATCH_SIZE);
                 bus->opened = malloc(BUS_SCRATCH_SIZE);
-                if (!bus->sealed || !bus->opened)
+                if (bus->flags & P2PBUS_PAD)
+                        bus->padded = malloc(SEAL_CONTENT_MAX);
+                if (!bus->sealed || !bus->opened || (bus->flags & P2PBUS_PAD && !bus->padded))
                         return -ENOMEM;
         }
         r = loop_init(bus);
@@ -269,7 +272,8 @@ static int bus_new(p2pbus **ret, const p2pbus_options *options) {
         bus->buffer_bytes = options->buffer_bytes ? options->buffer_bytes : BUS_BUFFER_DEFAULT;
         bus->rings.spin_usec = BUS_SPIN_USEC;
         bus->sealing = (Sealing){ .epochs = epoch_limits_default,
-                                  .key_life_usec = BUS_KEY_LIFE_USEC };
+                                  .key_life_usec = options->key_life_usec ? options->key_life_usec
+                                                                          : BUS_KEY_LIFE_USEC };
         bus->quota = (SessionQuota){ .size = bus->buffer_bytes, .left = bus->buffer_bytes };
         pthread_mutex_init(&bus->lock, NULL);
         pthread_condattr_init(&attributes);
@@ -338,6 +342,11 @@ _public_ int p2pbus_open(p2pbus **ret, const p2pbus_options *options) {
                 if (r < 0)
                         return r;
                 memcpy(&all, options, options->struct_size); /* earlier versions had fewer */
+                if (all.key_life_usec > 0 && (all.key_life_usec < BUS_KEY_LIFE_MIN_USEC ||
+                                              all.key_life_usec > BUS_KEY_LIFE_MAX_USEC))
+                        return reason_fail_errno(
+                                -EINVAL, "p2pbus_options.key_life_usec is not from an hour to "
+                                         "30 days");
         }
         r = bus_new(&bus, &all);
         if (r < 0)

@@ -86,8 +86,11 @@
 #define BUS_SOURCES 64               /* budgets of those who are no peers, by hash */
 #define BUS_RESULTS_MAX 65536      /* results that may wait for p2pbus_next_result() */
 #define BUS_SPIN_USEC 50           /* a wake-up of another CPU costs about that */
+#define BUS_DAY_USEC (24 * 60 * 60 * USEC_PER_SEC)
 #define BUS_CONNECT_USEC (5 * USEC_PER_SEC)
-#define BUS_KEY_LIFE_USEC (7 * 24 * 60 * 60 * USEC_PER_SEC) /* of what others seal for */
+#define BUS_KEY_LIFE_USEC (7 * BUS_DAY_USEC) /* of what others seal for */
+#define BUS_KEY_LIFE_MIN_USEC (60 * 60 * USEC_PER_SEC)
+#define BUS_KEY_LIFE_MAX_USEC (30 * BUS_DAY_USEC)
 
 typedef struct Ask Ask;
 typedef struct FanOut FanOut;
@@ -221,6 +224,7 @@ struct p2pbus {
         bool is_marked;    /* the sealed packet that is read now came with CE */
         uint8_t *sealed;   /* the same, sealed; with P2PBUS_OFF_HOST, as the next */
         uint8_t *opened;   /* records of a sealed packet that came */
+        uint8_t *padded;   /* with P2PBUS_PAD: SEAL_CONTENT_MAX; what is to be sealed, and padding */
 
         /* Messages */
         uint64_t unique;     /* of the next packet id */

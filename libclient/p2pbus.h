@@ -164,7 +164,8 @@ enum p2pbus_flags {
         P2PBUS_TAKEOVER = 1 << 1,     /* replace a connection of the same key and user */
         P2PBUS_NO_RECONNECT = 1 << 2, /* a lost connection is the end of the handle */
         P2PBUS_RESULTS = 1 << 3,      /* keep the fate of each message for p2pbus_next_result() */
-        P2PBUS_NO_MONITOR = 1 << 4    /* monitors see headers of what comes and goes, no payloads */
+        P2PBUS_NO_MONITOR = 1 << 4,   /* monitors see headers of what comes and goes, no payloads */
+        P2PBUS_PAD = 1 << 5           /* relays see sizes of sealed packets rounded up, by 12 % at most */
 };
 
 /* Clear with memset(), set struct_size; 0 and NULL mean the default. Later versions append fields.
@@ -178,6 +179,8 @@ typedef struct p2pbus_options {
         uint64_t buffer_bytes;     /* memory of all conversations; 0: 64 MiB */
         const char *known_peers;   /* file of keys met before, see p2pbus_default_known_peers();
                                     * NULL: met anew by each handle */
+        uint64_t key_life_usec;    /* of the key that others seal first messages for: who steals it
+                                    * can read those of that time; an hour to 30 days; 0: 7 days */
 } p2pbus_options;
 
 /**
@@ -196,8 +199,9 @@ typedef struct p2pbus_options {
  *      -EACCES         refused by policy; -EBUSY: the key is attached, without P2PBUS_TAKEOVER;
  *                      -EDQUOT: too many processes or attaches of this user
  *      -ETIMEDOUT      the daemon does not answer
- *      -EINVAL         unknown flags, struct_size of no version, a file of known peers that cannot
- *                      be read or has a malformed line; -ENOMEM; -EMFILE
+ *      -EINVAL         unknown flags, struct_size of no version, a key_life_usec out of bounds, a
+ *                      file of known peers that cannot be read or has a malformed line; -ENOMEM;
+ *                      -EMFILE
  *
  * Bytes: PROTOCOL.md, "Attach".
  */

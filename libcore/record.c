@@ -139,7 +139,7 @@ int record_decode(const uint8_t *data, size_t n_data, size_t *at, Record *ret) {
         size_t n_body;
         int c;
 
-        if (*at >= n_data)
+        if (*at >= n_data || data[*at] == RECORD_PADDING)
                 return RECORD_E_END;
 
         r = buf_reader(data + *at, n_data - *at);
@@ -148,7 +148,7 @@ int record_decode(const uint8_t *data, size_t n_data, size_t *at, Record *ret) {
                 return RECORD_E_VIOLATION;
         n_body = load_le16(head + 2);
         bytes = buf_get(&r, n_body);
-        if (!bytes || head[0] == 0 || n_body > RECORD_BODY_MAX || load_le32(head + 4) != 0)
+        if (!bytes || n_body > RECORD_BODY_MAX || load_le32(head + 4) != 0)
                 return RECORD_E_VIOLATION;
         ret->type = head[0];
         ret->flags = head[1];
@@ -202,7 +202,7 @@ int record_decode_shared(const uint8_t *shared, size_t n_shared, size_t *at, uin
         }
 
         c = record_decode(copy, RECORD_HEADER_SIZE + n_body, &at_copy, ret);
-        if (c == RECORD_E_VIOLATION)
+        if (c == RECORD_E_VIOLATION || c == RECORD_E_END)
                 return c;
         *at += at_copy;
         if (ret->type == RECORD_MSG)

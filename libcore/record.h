@@ -30,6 +30,7 @@
 #define RECORD_EXTENSION_CRITICAL 0x80
 
 typedef enum RecordType {
+        RECORD_PADDING = 0, /* no more records */
         RECORD_START = 1,   /* first of each direction: who speaks, and first credit */
         RECORD_MSG = 2,     /* begins a message */
         RECORD_PART = 3,    /* goes on with it */
@@ -150,7 +151,7 @@ typedef struct Record {
 enum {
         _RECORD_E_SUCCESS,
 
-        RECORD_E_END,         /* nothing left */
+        RECORD_E_END,         /* nothing left but padding */
         RECORD_E_VIOLATION,   /* malformed: drop the packet, count it against its sender */
         RECORD_E_UNSUPPORTED, /* well-formed, but a type or critical extension of a later version */
 };

@@ -1286,6 +1286,11 @@ START_TEST(options_of_no_version_are_refused) {
         fails(p2pbus_open(&bus, &options), -EINVAL);
         options = (p2pbus_options){ .struct_size = 3 };
         fails(p2pbus_open(&bus, &options), -EINVAL);
+        options =
+                (p2pbus_options){ .struct_size = sizeof(options), .key_life_usec = 3599 * SECOND };
+        fails(p2pbus_open(&bus, &options), -EINVAL);
+        options.key_life_usec = 30 * 86400 * SECOND + 1;
+        fails(p2pbus_open(&bus, &options), -EINVAL);
         ck_assert_ptr_null(bus);
 }
 END_TEST

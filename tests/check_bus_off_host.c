@@ -62,6 +62,37 @@ START_TEST(a_large_message_crosses) {
 }
 END_TEST
 
+/* PROTOCOL.md, "Sealing": what comes is read alike, padded or not. */
+START_TEST(who_asks_for_it_has_sizes_rounded_up) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        Taker taker;
+
+        p2pbus_unref(a);
+        a = open_at(0, P2PBUS_OFF_HOST | P2PBUS_PAD);
+        ok(p2pbus_wait_reachable(a, PATIENCE));
+        taker_start(&taker);
+        for (unsigned size = 64; size < 200000; size += size / 3 + 1) {
+                p2pbus_message *m, *reply;
+                uint8_t *bytes = malloc(size);
+
+                memset(bytes, '0' + size % 10, size);
+                ok(p2pbus_message_new(&m, bytes, size));
+                ok(p2pbus_request(a, p2pbus_get_full(b), m, PATIENCE, &reply));
+                ck_assert_uint_eq(p2pbus_message_get_size(reply), size);
+                ck_assert_mem_eq(p2pbus_message_get_payload(reply), bytes, size);
+                p2pbus_message_unref(m);
+                p2pbus_message_unref(reply);
+                free(bytes);
+        }
+        ck_assert_uint_gt(count_of(SEALED_DATA), 50);
+        ck_assert_uint_eq(__atomic_load_n(&middle.n_uneven[1], __ATOMIC_RELAXED), 0);
+        ck_assert_uint_gt(__atomic_load_n(&middle.n_uneven[0], __ATOMIC_RELAXED), 0);
+        ok(p2pbus_get_counters(b, &counters));
+        ck_assert_uint_eq(counters.bad_packets, 0);
+        taker_stop(&taker);
+}
+END_TEST
+
 static const struct {
         const char *what;
         Mischief mischief;
@@ -218,23 +249,47 @@ START_TEST(keys_are_changed_under_load_and_nothing_is_lost) {
 }
 END_TEST
 
-/* The same as a daemon that wants a lease; then there is a new key. */
-static void change_key(p2pbus *bus) {
+/* The same as a daemon that wants a lease, so much later. Return: whether it is for a new key. */
+static bool renew_lease(p2pbus *bus, uint64_t later_usec) {
         uint8_t body[48], before[CRYPTO_DH_SIZE];
         Control control = { .verb = CONTROL_LEASE_REQUEST, .body = body, .n_body = sizeof(body) };
         BufWriter w = buf_writer(body, sizeof(body));
 
-        pthread_mutex_lock(&bus->lock);
         memcpy(before, sealer_encpk(bus->sealer), sizeof(before));
-        bus->sealing.key_life_usec = 0;
+        bus->wall_offset += later_usec;
         buf_put_bytes(&w, identity_public(middle.ends[bus == b].key)->bytes, KEY_SIZE);
         buf_put_le64(&w, bus_wall(bus));
         buf_put_le64(&w, bus_wall(bus) + 60 * SECOND);
         attachment_on_lease_request(bus, &control);
-        ck_assert_mem_ne(sealer_encpk(bus->sealer), before, sizeof(before));
+        bus->wall_offset -= later_usec;
+        return memcmp(sealer_encpk(bus->sealer), before, sizeof(before)) != 0;
+}
+
+static void change_key(p2pbus *bus) {
+        pthread_mutex_lock(&bus->lock);
+        bus->sealing.key_life_usec = 0;
+        ck_assert(renew_lease(bus, 0));
         pthread_mutex_unlock(&bus->lock);
         ok(p2pbus_process(bus));
 }
+
+START_TEST(what_others_seal_for_changes_as_often_as_was_asked_for) {
+        p2pbus_options options = { .struct_size = sizeof(options),
+                                   .socket_path = middle.ends[0].d.socket,
+                                   .flags = P2PBUS_OFF_HOST,
+                                   .key_life_usec = 3600 * SECOND };
+        p2pbus *often;
+
+        ok(p2pbus_open(&often, &options));
+        ok(p2pbus_wait_reachable(often, PATIENCE));
+        ck_assert(!renew_lease(often, 3590 * SECOND));
+        ck_assert(renew_lease(often, 3610 * SECOND));
+        p2pbus_unref(often);
+
+        ck_assert(!renew_lease(a, 7 * 86400 * SECOND - 10 * SECOND));
+        ck_assert(renew_lease(a, 7 * 86400 * SECOND + 10 * SECOND));
+}
+END_TEST
 
 /* T70 */
 START_TEST(what_others_seal_for_changes_under_load_and_nothing_is_lost) {
@@ -445,6 +500,7 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(tcase, two_hosts_start, two_hosts_stop);
         tcase_add_test(tcase, a_request_crosses_sealed_by_pid_alone);
         tcase_add_test(tcase, a_large_message_crosses);
+        tcase_add_test(tcase, who_asks_for_it_has_sizes_rounded_up);
         tcase_add_loop_test(tcase, whatever_the_middle_does_each_arrives_once_in_order, 0,
                             ELEMENTSOF(mischiefs));
         tcase_add_test(tcase, a_link_that_dies_is_no_reason_to_wait);
@@ -454,6 +510,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, a_stranger_that_floods_leaves_room_for_others);
         tcase_add_loop_test(tcase, keys_are_changed_under_load_and_nothing_is_lost, 0,
                             ELEMENTSOF(wears));
+        tcase_add_test(tcase, what_others_seal_for_changes_as_often_as_was_asked_for);
         tcase_add_test(tcase, what_others_seal_for_changes_under_load_and_nothing_is_lost);
         tcase_add_test(tcase, a_lease_that_has_ended_stops_nothing);
         tcase_add_test(tcase, a_receiver_that_is_restarted_gets_what_the_last_one_did_not);

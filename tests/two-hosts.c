@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 
 #include "libclient/peer.h"
+#include "libsecure/epoch.h"
 #include "libsecure/signed-record.h"
 #include "tests/api.h"
 #include "tests/main.h"
@@ -66,6 +67,14 @@ static void swallow(const End *to, const uint8_t *packet) {
         __atomic_store_n(&middle.n_swallowed, n + 1, __ATOMIC_RELEASE);
 }
 
+/* Padmé: of the bits behind the first there are no more than it takes to write how many those are. */
+static bool is_even(size_t n_content) {
+        unsigned exponent = 31 - (unsigned)__builtin_clz((unsigned)n_content);
+        unsigned n_bits = 32 - (unsigned)__builtin_clz(exponent);
+
+        return n_content == SEAL_CONTENT_MAX || n_content % (1U << (exponent - n_bits)) == 0;
+}
+
 static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
         uint8_t false_packet[FRAME_SIZE_MAX];
 
@@ -74,6 +83,9 @@ static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
                            __ATOMIC_RELAXED);
         if (to == &middle.ends[1] && packet[PACKET_HEADER_SIZE] == SEALED_DATA)
                 memcpy(middle.last_data, packet, sizeof(middle.last_data));
+        if (packet[PACKET_HEADER_SIZE] == SEALED_DATA &&
+            !is_even(n - PACKET_HEADER_SIZE - EPOCH_DATA_OVERHEAD))
+                __atomic_fetch_add(&middle.n_uneven[to == &middle.ends[1]], 1, __ATOMIC_RELAXED);
         switch (__atomic_load_n(&middle.mischief, __ATOMIC_RELAXED)) {
         case MISCHIEF_LOSE:
                 if (draw(8) > 0)

@@ -64,6 +64,7 @@ typedef struct Middle {
         int mischief;        /* atomic */
         unsigned n_sealed;   /* atomic */
         unsigned n_of[8];    /* atomic; by SealedType */
+        unsigned n_uneven[2]; /* atomic; DATA for that end whose size nobody has rounded up */
         unsigned n_resolved; /* atomic */
         struct {
                 End *to;
