@@ -44,18 +44,42 @@ is 'SIGINT ends a call' 130 "$status"
 run p2pbusctl call test.counter count 1
 is '  and frees its provider' '0 1' "$status $(cat "$work/out")"
 
-start_recv plain --name test.plain
+# What p2pbus-recv prints it does not answer, but what every provider does it does.
+start_recv plain --name test.plain --name test.other --metadata 'of "two" names'
+run p2pbusctl call test.other p2pbus.Ping '[2]'
+is 'p2pbus-recv is a provider' '0 [2]' "$status $(cat "$work/out")"
+run p2pbusctl call test.plain p2pbus.Info
+check '  with its first name' grep -q '"name": "test.plain", ' "$work/out"
+check '  and what was said of it' grep -q '"metadata": "of \\"two\\" names", ' "$work/out"
+start asker p2pbus-send -r test.plain 'a request'
+check '  that answers nothing else' wait_line "$work/plain.err" 'nobody answers it'
+stop asker
+run p2pbus-send test.plain 'one way'
+run p2pbusctl call test.plain p2pbus.Stats
+check '  and says so' grep -q '"calls": 1, "errors": 1, "cancelled": 0, "bad_requests": 0, "outstanding": 0, ' "$work/out"
+is '  the rest it prints' 'a request one way ' "$(tr '\n' ' ' <"$work/plain.out")"
+kill -STOP "$pid_plain"
 run p2pbusctl top -c 1
 is 'top shows providers' 0 "$status"
 check '  with what they say' grep -qE "^test.counter$tab.*${tab}[0-9.]+${tab}[0-9.]+${tab}0${tab}[0-9]+${tab}[0-9]+$" "$work/out"
-check '  and those that say nothing' grep -qE "^test.plain$tab.*$tab-$tab-$tab-$tab-$tab-$" "$work/out"
-start_recv shell --name test.shell --exec sh -c 'read -r n; test "$n" = 1 && echo ok'
+check '  and those that do not answer' grep -qE "^test.plain,test.other$tab.*$tab-$tab-$tab-$tab-$tab-$" "$work/out"
+kill -CONT "$pid_plain"
+run p2pbusctl top -c 1
+check '  until they do' grep -qE "^test.plain,test.other$tab.*${tab}0${tab}[0-9]+${tab}[0-9]+$" "$work/out"
+stop plain
+start_recv unnamed
+start asker p2pbusctl call "$dest_unnamed" p2pbus.Ping
+check 'without a name it is none, and prints what comes' wait_line "$work/unnamed.out" p2pbus.Ping
+stop asker
+start_recv shell --name test.shell --metadata upstairs --exec sh -c 'read -r n; test "$n" = 1 && echo ok'
 run p2pbus-send -r test.shell 1
 is 'a command that answers' '0 ok' "$status $(cat "$work/out")"
 run p2pbus-send -r test.shell 2
 is '  or does not' 1 "$status"
 run p2pbusctl call test.shell p2pbus.Ping 5
 is '  is not asked whether it is there' '0 5' "$status $(cat "$work/out")"
+run p2pbusctl call test.shell p2pbus.Info
+check '    nor what it is' grep -q '^{"name": "test.shell", .* "metadata": "upstairs", ' "$work/out"
 run p2pbusctl call test.shell p2pbus.Stats
 check '    nor how it fares' grep -q '"calls": 2, "errors": 1, ' "$work/out"
 run p2pbusctl --json top -i 0.1

@@ -55,7 +55,7 @@ typedef struct Receiver {
         Work *works;               /* n_jobs, those without a job are free */
         size_t n_working;
         struct pollfd *fds;
-        p2pbus_provider *provider; /* with --exec: says how the commands fare; made when needed */
+        p2pbus_provider *provider; /* with a name or --exec: says what it is, and how it fares */
 } Receiver;
 
 static void receiver_done(Receiver *receiver) {
@@ -75,6 +75,25 @@ static void confirm(Receiver *receiver, p2pbus_message *message) {
         p2pbus_done(message);
         p2pbus_message_unref(message);
         receiver->n_done++;
+}
+
+/* ---- As a provider ---- */
+
+/* p2pbus.Ping, p2pbus.Info and p2pbus.Stats are neither the command's to answer, nor to be written. */
+static bool answer_own(Receiver *receiver, p2pbus_message *message) {
+        if (!receiver->provider || p2pbus_provider_handle_own(receiver->provider, message) <= 0)
+                return false;
+        p2pbus_message_unref(message);
+        return true;
+}
+
+/* The request as it is counted; NULL: it is none, or is not. */
+static p2pbus_call_handle *begin_call(Receiver *receiver, p2pbus_message *message) {
+        p2pbus_call_handle *call = NULL;
+
+        if (receiver->provider)
+                (void)p2pbus_provider_begin(receiver->provider, message, NULL, &call);
+        return call;
 }
 
 /* ---- To stdout ---- */
@@ -99,6 +118,7 @@ static void tell_lost(p2pbus_message *message) {
 }
 
 static int print_message(Receiver *receiver, p2pbus_message *message) {
+        p2pbus_call_handle *call = begin_call(receiver, message);
         _cleanup_(freep) char *owned = NULL;
         const char *data;
         size_t n;
@@ -108,6 +128,8 @@ static int print_message(Receiver *receiver, p2pbus_message *message) {
                            p2pbus_get_pid(receiver->connection.bus), &data, &n, &owned);
         if (r == 0)
                 r = output_write(&receiver->connection, data, n);
+        if (call)
+                p2pbus_call_end(call, P2PBUS_CALL_UNSUPPORTED); /* nobody answers it */
         return r;
 }
 
@@ -228,29 +250,14 @@ static int drive_works(Receiver *receiver) {
         return 0;
 }
 
-/* p2pbus.Ping, p2pbus.Info and p2pbus.Stats are not the command's to answer. */
-static bool answer_own(Receiver *receiver, p2pbus_message *message) {
-        if (p2pbus_message_get_kind(message) != P2PBUS_KIND_REQUEST)
-                return false;
-        if (!receiver->provider &&
-            p2pbus_provider_new(&receiver->provider, receiver->connection.bus, NULL, 0, NULL) < 0)
-                return false; /* no memory: then it is as without it */
-        if (p2pbus_provider_handle_own(receiver->provider, message) <= 0)
-                return false;
-        p2pbus_message_unref(message);
-        return true;
-}
-
 static int start_work(Receiver *receiver, p2pbus_message *message) {
         Work *work = receiver->works;
         int r;
 
         while (work->job)
                 work++;
-        work->call = NULL;
+        work->call = begin_call(receiver, message);
         work->is_unwanted = false;
-        if (receiver->provider)
-                (void)p2pbus_provider_begin(receiver->provider, message, NULL, &work->call);
         work->message = message;
         r = start_job(receiver, work);
         if (r < 0) {
@@ -324,13 +331,12 @@ static int take_messages(Receiver *receiver) {
                 r = p2pbus_receive(receiver->connection.bus, 0, &message);
                 if (r < 0)
                         return r == -EAGAIN || r == -ENOTCONN ? 0 : r;
+                if (answer_own(receiver, message))
+                        continue;
                 receiver->n_started++;
                 tell_lost(message);
                 if (receiver->options.command) {
-                        if (answer_own(receiver, message))
-                                receiver->n_started--;
-                        else
-                                r = start_work(receiver, message);
+                        r = start_work(receiver, message);
                         continue;
                 }
                 r = print_message(receiver, message);
@@ -479,13 +485,35 @@ static const char *find_grant(const Receiver *receiver, const char *name) {
         return NULL;
 }
 
+/* p2pbus.Info shows @name, which it claims; NULL: none. Return: as p2pbus_provider_new(). */
+static int make_provider(Receiver *receiver, const char *name) {
+        const p2pbus_service *service = &receiver->options.service;
+        p2pbus_provider_options options = {
+                .struct_size = sizeof(options),
+                .name = name,
+                .service = service,
+                .metadata = service->metadata ? json_string(service->metadata) : NULL,
+        };
+        int r;
+
+        r = p2pbus_provider_new(&receiver->provider, receiver->connection.bus, NULL, 0, &options);
+        json_decref(options.metadata);
+        return r;
+}
+
 static int own_names(Receiver *receiver) {
+        if (receiver->options.command && receiver->options.n_names == 0 &&
+            make_provider(receiver, NULL) < 0)
+                return fail(STATUS_FAILED, "start: out of memory; try again");
+
         for (size_t i = 0; i < receiver->options.n_names; i++) {
+                const char *name = receiver->options.names[i];
                 int r;
 
-                receiver->options.service.grant = find_grant(receiver, receiver->options.names[i]);
-                r = p2pbus_provide(receiver->connection.bus, receiver->options.names[i],
-                                   &receiver->options.service, ANSWER_USEC);
+                receiver->options.service.grant = find_grant(receiver, name);
+                r = i == 0 ? make_provider(receiver, name)
+                           : p2pbus_provide(receiver->connection.bus, name,
+                                            &receiver->options.service, ANSWER_USEC);
                 if (r == -EINVAL && receiver->options.service.grant)
                         return fail(STATUS_USAGE,
                                     "--grant: %s; ask for another one, or name its "
@@ -493,9 +521,8 @@ static int own_names(Receiver *receiver) {
                                     p2pbus_get_explanation());
 
                 if (r < 0)
-                        return connection_fail(&receiver->connection, "name",
-                                               receiver->options.names[i], r, p2pbus_get_reason(),
-                                               NULL);
+                        return connection_fail(&receiver->connection, "name", name, r,
+                                               p2pbus_get_reason(), NULL);
         }
         return 0;
 }
