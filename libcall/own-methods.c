@@ -79,6 +79,13 @@ static json_t *show_counts(json_t *object, const Method *method) {
         return add(object, "latency", latency_show(&method->latency));
 }
 
+/* Requests beside this one, as its answer tells the library of who asked. */
+static uint64_t workload(const p2pbus_provider *provider) {
+        uint64_t n = p2pbus_get_load(provider->bus);
+
+        return n > 0 ? n - 1 : 0;
+}
+
 static int stats(p2pbus_call_handle *call, json_t *payload, void *userdata) {
         const p2pbus_provider *provider = userdata;
         json_t *object = json_object(), *methods = json_object();
@@ -95,6 +102,7 @@ static int stats(p2pbus_call_handle *call, json_t *payload, void *userdata) {
         object = add_number(object, "cancelled", provider->n_cancelled);
         object = add_number(object, "bad_requests", provider->n_bad_requests);
         object = add_number(object, "outstanding", n_open);
+        object = add_number(object, "workload", workload(provider));
         object = add_number(object, "uptime_usec", provider_now_usec() - provider->begun_usec);
         object = add(object, "bounds_usec", latency_show_bounds());
         object = add(object, "latency", latency_show(&provider->latency));

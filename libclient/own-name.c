@@ -311,6 +311,16 @@ void own_name_discount(p2pbus *bus, Message *request) {
                 bus_happened(bus); /* p2pbus_drain() may wait for it */
 }
 
+_public_ uint64_t p2pbus_get_load(p2pbus *bus) {
+        uint64_t n;
+
+        if (bus_enter(bus) < 0)
+                return 0;
+        n = bus->n_open;
+        (void)bus_leave(bus, 0);
+        return n;
+}
+
 int own_name_put_load(p2pbus *bus, Message *reply) {
         uint8_t bytes[PROVIDER_LOAD_SIZE];
         BufWriter w = buf_writer(bytes, sizeof(bytes));

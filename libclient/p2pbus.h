@@ -748,6 +748,12 @@ int p2pbus_release_name(p2pbus *bus, const char *name, uint64_t timeout_usec);
  */
 int p2pbus_drain(p2pbus *bus, uint64_t timeout_usec);
 
+/* How many requests came here, by a name or not, and are not over: those that wait for p2pbus_receive(),
+ * and those that were received and are neither answered nor dropped. With each reply of a process that
+ * provides a name its caller hears how many there are beside it, and chooses by that whom to ask next. From
+ * any thread. 0 also for a handle after fork(). */
+uint64_t p2pbus_get_load(p2pbus *bus);
+
 /* p2pbus_all_options.flags */
 enum p2pbus_all_flags {
         P2PBUS_ALL_ONE_WAY = 1 << 0 /* no reply is wanted: delivery is the answer */

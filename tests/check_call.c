@@ -453,6 +453,65 @@ START_TEST(requests_that_a_program_answers_itself_are_counted) {
 }
 END_TEST
 
+static void on_stats(p2pbus *bus, int event, int error, json_t *payload,
+                     const p2pbus_call_error *said, void *userdata) {
+        json_t **ret = userdata;
+
+        (void)bus, (void)event, (void)said;
+        ck_assert_int_eq(error, 0);
+        *ret = json_incref(payload);
+}
+
+/* What waits in the library is work, too: of it callers hear with each reply. */
+START_TEST(the_workload_is_what_is_not_over) {
+        p2pbus *bus = open_bus(), *other = open_bus();
+        json_t *stats = NULL;
+        Heard heard[3] = { { 0 } };
+        p2pbus_calling calling[3], asking = { .callback = on_stats, .userdata = &stats };
+        p2pbus_message *begun, *request;
+        p2pbus_call_handle *call;
+        p2pbus_provider *own;
+
+        ok(p2pbus_provider_new(&own, other, NULL, 0, NULL));
+        for (size_t i = 0; i < ELEMENTSOF(calling); i++) {
+                calling[i] = (p2pbus_calling){ .callback = on_event, .userdata = &heard[i] };
+                if (i == 1)
+                        ok(p2pbus_call_start(bus, &asking, p2pbus_get_full(other), "p2pbus.Stats",
+                                             NULL, PATIENCE, NULL));
+                ok(p2pbus_call_start(bus, &calling[i], p2pbus_get_full(other), "work", NULL,
+                                     PATIENCE, NULL));
+        }
+        while (p2pbus_get_load(other) < 4) {
+                ok(p2pbus_process(bus));
+                ok(p2pbus_process(other));
+        }
+        ok(p2pbus_receive(other, 0, &begun));
+        ok(p2pbus_provider_begin(own, begun, NULL, &call));
+        ok(p2pbus_receive(other, 0, &request));
+        ck_assert_int_eq(p2pbus_provider_handle_own(own, request), 1);
+        p2pbus_message_unref(request);
+        ck_assert_uint_eq(p2pbus_get_load(other), 3);
+        ok(p2pbus_process(other));
+        while (!stats)
+                ok(p2pbus_wait(bus, PATIENCE));
+        ck_assert_int_eq(json_integer_value(json_object_get(stats, "workload")), 3);
+        ck_assert_int_eq(json_integer_value(json_object_get(stats, "outstanding")), 1);
+        json_decref(stats);
+
+        ok(p2pbus_call_reply(call, NULL));
+        p2pbus_message_unref(begun);
+        ck_assert_uint_eq(p2pbus_get_load(other), 2);
+        for (unsigned i = 0; i < 2; i++) { /* given up */
+                ok(p2pbus_receive(other, 0, &request));
+                p2pbus_message_unref(request);
+        }
+        ck_assert_uint_eq(p2pbus_get_load(other), 0);
+        p2pbus_provider_free(own);
+        p2pbus_unref(other);
+        p2pbus_unref(bus);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("call");
         TCase *c = tcase_create("call");
@@ -470,6 +529,7 @@ Suite *check_suite(void) {
         tcase_add_test(c, what_is_not_answered_is_at_the_end);
         tcase_add_test(c, a_table_of_methods_has_rules);
         tcase_add_test(c, requests_that_a_program_answers_itself_are_counted);
+        tcase_add_test(c, the_workload_is_what_is_not_over);
         suite_add_tcase(suite, c);
         return suite;
 }
