@@ -12,7 +12,7 @@ check_PROGRAMS += %D%/pb-raw
 %C%_pb_raw_SOURCES = %D%/pb-raw.c
 
 long_shell_tests += %D%/46-procbridge.sh
-shell_tests += %D%/47-procbridge-services.sh %D%/48-procbridge-places.sh
+shell_tests += %D%/47-procbridge-services.sh %D%/48-procbridge-places.sh %D%/49-procbridge-off-host.sh
 EXTRA_DIST += %D%/procbridge.js %D%/procbridge.sh
 # What 46-procbridge.sh fetches, once a build directory.
 CLEANFILES += npm/procbridge-1.1.1.tgz
