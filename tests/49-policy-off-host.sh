@@ -19,7 +19,8 @@ call() {
 }
 
 for key in far caller other; do eval "$key=\$(p2pbusctl keygen \"$work/$key.key\")"; done
-start_relay relay --listen 127.0.0.1:0
+make_net_if_possible 5 1
+start_relay relay --listen "$address_r:0"
 for host in a b; do
         mkdir -p "$work/$host"
         printf '[Names]\nTrustNames=any\n' >"$work/$host/p2pbusd.conf"
@@ -30,7 +31,8 @@ for host in a b; do
 done
 unset XDG_CONFIG_HOME
 at b
-start_recv far --name demo.far --key "$work/far.key" --exec cat
+start far in_ns "$here" p2pbus-recv --name demo.far --key "$work/far.key" --exec cat
+wait_line "$work/far.err" '^listening as '
 call
 is 'it can be called' '0 hello' "$status $(cat "$work/out")"
 

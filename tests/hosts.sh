@@ -9,6 +9,7 @@
 #                                  further options of vwire; $ns_a, $ns_b, $ns_r; $address_a,
 #                                  $address_b: the relay's, as they see it, $address_r: one that
 #                                  both see; $work/wire_a.cap, $work/wire_b.cap: all that is sent
+#     make_net_if_possible ...     the same, or nothing where need_net would skip
 #     cut_wire HOST; mend_wire HOST  nothing passes; all does again
 #     start_relay NAME [OPTION]... in $ns_r if there is one; admits the bridges of a and b; $url_NAME
 #     start_host HOST URL...       a bus and its bridge with the settings $heartbeat and $idle; waits
@@ -36,12 +37,32 @@ skip() {
         exit 0
 }
 
+missing_net() {
+        if [ "$(id -u)" != 0 ]; then
+                echo root
+        elif [ ! -c /dev/net/tun ]; then
+                echo /dev/net/tun
+        elif ! command -v ip >/dev/null; then
+                echo 'ip (iproute2)'
+        elif ! ip netns add "p2pbus-t$$" 2>/dev/null; then
+                echo 'network namespaces'
+        else
+                ip netns del "p2pbus-t$$"
+        fi
+}
+
 need_net() {
-        [ "$(id -u)" = 0 ] || skip root
-        [ -c /dev/net/tun ] || skip /dev/net/tun
-        command -v ip >/dev/null || skip 'ip (iproute2)'
-        ip netns add "p2pbus-t$$" 2>/dev/null || skip 'network namespaces'
-        ip netns del "p2pbus-t$$"
+        missing=$(missing_net)
+        [ -z "$missing" ] || skip "$missing"
+}
+
+make_net_if_possible() {
+        missing=$(missing_net)
+        if [ -z "$missing" ]; then
+                make_net "$@"
+        else
+                echo "# on loopback: network namespaces need $missing"
+        fi
 }
 
 # shellcheck disable=SC2317 # called by the trap
