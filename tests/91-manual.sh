@@ -10,9 +10,10 @@ start_bus
 mkdir "$work/home"
 export HOME="$work/home"
 
-# example PAGE BEGINNING [EDIT]: the one line of the page's examples that begins so, changed by sed
+# example PAGE BEGINNING [EDIT]: the one line of the page's examples that begins so, a regular expression,
+# changed by sed
 example() {
-        sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/s/^\.Dl //p' "$top_srcdir/man/$1" | grep -F -e "$2" |
+        sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/s/^\.Dl //p' "$top_srcdir/man/$1" | grep -e "^$2" |
                 sed -e 's/\\(dq/"/g' -e 's/\\(rs/\\/g' ${3+-e "$3"} >"$work/example"
         [ "$(lines "$work/example")" = 1 ] || echo "false # $1 has $(lines "$work/example") times: $2"
         sed 's/^/exec /' "$work/example"
@@ -24,6 +25,12 @@ receiver() {
         shift
         start "$receiver_name" bash -c "$(example p2pbus-recv.1 "$@")"
         wait_line "$work/$receiver_name.err" '^listening as '
+}
+
+# end_pipe NAME PROGRAM: the process of the bus that is PROGRAM gets SIGTERM, and so the pipe NAME its end
+end_pipe() {
+        kill -TERM "$(p2pbusctl list | awk -F '\t' -v "program=$2" '$4 == program { print $3 }')"
+        end "$1"
 }
 
 # shown PAGE BEGINNING [EDIT]: one in the foreground
@@ -49,6 +56,34 @@ is 'it is watched' '0 1' "$status $(lines "$work/monitor.out")"
 stop clock
 stop second
 
+start_recv upper --name demo.upper --exec sed 's/^/first: /'
+receiver stand_by 'p2pbus-recv --name demo.upper'
+run p2pbus-send -r -t 20 demo.upper hello
+is 'who stands by is not asked' '0 first: hello' "$status $(cat "$work/out")"
+stop upper
+run p2pbus-send -r -t 20 demo.upper hello
+is '  and takes over' '0 HELLO' "$status $(cat "$work/out")"
+stop stand_by
+
+receiver plain 'p2pbus-recv$'
+plain=$(sed -n 's/^listening as //p' "$work/plain.err")
+start monitor bash -c "$(example p2pbus-monitor.1 'p2pbus-monitor$')"
+wait_line "$work/monitor.err" 'monitoring /'
+# Seen on the way, for awk may keep its lines until the end.
+start counting bash -c "$(example p2pbus-monitor.1 'p2pbus-monitor | awk' "s,|,| tee '$work/counted' |,")"
+wait_line "$work/counting.err" 'monitoring /'
+p2pbusctl keygen "$work/talker.key" >"$work/talker"
+for text in 'hello, all' 'goodbye'; do p2pbus-send --key "$work/talker.key" "$plain" "$text"; done
+is 'what comes is shown' 'hello, all goodbye ' "$(tr '\n' ' ' <"$work/plain.out")"
+stop plain
+talker=$(cut -d: -f1 "$work/talker")
+check 'everything is watched' wait_count "$work/monitor.out" \
+        "	$talker	${plain%%:*}	one-way	[0-9a-f]*	[0-9]*	-	daemon\$" 2
+stop monitor
+wait_count "$work/counted" "	$talker	" 2
+end_pipe counting p2pbus-monitor
+is 'and the bytes of each are counted' "$talker 10 $talker 17 " "$(tr '\n' ' ' <"$work/counting.out")"
+
 shown p2pbus-send.1 'p2pbus-send --topic weather.paris'
 is 'a temperature is published' 0 "$status"
 receiver weather 'p2pbus-recv --topic'
@@ -59,6 +94,8 @@ stop weather
 # Keys, and what the shell's home is for.
 shown p2pbusctl.1 'p2pbusctl keygen ~/my.key'
 is 'a key is made' 0 "$status"
+shown p2pbusctl.1 'export P2PBUS_KEY' 's/$/; p2pbusctl id/'
+is '  and used from then on' "0 $(p2pbusctl id "$HOME/my.key")" "$status $(cat "$work/out")"
 shown p2pbus-recv.1 'p2pbusctl keygen ~/mailbox.key'
 box=$(p2pbusctl id "$HOME/mailbox.key")
 receiver box 'p2pbus-recv -k ~/mailbox.key'
@@ -70,6 +107,18 @@ is 'who does not read is listed' '0 ' "$status $(cat "$work/err")"
 shown p2pbusctl.1 'p2pbusctl peers | awk'
 is 'and who waits' '0 ' "$status $(cat "$work/err")"
 stop box
+
+if command -v jq >/dev/null; then
+        receiver jq 'p2pbus-recv --json | jq' "s/e85004f63798e2c0/$talker/"
+        at=$(sed -n 's/^listening as //p' "$work/jq.err")
+        p2pbus-send --key "$work/talker.key" "$at" 'of the one'
+        p2pbus-send "$at" 'of another'
+        p2pbus-send --key "$work/talker.key" "$at" 'again'
+        end_pipe jq p2pbus-recv
+        is 'messages of one process are worked on' '0 of the one again ' "$status $(tr '\n' ' ' <"$work/jq.out")"
+else
+        skip 'messages of one process are worked on' jq
+fi
 
 head -c 100000 /dev/urandom >"$work/picture"
 start picture bash -c "$(example p2pbus-recv.1 'p2pbus-recv -n 1 --format raw' "s,>.*,>$work/received,")"

@@ -18,7 +18,6 @@
 #     start_bus_of HOST; start_bridge_of HOST URL...  one of these two
 #     on HOST COMMAND...           there, with that bus; for functions of lib.sh: at HOST; ...; home
 #     wait_size FILE N             until FILE has N bytes
-#     wait_count FILE PATTERN N    until N lines of it match
 #     stream NAME N COMMAND...     sends the lines of $work/lines from a to b, COMMAND when 2,000 were
 #                                  read of all but the last N, which are sent after it; checks that
 #                                  all arrive, once, in order
@@ -188,11 +187,6 @@ start_bridge_of() {
 start_host() {
         start_bus_of "$1"
         start_bridge_of "$@"
-}
-
-# wait_count FILE PATTERN N: until N lines match
-wait_count() {
-        [ "$(timeout "$deadline" tail -n +1 -f "$1" | grep -c -m "$3" -e "$2")" = "$3" ]
 }
 
 # into PIPE NAMESPACE COMMAND...: its stdout is PIPE

@@ -6,6 +6,7 @@
 #     start_bus                   a user bus of the test's own; tools find it by $P2PBUS_SOCKET
 #     start NAME COMMAND...       in the background; $pid_NAME, $work/NAME.out, $work/NAME.err
 #     wait_line FILE PATTERN      until FILE has a line that matches; fails after 30 s
+#     wait_count FILE PATTERN N   until N lines match
 #     wait_there DEST             until it is attached; who is sent to before is "not here" at once
 #     start_recv NAME [OPTION]... p2pbus-recv that listens; $full_NAME and $dest_NAME (its PID) too
 #     end NAME; stop NAME         waits for it; or ends it by SIGTERM first. $status
@@ -72,6 +73,10 @@ wait_line() {
         echo "# no line '$2' in $1 after $deadline s:"
         sed 's/^/#   /' "$1"
         return 1
+}
+
+wait_count() {
+        [ "$(timeout "$deadline" tail -n +1 -f "$1" | grep -c -m "$3" -e "$2")" = "$3" ]
 }
 
 start_bus() {
