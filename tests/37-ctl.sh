@@ -111,6 +111,10 @@ run p2pbusctl show-config
 is 'show-config' 0 "$status"
 check '  has sections' grep -qx '\[Limits\]' "$work/out"
 check '  and defaults' grep -qx 'MaxMessage=64M' "$work/out"
+grep -E '^[A-Za-z]+=[0-9]' "$work/out" | sort >"$work/defaults"
+is '  which are those of the manual' \
+        "$(sed -nE 's/^#([A-Z][A-Za-z]*=[0-9].*)/\1/p' "$top_srcdir/daemon/p2pbusd.conf" | sort)" \
+        "$(cat "$work/defaults")"
 mv "$work/out" "$work/shown.conf"
 run p2pbusd --check-config --config "$work/shown.conf" --user --socket "$work/none" --state-dir "$work/none.state"
 is '  which the daemon takes as a file' 0 "$status"

@@ -207,12 +207,42 @@ tr '\n' ' ' <daemon/policy-book.c | grep -oE '\{ *"[A-Z][a-z]*", *"[A-Za-z]+", *
 sed -nE 's/^\.It Ic ([A-Za-z]+)=.*/\1/p' man/p2pbus.policy.5 | sort >"$work/page"
 same 'daemon/policy-book.c and man/p2pbus.policy.5 have the same keys' "$work/code" "$work/page"
 
-# The examples show defaults: "#Key=64M" there, "Default: 64M." in the page.
-awk '/^\.It Ic/ { key = $3; sub(/=.*/, "", key) }
-        /^Default: [0-9]+[A-Za-z]*\.$/ { sub(/\.$/, "", $2); print key "=" $2 }' \
-        man/p2pbusd.conf.5 | sort >"$work/page"
-sed -nE 's/^#([A-Z][A-Za-z]*=[0-9].*)/\1/p' daemon/p2pbusd.conf | sort >"$work/example"
-same 'p2pbusd.conf(5) and daemon/p2pbusd.conf have the same defaults' "$work/example" "$work/page"
+# The examples show defaults: "#Key=64M" there, "Default: 64M." or "Default: 0, which is ..." in the page.
+page_defaults() {
+        awk '/^\.It Ic/ { key = $3; sub(/=.*/, "", key) }
+                /^Default: [0-9]/ { sub(/[.,]$/, "", $2); print key "=" $2 }' "$1" | sort
+}
+
+for file in daemon/p2pbusd.conf bridge/bridge.conf relay/relay.conf; do
+        page_defaults "man/${file##*/}.5" >"$work/page"
+        sed -nE 's/^#([A-Z][A-Za-z]*=[0-9].*)/\1/p' "$file" | sort >"$work/example"
+        same "${file##*/}(5) and $file have the same defaults" "$work/example" "$work/page"
+done
+
+# code_defaults SETTINGS.C: "Key=5s" for each key that is a time, of the field that the table names, and what
+# it is set to before a file is read: 0, or N seconds in a header. (Of p2pbusd, p2pbusctl show-config tells.)
+code_defaults() {
+        settings=$(tr '\n' ' ' <"$1")
+        printf '%s\n' "$settings" | grep -oE '"[A-Za-z]+", *conf_parse_time, *offsetof\(Settings, [a-z_]+\)' |
+                sed -E 's/"([A-Za-z]+)".*, ([a-z_]+)\)/\1 \2/' |
+                while read -r key field; do
+                        constant=$(printf '%s\n' "$settings" | sed -nE "s/.*\.$field = ([A-Z_]+)[ ,].*/\1/p")
+                        value=0
+                        [ -z "$constant" ] ||
+                                value=$(cat "${1%/*}"/*.h | sed -nE "s/^#define $constant \(([0-9]+) \* USEC_PER_SEC\)\$/\1s/p")
+                        echo "$key=$value"
+                done
+}
+
+code_defaults bridge/settings.c | sort >"$work/code"
+page_defaults man/bridge.conf.5 >"$work/page"
+same 'times of bridge.conf(5) are by default what the code says' "$work/code" "$work/page"
+{
+        code_defaults relay/settings.c
+        sed -nE 's/^#define SETTINGS_LISTEN_DEFAULT "(.*)"/Listen=\1/p' relay/settings.h
+} | sort >"$work/code"
+page_defaults man/relay.conf.5 >"$work/page"
+same 'times and addresses of relay.conf(5) are by default what the code says' "$work/code" "$work/page"
 
 # Counters and reasons
 
