@@ -221,6 +221,51 @@ START_TEST(any_size_arrives_whole) {
 }
 END_TEST
 
+/* Memory that the daemon has for itself, in bytes. */
+static size_t memory_of_daemon(void) {
+        char path[64], line[256];
+        size_t kib = 0;
+        FILE *status;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)d.os_pid);
+        status = fopen(path, "re");
+        ck_assert_ptr_nonnull(status);
+        while (kib == 0 && fgets(line, sizeof(line), status))
+                (void)sscanf(line, "RssAnon: %zu kB", &kib);
+        (void)fclose(status);
+        ck_assert_uint_gt(kib, 0);
+        return kib * 1024;
+}
+
+/* Everybody's queue has all of it, which as a copy for each would be 72 MB. */
+START_TEST(what_waits_for_many_is_kept_once) {
+        enum { READERS = 20, FRAMES = 60, FRAME = 60000 };
+        static uint8_t data[FRAME];
+        static Client readers[READERS];
+        size_t before, after;
+
+        for (unsigned i = 0; i < READERS; i++) {
+                client_open(&readers[i], &d, 0);
+                subscribe(&readers[i], "many.>");
+        }
+        before = memory_of_daemon();
+        for (unsigned n = 0; n < FRAMES; n++) {
+                memset(data, (int)n, sizeof(data));
+                publish_bytes(&a, "many.x", PUBLISH_ANSWER, data, sizeof(data));
+                (void)expect_word(&a, CONTROL_OK);
+        }
+        after = memory_of_daemon();
+        ck_assert_uint_lt(after - MIN(before, after), (size_t)READERS * FRAMES * FRAME / 4);
+        for (unsigned i = 0; i < READERS; i++) {
+                for (unsigned n = 0; n < FRAMES; n++) {
+                        memset(data, (int)n, sizeof(data));
+                        expect_bytes(&readers[i], &a, "many.x", data, sizeof(data));
+                }
+                client_close(&readers[i]);
+        }
+}
+END_TEST
+
 /* --- what is retained --- */
 
 START_TEST(the_last_retained_comes_to_who_asks) {
@@ -494,6 +539,7 @@ Suite *check_suite(void) {
         tcase_add_test(plain, a_publisher_hears_itself_if_it_wants_to);
         tcase_add_test(plain, who_left_is_forgotten);
         tcase_add_test(plain, any_size_arrives_whole);
+        tcase_add_test(plain, what_waits_for_many_is_kept_once);
         tcase_add_test(plain, the_last_retained_comes_to_who_asks);
         tcase_add_test(plain, what_was_retained_outlives_its_publisher);
         tcase_add_test(plain, who_does_not_read_is_told_how_much_it_missed);
