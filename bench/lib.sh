@@ -87,8 +87,8 @@ begin_results() { # FILE: JSON lines go there
 take() {
 	local bench=$1 system=$2 at=$2$3
 	shift 3
-	timeout 120 measure "$bench" "$system" "${where[$at]}" ${broker[$at]:+--broker "${broker[$at]}"} \
-		"$@" >>"$results" || {
+	timeout --foreground 120 measure "$bench" "$system" "${where[$at]}" \
+		${broker[$at]:+--broker "${broker[$at]}"} "$@" >>"$results" || {
 		echo "bench: $bench of $system failed: $*" >&2
 		exit 1
 	}
