@@ -60,6 +60,24 @@ stop() { # PID
 	unset "running[$1]"
 }
 
+# Two buses, $work/a and $work/b, a bridge each, and one relay that admits these two under the full
+# limits; ${far_brokers[@]} are options of `measure`.
+start_far() {
+	local side
+	start "$work/far.log" '^relay ' p2pbus-relay --allow "$(p2pbusctl keygen "$work/a.key")" \
+		--allow "$(p2pbusctl keygen "$work/b.key")" --listen 127.0.0.1:0 \
+		--state-dir "$work/far.state" --key "$work/far.key"
+	far_brokers=(--broker "$pid")
+	for side in a b; do
+		start "$work/$side.log" 'Listening on' \
+			p2pbusd --user --socket "$work/$side" --state-dir "$work/$side.state"
+		far_brokers+=(--broker "$pid")
+		start "$work/$side.bridge.log" 'link up' p2pbus-bridge --socket "$work/$side" \
+			--relay "$(sed -n 's/^relay //p' "$work/far.log")" --key "$work/$side.key"
+		far_brokers+=(--broker "$pid")
+	done
+}
+
 # One broker for both of its listeners, TCP and WebSocket: start_nats CPUS TAG.
 start_nats() {
 	local log=$work/nats$2.log

@@ -2,6 +2,8 @@
 #
 # Medians of JSON lines of bench/measure, as a Markdown table, a column for each system, and the
 # ratio to p2pbus: awk -f median.awk -f table.awk daemon.jsonl
+#
+# A system with its other side off-host is a column of its own.
 
 function add(metric,    value, key) {
 	value = field(metric)
@@ -31,7 +33,7 @@ function add(metric,    value, key) {
 	if (field("idle") + 0 > 0)
 		row = row ", among " field("idle") " idle"
 	if (field("far") == "true")
-		row = row ", off-host"
+		system_name = system_name "-off-host"
 	n_metrics = split("p50_us p99_us p999_us msgs_per_s deliveries_per_s mb_per_s attaches_per_s attach_s " \
 		"kib_per_client burst_s lost cpu_us client_cpu_us sender_cpu_us receiver_cpu_us broker_cpu_us", metrics, " ")
 	for (i = 1; i <= n_metrics; i++)
