@@ -35,7 +35,8 @@ function add(metric,    value, key) {
 	if (field("far") == "true")
 		system_name = system_name "-off-host"
 	n_metrics = split("p50_us p99_us p999_us msgs_per_s deliveries_per_s mb_per_s attaches_per_s attach_s " \
-		"kib_per_client burst_s lost cpu_us client_cpu_us sender_cpu_us receiver_cpu_us broker_cpu_us", metrics, " ")
+		"kib_per_client burst_s lost cpu_us client_cpu_us sender_cpu_us receiver_cpu_us broker_cpu_us " \
+		"sender_instructions receiver_instructions daemon_instructions", metrics, " ")
 	for (i = 1; i <= n_metrics; i++)
 		add(metrics[i])
 }
