@@ -136,6 +136,6 @@ take_fresh() {
 	printf . >&2
 }
 
-show_table() { # FORM
-	awk -f "$here/median.awk" -f "$here/$1.awk" "$results"
+show_table() { # FORM [VARIABLE=VALUE]...
+	awk -f "$here/median.awk" -f "$here/$1.awk" "${@:2}" "$results"
 }

@@ -60,6 +60,7 @@ CLEANFILES += $(bench_programs)
 
 EXTRA_DIST += \
 	%D%/RESULTS.md \
+	%D%/against \
 	%D%/experiments \
 	%D%/experiments.awk \
 	%D%/lib.sh \
@@ -80,12 +81,16 @@ EXTRA_DIST += \
 # further comparison is a word here and below, and a script.
 bench_all = bench-daemon bench-rings bench-relay bench-balance bench-topics
 
-.PHONY: bench bench-balance bench-daemon bench-experiments bench-instructions bench-relay bench-rings bench-topics
+.PHONY: bench bench-against bench-balance bench-daemon bench-experiments bench-instructions bench-relay bench-rings bench-topics
 bench: all $(bench_programs)
 	$(AM_V_at)for t in $(bench_all); do $(MAKE) $(AM_MAKEFLAGS) $$t || exit; done
 bench-balance bench-daemon bench-instructions bench-relay bench-rings bench-topics: all $(bench_programs)
 	$(AM_V_at)t='$@'; top_builddir='$(abs_top_builddir)' ROUNDS='$(ROUNDS)' \
 	  $(srcdir)/%D%/run-$${t#bench-}
+
+# With a commit: make bench-against COMMIT=HEAD~1
+bench-against: all bench/measure
+	$(AM_V_at)top_builddir='$(abs_top_builddir)' ROUNDS='$(ROUNDS)' $(srcdir)/%D%/against '$(COMMIT)'
 
 # The experiments are no comparison: EXPERIMENTS='--quick faults' are their arguments.
 bench-experiments: all bench/measure tests/vwire

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Medians of JSON lines of bench/measure, as a Markdown table, a column for each system, and the
-# ratio to p2pbus: awk -f median.awk -f table.awk daemon.jsonl
+# ratio to p2pbus: awk -f median.awk -f table.awk [figures='p50_us ...'] daemon.jsonl
 #
-# A system with its other side off-host is a column of its own.
+# A system with its other side off-host is a column of its own; where lines name a build, each build is
+# a column, and each system has rows of its own.
 
 function add(metric,    value, key) {
 	value = field(metric)
@@ -30,11 +31,17 @@ function add(metric,    value, key) {
 		row = field("bench") " " field("size") " B to " field("subscribers")
 	if (field("one_cpu") == "true")
 		row = row ", one CPU"
+	if (field("two_cpus") == "true")
+		row = row ", two CPUs"
 	if (field("idle") + 0 > 0)
 		row = row ", among " field("idle") " idle"
 	if (field("far") == "true")
 		system_name = system_name "-off-host"
-	n_metrics = split("p50_us p99_us p999_us msgs_per_s deliveries_per_s mb_per_s attaches_per_s attach_s " \
+	if (field("build") != "") {
+		row = system_name " " row
+		system_name = field("build")
+	}
+	n_metrics = split(figures != "" ? figures : "p50_us p99_us p999_us msgs_per_s deliveries_per_s mb_per_s attaches_per_s attach_s " \
 		"kib_per_client burst_s lost cpu_us client_cpu_us sender_cpu_us receiver_cpu_us broker_cpu_us " \
 		"sender_instructions receiver_instructions daemon_instructions", metrics, " ")
 	for (i = 1; i <= n_metrics; i++)
