@@ -87,7 +87,8 @@ static void on_owned(p2pbus *bus, Ask *ask) {
                 announce(bus, own);
 }
 
-/* Without waiting for the answer. */
+/* Without waiting for the answer. While the bus is away it goes before what was asked meanwhile, which
+ * may be another claim. */
 static void claim_again(p2pbus *bus, OwnName *own, bool is_attached) {
         daemon_drop(bus, &own->ask);
         own->ask.control = claim_control(own);
@@ -96,7 +97,7 @@ static void claim_again(p2pbus *bus, OwnName *own, bool is_attached) {
         if (is_attached)
                 daemon_ask(bus, &own->ask);
         else
-                DL_APPEND(bus->asks, &own->ask);
+                DL_PREPEND(bus->asks, &own->ask);
 }
 
 void own_name_claim_again(p2pbus *bus) {

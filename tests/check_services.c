@@ -423,6 +423,21 @@ START_TEST(draining_waits_for_no_daemon_that_is_gone) {
 }
 END_TEST
 
+START_TEST(what_is_said_of_a_name_while_the_bus_is_away_is_what_holds) {
+        char *text;
+
+        start();
+        provide(p[0], 100, 100, 0);
+        daemon_end(&d);
+        daemon_restart(&d, "--user");
+        provide(p[0], 40, 100, 0); /* before it has heard that the bus was away */
+        ok(p2pbus_query(p[0], P2PBUS_QUERY_SERVICES, PATIENCE, &text));
+        ck_assert_msg(strstr(text, "\t40\t"), "%s", text);
+        free(text);
+        stop();
+}
+END_TEST
+
 START_TEST(who_drains_takes_what_has_begun_to_come) {
         static const char much[4 << 20];
         p2pbus_message *m;
@@ -971,6 +986,7 @@ Suite *check_suite(void) {
         tcase = tcase_create("ends");
         tcase_add_test(tcase, who_drains_finishes_what_it_has_and_gets_no_more);
         tcase_add_test(tcase, draining_waits_for_no_daemon_that_is_gone);
+        tcase_add_test(tcase, what_is_said_of_a_name_while_the_bus_is_away_is_what_holds);
         tcase_add_test(tcase, who_drains_takes_what_has_begun_to_come);
         tcase_add_test(tcase, who_drains_does_not_wait_for_what_was_cancelled);
         tcase_add_test(tcase, who_drains_does_not_wait_for_the_rest_of_one_who_was_killed);
