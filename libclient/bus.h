@@ -33,6 +33,7 @@
  *      sealed.c      keys in common with a peer, sealed packets that came, and their refusals
  *      service.c     service names as destinations
  *      provider-set.c  who provides one of them
+ *      provider-watch.c  what the application is told of that
  *      outcome.c     what was sent to one of them, and goes on to another
  *      balance.c     which of several providers is asked
  *      fan-out.c     all of them are
@@ -243,7 +244,8 @@ struct p2pbus {
         SessionCounters past; /* of peers that were forgotten */
 
         /* Names and monitoring */
-        Service *services; /* that we send to */
+        Service *services;          /* that we send to, or watch */
+        Provider *provider_changes; /* list: for the application */
         FanOut *fan_outs;  /* list: not over yet */
         OwnName *own_names;
         unsigned n_open; /* requests that came and are not over */

@@ -61,6 +61,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/ping.h \
 	%D%/provider-set.c \
 	%D%/provider-set.h \
+	%D%/provider-watch.c \
+	%D%/provider-watch.h \
 	%D%/public-message.c \
 	%D%/ranges.c \
 	%D%/ranges.h \

@@ -754,6 +754,58 @@ int p2pbus_drain(p2pbus *bus, uint64_t timeout_usec);
  * any thread. 0 also for a handle after fork(). */
 uint64_t p2pbus_get_load(p2pbus *bus);
 
+/**
+ * p2pbus_watch() - hear of who provides a name
+ * @name: a service name; need not be provided by anybody
+ *
+ * p2pbus_next_provider_change() tells who provides it, and then of each change: on this host, this
+ * process too, and with P2PBUS_OFF_HOST on others that are believed (p2pbus_provide()), of which this
+ * host hears within 5 seconds. A name that is watched already stays so, and nothing is told twice. A watch
+ * is the same question to the bus that sending to the name is, and counts against the same limits: a bus
+ * that is over them is asked again every 10 seconds. It lasts until p2pbus_unwatch(), also when the daemon
+ * is restarted; providers that come back to it were not gone. Never blocks; any thread.
+ *
+ * Return: 0; -EINVAL: no service name; -EAGAIN: 1,024 names are in use; -ENOTCONN: closed; -ECHILD;
+ * -ENOMEM.
+ *
+ * Bytes: PROTOCOL.md, "Names", RESOLVE_NAME and NAMED.
+ */
+int p2pbus_watch(p2pbus *bus, const char *name);
+/* Ends it: what was not told of the name yet is dropped. Return: 0; -ENXIO: was not watched; -EINVAL;
+ * -ECHILD. Never blocks; any thread. */
+int p2pbus_unwatch(p2pbus *bus, const char *name);
+
+enum p2pbus_provider_event {
+        P2PBUS_PROVIDER_HERE = 1,    /* it provides the name */
+        P2PBUS_PROVIDER_CHANGED = 2, /* it still does, with another priority, weight or flags */
+        P2PBUS_PROVIDER_GONE = 3     /* it does not any more; the rest is as it was told last */
+};
+
+/* Set struct_size before the call; later versions append fields. */
+typedef struct p2pbus_provider_change {
+        size_t struct_size; /* sizeof(p2pbus_provider_change) */
+        int event;          /* enum p2pbus_provider_event */
+        int remote;         /* 1: on another host; else 0 */
+        uint16_t priority;  /* as of p2pbus_service */
+        uint16_t weight;
+        uint32_t flags;                 /* P2PBUS_SERVICE_X */
+        char full[P2PBUS_FULL_SIZE];    /* the provider's full form */
+        char name[P2PBUS_NAME_MAX + 1]; /* that is watched */
+} p2pbus_provider_change;
+
+/**
+ * p2pbus_next_provider_change() - who came, changed, or went, of those that provide watched names
+ *
+ * Of each provider it tells how it is now, if that is not as it was told last: who came and went between
+ * two calls is not told of, and who calls late misses no state that lasts. One that moves between this
+ * host and another is gone, and then here. While the bus is away nothing changes. So what waits for this
+ * call has an end: as many as there are providers and were told of.
+ *
+ * Return: 0; -EAGAIN: nothing has changed; -EINVAL: struct_size is not set; -ECHILD. Never blocks;
+ * p2pbus_process() returns 1 when there may be something. Any thread.
+ */
+int p2pbus_next_provider_change(p2pbus *bus, p2pbus_provider_change *change);
+
 /* p2pbus_all_options.flags */
 enum p2pbus_all_flags {
         P2PBUS_ALL_ONE_WAY = 1 << 0 /* no reply is wanted: delivery is the answer */
@@ -815,7 +867,7 @@ int p2pbus_get_timeout(p2pbus *bus, uint64_t *ret_usec);
  * p2pbus_process() - do what can be done without waiting
  *
  * Reads, writes, attaches again when it is time, runs reply callbacks. Afterwards p2pbus_receive(),
- * p2pbus_next_result() and p2pbus_monitor_next() have what came.
+ * p2pbus_next_result(), p2pbus_next_provider_change() and p2pbus_monitor_next() have what came.
  * Return: 1: something may be there for them; 0: nothing new; -ENOTCONN: closed for good; -ECHILD.
  */
 int p2pbus_process(p2pbus *bus);

@@ -14,6 +14,7 @@
 #include "libclient/attachment.h"
 #include "libclient/introduction.h"
 #include "libclient/peer.h"
+#include "libclient/provider-watch.h"
 
 /* splitmix64: nothing secret, but no two processes the same. */
 static uint64_t next_chance(p2pbus *bus) {
@@ -36,6 +37,9 @@ static void provider_put(Provider *p) {
 
         if (p->n_refs > 0 || p->is_listed)
                 return;
+        provider_watch_note(p);
+        if (p->told.is_here)
+                return; /* that it has gone is to be told */
         if (set->steady == p)
                 set->steady = NULL;
         daemon_drop(set->bus, &p->ask);
@@ -206,6 +210,7 @@ Provider *provider_set_choose(const ProviderSet *set, BalanceMode mode, bool any
 void provider_set_clear(ProviderSet *set) {
         Provider *p, *next;
 
+        provider_watch_end(set);
         DL_FOREACH_SAFE (set->providers, p, next) {
                 p->is_listed = false;
                 p->n_refs = 0;

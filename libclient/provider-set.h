@@ -28,6 +28,11 @@ struct Provider {
         bool is_missed; /* not in the last answer, of a daemon that may not know all yet */
         Ask ask;        /* has it died? */
         Provider *prev, *next;
+        struct {
+                bool is_here;
+                ProviderRank rank;
+        } told;                              /* to the application: provider-watch.h */
+        Provider *prev_change, *next_change; /* the bus's: it is to be told again */
 };
 
 struct ProviderSet {
@@ -37,6 +42,8 @@ struct ProviderSet {
         BalanceEntry **listed; /* of those that are; owned */
         size_t n_listed;
         Provider *steady; /* where one-way messages go; or NULL */
+        bool is_followed; /* the application watches it */
+        bool is_unsure;   /* the daemon knew of nobody at last, but somebody may be elsewhere */
         /* The daemon is to be asked for all of them again, at @usec. */
         void (*on_doubt)(ProviderSet *set, uint64_t usec);
         /* @provider is not listed any more, and its host may be cut off: what others may do goes to them. */

@@ -18,6 +18,7 @@
 #include "libclient/fan-out.h"
 #include "libclient/loop.h"
 #include "libclient/peer.h"
+#include "libclient/provider-watch.h"
 #include "libclient/reason.h"
 #include "libclient/request.h"
 #include "libclient/send.h"
@@ -239,7 +240,8 @@ static void start_fan_outs(Service *s) {
         }
 }
 
-static bool is_unused(const Service *s) {
+/* Nobody waits for what the daemon says of it. */
+static bool is_idle(const Service *s) {
         const Provider *p;
 
         if (s->waiting || s->fan_outs || s->is_asking)
@@ -250,12 +252,33 @@ static bool is_unused(const Service *s) {
         return true;
 }
 
+static bool is_unused(const Service *s) {
+        return is_idle(s) && !s->set.is_followed;
+}
+
 /* The daemon will say more under the same id. */
 static void arm(Ask *ask) {
         ask->is_answered = false;
         free(ask->body);
         ask->body = NULL;
         ask->n_body = 0;
+}
+
+/* What the application followed is asked for until a daemon that is new knows who is there. */
+static bool is_followed_anew(const Service *s) {
+        return s->set.is_followed && attachment_is_settling(s->bus);
+}
+
+/*
+ * A daemon that says SETTLING knows of nobody, here or elsewhere. Messages count on those that were known
+ * before; who watches is told that they are gone.
+ */
+static void follow(Service *s, uint16_t code) {
+        if (code == CODE_OK || code == CODE_NO_PROVIDER)
+                s->set.is_unsure = false;
+        else if (code == CODE_SETTLING && !attachment_is_settling(s->bus))
+                s->set.is_unsure = true;
+        provider_watch_note_all(&s->set);
 }
 
 static void on_named(p2pbus *bus, Ask *ask) {
@@ -273,7 +296,8 @@ static void on_named(p2pbus *bus, Ask *ask) {
                 provider_set_list(&s->set);
                 s->answered_usec = bus->now_usec;
         }
-        if (is_list && s->is_watched)
+        follow(s, code);
+        if (s->is_watched && (is_list || (code == CODE_SETTLING && s->set.is_followed)))
                 arm(ask);
         else
                 daemon_drop(bus, ask);
@@ -282,13 +306,15 @@ static void on_named(p2pbus *bus, Ask *ask) {
                 ask_name(s, RESOLVE_NAME_ONCE); /* no more may be watched */
                 return;
         }
-        if (code == CODE_SETTLING && is_unused(s))
+        if (code == CODE_SETTLING && is_idle(s) && !is_followed_anew(s))
                 s->answered_usec = 0; /* the next message asks: links are not woken for nobody */
         else if ((s->set.n_listed == 0 && attachment_is_settling(bus)) || code == CODE_SETTLING)
                 ask_at(s, bus->now_usec + PROVIDER_SET_AGAIN_USEC);
         else if (!is_list)
                 while (s->waiting)
                         settle(s, s->waiting, code);
+        if (s->set.is_followed && !s->ask.prev)
+                ask_at(s, bus->now_usec + FRESH_USEC);
         if (is_list && s->ask_at_usec == USEC_NEVER && !s->is_asking)
                 start_fan_outs(s);
         place_waiting(s);
@@ -504,7 +530,7 @@ bool service_is_provided_by(p2pbus *bus, Address address,
                 if (!fits(pattern, s->text))
                         continue;
                 DL_FOREACH (s->set.providers, p)
-                        if (p->address.pid == address.pid && p->address.tag == address.tag)
+                        if (address_equal(p->address, address) && (p->is_listed || p->n_refs > 0))
                                 return true;
         }
         return false;
@@ -520,6 +546,32 @@ int service_expand(p2pbus *bus, const char *text, FanOut *fan_out) {
         fan_out_wait(&s->fan_outs, s, fan_out);
         ask_name(s, RESOLVE_NAME_WATCH); /* what is on its way may be older than the question */
         set_timer(s);
+        return 0;
+}
+
+/* Watches of the application */
+
+int service_watch(p2pbus *bus, const char *text) {
+        Service *s = NULL;
+        int r;
+
+        r = get(bus, text, &s);
+        if (r < 0 || s->set.is_followed)
+                return r;
+        s->set.is_followed = true;
+        provider_watch_note_all(&s->set);
+        if (!s->ask.prev) /* else the daemon tells of it already, or will in a moment */
+                ask_name(s, RESOLVE_NAME_WATCH);
+        set_timer(s);
+        return 0;
+}
+
+int service_unwatch(p2pbus *bus, const char *text) {
+        Service *s = find(bus, text);
+
+        if (!s || !s->set.is_followed)
+                return reason_fail_errno(-ENXIO, "%s is not watched", text);
+        provider_watch_end(&s->set);
         return 0;
 }
 

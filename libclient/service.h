@@ -5,8 +5,8 @@
 /*
  * Services: names that messages are sent to, and who provides them
  *
- * A name is looked up when it is first sent to; as long as it is in use the daemon tells of each
- * change. Requests are spread over the providers (balance.h), each for itself. One-way messages keep
+ * A name is looked up when it is first sent to, or watched; as long as it is in use the daemon tells of
+ * each change. Requests are spread over the providers (balance.h), each for itself. One-way messages keep
  * to one provider as long as it is there, so that they stay in order. While nobody is known to provide
  * it, the daemon is asked again, and messages wait for the answer.
  *
@@ -86,6 +86,13 @@ int service_expand(p2pbus *bus, const char *name, FanOut *fan_out);
 void service_forget_fan_out(Service *service, FanOut *fan_out);
 /* Sends @message, whose request is set, to this provider and no other. Return: as service_send(). */
 int service_send_to(Provider *provider, Message *message);
+
+/*
+ * The application is told of its providers (provider-watch.h), or not any more. Return: 0; noted: -ENOMEM,
+ * -ENXIO (was not watched); -EAGAIN.
+ */
+int service_watch(p2pbus *bus, const char *name);
+int service_unwatch(p2pbus *bus, const char *name);
 
 void service_fail_all(p2pbus *bus, int result);
 void service_free_all(p2pbus *bus);

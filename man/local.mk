@@ -19,6 +19,7 @@ man3_pages = \
 	%D%/p2pbus_resolve.3 \
 	%D%/p2pbus_send.3 \
 	%D%/p2pbus_set_ring.3 \
+	%D%/p2pbus_watch.3 \
 	$(NULL)
 
 dist_man_MANS += \

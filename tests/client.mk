@@ -84,6 +84,11 @@ unit_tests += %D%/check_services_off_host
 %C%_check_services_off_host_LDADD = $(unit_libs) libp2pbus-two-hosts.la
 EXTRA_%C%_check_services_off_host_DEPENDENCIES = p2pbusd
 
+long_unit_tests += %D%/check_provider_watch
+%C%_check_provider_watch_CFLAGS = $(unit_cflags)
+%C%_check_provider_watch_LDADD = $(unit_libs) libp2pbus-two-hosts.la
+EXTRA_%C%_check_provider_watch_DEPENDENCIES = p2pbusd
+
 unit_tests += %D%/check_nacks
 %C%_check_nacks_CFLAGS = $(unit_cflags)
 %C%_check_nacks_LDADD = $(unit_libs) libp2pbus-two-hosts.la
