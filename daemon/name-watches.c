@@ -206,6 +206,15 @@ void name_watches_settle(Peer *peer) {
                         tell(watch);
 }
 
+void name_watches_look_again(Peer *peer) {
+        NameWatch *watch;
+
+        DL_FOREACH2(peer->name_watches, watch, next_peer) {
+                (void)remote_names_look(peer, watch->name);
+                name_watches_note(&peer->manager->names, watch->name);
+        }
+}
+
 void name_watches_leave(Peer *peer) {
         while (peer->name_watches)
                 watch_free(peer->name_watches);

@@ -30,6 +30,8 @@ void name_watches_answer(Peer *to, const Name *name, const PacketId *ref);
 void name_watches_note(Names *names, Name *name);
 /* The end of the turn: tells of all that changed in it. */
 void name_watches_tell(Manager *manager);
+/* Other hosts were granted to a process that watches, or taken: it is told anew. */
+void name_watches_look_again(Peer *peer);
 /* The queue of a process that watches has room: what it is owed. */
 void name_watches_settle(Peer *peer);
 /* Ends all of a process's. */

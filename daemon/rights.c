@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "daemon/lease.h"
+#include "daemon/name-watches.h"
 #include "daemon/peer.h"
 #include "libcore/buf.h"
 
@@ -124,6 +125,7 @@ static void give_off_host(Peer *peer) {
         if (!peer->subject->network_is_open)
                 say_network(peer);
         lease_hand_over(peer);
+        name_watches_look_again(peer);
 }
 
 static void take_off_host(Peer *peer) {
@@ -131,6 +133,7 @@ static void take_off_host(Peer *peer) {
         wants_revoke(peer);
         peer->off_host = false;
         deny_off_host(peer);
+        name_watches_look_again(peer);
 }
 
 static void reevaluate_off_host(Peer *peer, bool was_open) {

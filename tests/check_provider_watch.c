@@ -380,6 +380,19 @@ START_TEST(who_is_not_believed_any_more_is_gone) {
 }
 END_TEST
 
+START_TEST(who_loses_other_hosts_sees_nobody_there_until_they_are_given_back) {
+        provide_far(10);
+        ok(p2pbus_watch(a, NAME));
+        expect_far(P2PBUS_PROVIDER_HERE, 10);
+        provide(c, 20); /* who stays */
+        ck_assert_str_eq(next(a).full, p2pbus_get_full(c));
+        set_policy(0, c, "[Network]\nPublish=no\n");
+        expect_far(P2PBUS_PROVIDER_GONE, 10);
+        set_policy(0, c, NULL);
+        expect_far(P2PBUS_PROVIDER_HERE, 10);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("provider_watch");
         TCase *one = tcase_create("one host"), *limit = tcase_create("limit");
@@ -400,6 +413,7 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(two, far_start, far_stop);
         tcase_add_test(two, who_may_go_to_other_hosts_sees_who_provides_there);
         tcase_add_test(two, who_is_not_believed_any_more_is_gone);
+        tcase_add_test(two, who_loses_other_hosts_sees_nobody_there_until_they_are_given_back);
         suite_add_tcase(suite, two);
         return suite;
 }
