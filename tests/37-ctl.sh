@@ -72,7 +72,19 @@ check '  and who goes, with its name before it' sh -c '
 stop watcher
 run p2pbusctl -c 1 --json watch test.beta
 is '  one line of one name, as JSON' 0 "$status"
-check '    which is there' grep -q '^{"time_usec": [0-9]*, "event": "here", "full": "'"$full_r"'", "name": "test.beta"' "$work/out"
+check '    which is there' grep -q '^{"time_usec": [0-9]*, "event": "here", "full": "'"$full_r"'", "name": "test.beta", "comm": null, "path": "local"}$' "$work/out"
+run p2pbusctl -c 1 watch
+is '  as many lines as are wanted, of more' '0 1' "$status $(lines "$work/out")"
+start watcher p2pbusctl watch test.passing
+start_recv passing --name test.passing
+wait_line "$work/watcher.out" "here$tab$full_passing${tab}test.passing${tab}-${tab}local\$"
+stop passing
+wait_line "$work/watcher.out" "gone$tab$full_passing${tab}test.passing${tab}-${tab}local\$"
+is '  who provides a name comes and goes' 2 "$(lines "$work/watcher.out")"
+stop watcher
+# shellcheck disable=SC2016 # the inner shell's
+run timeout "$deadline" sh -c 'p2pbusctl watch test.beta | head -n 1'
+is '  and it ends when nobody reads it' 0 "$status"
 run p2pbusctl -t 0.1 watch 0123456789abcdef
 is '  nothing of who is not there' '0 ' "$status $(cat "$work/out")"
 run p2pbus-send --topic p2pbus.process.here x

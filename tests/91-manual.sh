@@ -46,7 +46,7 @@ shown p2pbus-send.1 'p2pbus-send -r -t 2 demo.clock' 's/-t 2/-t 20/'
 check 'the service answers' grep -q "$(date +%Y)" "$work/out"
 shown p2pbus-send.1 'p2pbus-send -r --all'
 is 'all who provide it answer' '0 2' "$status $(grep -c '"from": "[0-9a-f]*".*"payload": ' "$work/out")"
-shown p2pbusctl.1 'until p2pbusctl -q resolve'
+shown p2pbusctl.1 'p2pbusctl watch demo.clock'
 is 'it is waited for' 0 "$status"
 start monitor bash -c "$(example p2pbus-monitor.1 'p2pbus-monitor -n 1 --name')"
 wait_line "$work/monitor.err" 'monitoring /'

@@ -3,10 +3,12 @@
 /*
  * p2pbusctl watch: who comes and goes
  *
- * First what is there, and then each change, which the daemon publishes. It is subscribed before it is
- * asked what is there: what changes in between may be told twice, but not missed.
+ * First what is there, and then each change. Of a name the library tells, on other hosts too. Processes
+ * are of this host, and the daemon publishes their changes and those of their names. It is subscribed
+ * before it is asked what is there: what changes in between may be told twice, but not missed.
  */
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -21,11 +23,20 @@
 #define FIELDS_MAX 8
 
 typedef struct Watch {
+        Connection *connection;
         const char *wanted; /* a name, or the beginning of a full form; NULL: all */
         bool json;
         bool terminal;
-        uint64_t n_told;
+        uint64_t n_left; /* lines that are still to be told */
 } Watch;
+
+typedef struct Event {
+        const char *what; /* here, gone */
+        const char *full;
+        const char *name;    /* "": it is about the process */
+        const char *program; /* "" if it is about a name */
+        bool remote;
+} Event;
 
 static size_t split(char *line, char *fields[static FIELDS_MAX]) {
         size_t n = 0;
@@ -37,80 +48,96 @@ static size_t split(char *line, char *fields[static FIELDS_MAX]) {
         return n;
 }
 
-static bool is_wanted(const Watch *watch, const char *full, const char *name) {
-        return !watch->wanted || strcmp(watch->wanted, name) == 0 ||
-               strncmp(watch->wanted, full, strlen(watch->wanted)) == 0;
+static bool is_wanted(const Watch *watch, const Event *event) {
+        return !watch->wanted || strcmp(watch->wanted, event->name) == 0 ||
+               strncmp(watch->wanted, event->full, strlen(watch->wanted)) == 0;
 }
 
-static int print_json(const char *event, const char *full, const char *name, const char *program,
-                      uint64_t usec) {
+static const char *path_of(const Event *event) {
+        return event->remote ? "remote" : "local";
+}
+
+/* These return a line to be freed, and its length; NULL: no memory. */
+
+static char *format_json(const Event *event, uint64_t usec, size_t *ret_n) {
         JsonValue *object = json_begin();
-        char *text;
-        size_t n;
 
         json_add_number(object, "time_usec", usec);
-        json_add_text(object, "event", event);
-        json_add_text(object, "full", full);
-        json_add_text(object, "name", *name ? name : NULL);
-        json_add_text(object, "comm", *program ? program : NULL);
-        text = json_finish(object, &n);
-        return output_print(text, n);
+        json_add_text(object, "event", event->what);
+        json_add_text(object, "full", event->full);
+        json_add_text(object, "name", *event->name ? event->name : NULL);
+        json_add_text(object, "comm", *event->program ? event->program : NULL);
+        json_add_text(object, "path", path_of(event));
+        return json_finish(object, ret_n);
 }
 
-/* @name: "": it is about the process. Return: 0, or the status to end with. */
-static int tell_event(Watch *watch, const char *event, const char *full, const char *name,
-                      const char *program) {
-        uint64_t usec = now_usec(CLOCK_REALTIME);
+static char *format_aligned(const Event *event, uint64_t usec, size_t *ret_n) {
         time_t seconds = (time_t)(usec / USEC_PER_SEC);
         char clock[32], *line = NULL;
         struct tm tm;
         int n;
 
-        if (!is_wanted(watch, full, name))
+        (void)localtime_r(&seconds, &tm); /* fails only for years beyond int */
+        (void)strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+        n = asprintf(&line, "%s  %-8s  %.16s  %s  %s\n", clock, event->what, event->full,
+                     *event->name ? event->name : event->program, path_of(event));
+        *ret_n = (size_t)n;
+        return n < 0 ? NULL : line;
+}
+
+static char *format_tabs(const Event *event, uint64_t usec, size_t *ret_n) {
+        char *line = NULL;
+        int n;
+
+        n = asprintf(&line, "%" PRIu64 "\t%s\t%s\t%s\t%s\t%s\n", usec, event->what, event->full,
+                     *event->name ? event->name : "-", *event->program ? event->program : "-",
+                     path_of(event));
+        *ret_n = (size_t)n;
+        return n < 0 ? NULL : line;
+}
+
+/* These return 0, or what output_write() does. */
+
+static int tell_event(Watch *watch, const Event *event) {
+        uint64_t usec = now_usec(CLOCK_REALTIME);
+        _cleanup_(freep) char *line = NULL;
+        size_t n = 0;
+
+        if (watch->n_left == 0 || !is_wanted(watch, event))
                 return 0;
-        watch->n_told++;
-        if (watch->json)
-                return print_json(event, full, name, program, usec);
-        if (watch->terminal) {
-                (void)localtime_r(&seconds, &tm); /* fails only for years beyond int */
-                (void)strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-                n = asprintf(&line, "%s  %-8s  %.16s  %s\n", clock, event, full,
-                             *name ? name : program);
-        } else
-                n = asprintf(&line, "%" PRIu64 "\t%s\t%s\t%s\t%s\n", usec, event, full,
-                             *name ? name : "-", *program ? program : "-");
-        if (n < 0)
-                return output_print(NULL, 0);
-        return output_print(line, (size_t)n);
+        watch->n_left--;
+        line = watch->json       ? format_json(event, usec, &n)
+               : watch->terminal ? format_aligned(event, usec, &n)
+                                 : format_tabs(event, usec, &n);
+        return line ? output_write(watch->connection, line, n) : -ENOMEM;
 }
 
 /* A line of the list: the process, and each of its names. */
 static int tell_process(Watch *watch, char *line) {
         char *fields[FIELDS_MAX], *names;
-        int status;
+        Event event = { .what = "here", .name = "", .program = "" };
+        int r;
 
         (void)split(line, fields);
         common_make_printable(fields[3]);
-        status = tell_event(watch, "here", fields[0], "", fields[3]);
+        event.full = fields[0];
+        event.program = fields[3];
+        r = tell_event(watch, &event);
+        event.program = "";
         names = strcmp(fields[5], "-") != 0 ? fields[5] : NULL;
-        while (status == 0 && names) {
-                const char *name = strsep(&names, ",");
-
-                status = tell_event(watch, "here", fields[0], name, "");
+        while (r == 0 && names) {
+                event.name = strsep(&names, ",");
+                r = tell_event(watch, &event);
         }
-        return status;
+        return r;
 }
 
-static int tell_list(Ctl *ctl, Watch *watch) {
-        _cleanup_(freep) char *text = NULL;
-        char *next;
-        int status;
+static int tell_list(Watch *watch, char *text) {
+        int r = 0;
 
-        status = ctl_query(ctl, P2PBUS_QUERY_LIST, &text);
-        next = text;
-        while (status == 0 && next && *next)
-                status = tell_process(watch, strsep(&next, "\n"));
-        return status;
+        while (r == 0 && text && *text)
+                r = tell_process(watch, strsep(&text, "\n"));
+        return r;
 }
 
 /* What the daemon published: about a process its full form, uid, process id and program, about a name
@@ -118,70 +145,126 @@ static int tell_list(Ctl *ctl, Watch *watch) {
 static int tell_message(Watch *watch, p2pbus_message *message) {
         const char *topic = p2pbus_message_get_topic(message);
         bool is_name = strncmp(topic, "p2pbus.name.", 12) == 0;
-        const char *event = strrchr(topic, '.') ? strrchr(topic, '.') + 1 : topic;
         size_t n = p2pbus_message_get_size(message);
         _cleanup_(freep) char *line = strndup(n > 0 ? p2pbus_message_get_payload(message) : "", n);
+        Event event = {
+                .what = strrchr(topic, '.') ? strrchr(topic, '.') + 1 : topic,
+                .name = "",
+                .program = "",
+        };
         char *fields[FIELDS_MAX];
 
         if (!line)
-                return output_print(NULL, 0);
+                return -ENOMEM;
         if (p2pbus_message_get_lost(message) > 0)
                 tell(LEVEL_WARNING, "%" PRIu64 " changes were lost before this one",
                      p2pbus_message_get_lost(message));
         if (split(line, fields) < 2)
                 return 0; /* of a later version */
-        if (is_name)
-                return tell_event(watch, event, fields[1], fields[0], "");
-        common_make_printable(fields[3]);
-        return tell_event(watch, event, fields[0], "", fields[3]);
+        event.full = is_name ? fields[1] : fields[0];
+        if (is_name) {
+                event.name = fields[0];
+        } else {
+                common_make_printable(fields[3]);
+                event.program = fields[3];
+        }
+        return tell_event(watch, &event);
 }
 
-/* Until -c or -t end it. Return: the status to end with. */
-static int follow(Ctl *ctl, Watch *watch, uint64_t deadline) {
-        int status = STATUS_DONE;
+/* That one says something else of itself is neither coming nor going. */
+static int tell_change(Watch *watch, const p2pbus_provider_change *change) {
+        const Event event = {
+                .what = change->event == P2PBUS_PROVIDER_GONE ? "gone" : "here",
+                .full = change->full,
+                .name = change->name,
+                .program = "",
+                .remote = change->remote,
+        };
 
-        while (status == STATUS_DONE && (!ctl->count_given || watch->n_told < ctl->count)) {
-                uint64_t now = now_usec(CLOCK_MONOTONIC);
-                p2pbus_message *message;
-                int r;
+        return change->event != P2PBUS_PROVIDER_CHANGED ? tell_event(watch, &event) : 0;
+}
 
-                if (now >= deadline)
-                        return STATUS_DONE;
-                r = p2pbus_receive(ctl->connection.bus,
-                                   deadline == USEC_NEVER ? P2PBUS_FOREVER : deadline - now,
-                                   &message);
-                if (r == -EAGAIN)
-                        continue;
-                if (r < 0)
-                        return connection_fail(&ctl->connection, "bus",
-                                               p2pbus_get_socket(ctl->connection.bus), r,
-                                               p2pbus_get_reason(), NULL);
-                status = tell_message(watch, message);
+/* All that has come by now, of whichever was asked for. */
+static int tell_news(Watch *watch) {
+        p2pbus_provider_change change = { .struct_size = sizeof(change) };
+        p2pbus_message *message;
+        int r = 0;
+
+        while (r == 0 && p2pbus_next_provider_change(watch->connection->bus, &change) == 0)
+                r = tell_change(watch, &change);
+        while (r == 0 && p2pbus_receive(watch->connection->bus, 0, &message) == 0) {
+                r = tell_message(watch, message);
                 p2pbus_message_unref(message);
         }
-        return status;
+        return r;
+}
+
+/* Until -c or -t end it. @list: what is there; NULL if it comes as news. Return: the status to end with. */
+static int follow(Watch *watch, char *list, uint64_t deadline) {
+        struct pollfd out = output_pollfd(true);
+        int r;
+
+        r = tell_list(watch, list);
+        if (r == 0)
+                r = tell_news(watch);
+        while (r == 0 && watch->n_left > 0) {
+                r = connection_wait(watch->connection, &out, 1, deadline);
+                if (r == 0)
+                        r = out.revents != 0 ? OUTPUT_E_CLOSED : tell_news(watch);
+        }
+        return r == 0 || r == CONNECTION_E_TIMEOUT ? STATUS_DONE : output_end(watch->connection, r);
+}
+
+/* ---- What is asked for ---- */
+
+static int fail_bus(Ctl *ctl, int r) {
+        return connection_fail(&ctl->connection, "bus", p2pbus_get_socket(ctl->connection.bus), r,
+                               p2pbus_get_reason(), NULL);
+}
+
+/* These return 0, or the status to end with. */
+
+static int begin_name(Ctl *ctl, const char *name) {
+        int r, status;
+
+        status = ctl_open(ctl, true);
+        if (status != 0)
+                return status;
+        r = p2pbus_watch(ctl->connection.bus, name);
+        return r < 0 ? fail_bus(ctl, r) : 0;
+}
+
+static int begin_all(Ctl *ctl, char **ret_list) {
+        int r, status;
+
+        status = ctl_open(ctl, false);
+        if (status != 0)
+                return status;
+        r = p2pbus_subscribe(ctl->connection.bus, TOPICS, 0, ctl->timeout_usec);
+        return r < 0 ? fail_bus(ctl, r) : ctl_query(ctl, P2PBUS_QUERY_LIST, ret_list);
 }
 
 int ctl_watch(Ctl *ctl) {
         Watch watch = {
+                .connection = &ctl->connection,
                 .wanted = ctl->n_operands > 0 ? ctl->operands[0] : NULL,
                 .json = ctl->options.json,
                 .terminal = isatty(STDOUT_FILENO),
+                .n_left = ctl->count_given ? ctl->count : UINT64_MAX,
         };
         uint64_t deadline = ctl->timeout_given ? deadline_after(ctl->timeout_usec) : USEC_NEVER;
-        int r, status = -1;
+        _cleanup_(freep) char *list = NULL;
+        int status = -1;
 
         if (watch.wanted)
                 status = ctl_check_destination(watch.wanted);
-        if (status < 0)
-                status = ctl_open(ctl, false);
-        if (status != 0)
+        if (status >= 0)
                 return status;
-        r = p2pbus_subscribe(ctl->connection.bus, TOPICS, 0, ctl->timeout_usec);
-        if (r < 0)
-                return connection_fail(&ctl->connection, "bus",
-                                       p2pbus_get_socket(ctl->connection.bus), r,
-                                       p2pbus_get_reason(), NULL);
-        status = tell_list(ctl, &watch);
-        return status == 0 ? follow(ctl, &watch, deadline) : status;
+        if (watch.wanted && p2pbus_check_destination(watch.wanted) == P2PBUS_DESTINATION_NAME)
+                status = begin_name(ctl, watch.wanted);
+        else
+                status = begin_all(ctl, &list);
+        if (status == 0)
+                status = connection_watch(&ctl->connection);
+        return status == 0 ? follow(&watch, list, deadline) : status;
 }

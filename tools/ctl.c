@@ -66,7 +66,7 @@ static const Verb verbs[] = {
         { "audit",   ctl_audit,   "",              0, 0, "whether each message that was sent is accounted for" },
         { "forget",  ctl_forget,  "DEST",          1, 1, "let DEST have another key than it was first met with" },
         { "top",     ctl_top,     "",              0, 0, "how the providers of names fare, again and again" },
-        { "watch",   ctl_watch,   "[DEST]",        0, 1, "who is there, and then who comes and goes" },
+        { "watch",   ctl_watch,   "[DEST]",        0, 1, "who comes and goes; of a name elsewhere, too" },
         { "metrics", ctl_metrics, "",              0, 0, "what the daemon counts, as OpenMetrics text" },
         { "policy",  ctl_policy,  "explain",       1, 1, "who may do what, and which file says so" },
         { "realm",   ctl_realm,   "keygen|grant|show FILE|FULL", 2, 2, "a realm's key, and whom it grants which name" },
