@@ -110,6 +110,7 @@ typedef struct p2pbus_provider_options {
         const char *name; /* claimed by p2pbus_provide(), and released with the provider; NULL */
         const p2pbus_service *service; /* what is said of it then; not used afterwards; or NULL */
         json_t *metadata; /* shown by p2pbus.Info; borrowed for the call; or NULL */
+        uint64_t timeout_usec; /* for the name, as of p2pbus_provide() */
 } p2pbus_provider_options;
 
 /**

@@ -53,15 +53,15 @@ static int copy_methods(p2pbus_provider *provider, const p2pbus_method *methods,
         return 0;
 }
 
-static int claim_name(p2pbus_provider *provider, const char *name, const p2pbus_service *service) {
+static int claim_name(p2pbus_provider *provider, const p2pbus_provider_options *options) {
         int r;
 
-        r = p2pbus_provide(provider->bus, name, service, 0);
+        r = p2pbus_provide(provider->bus, options->name, options->service, options->timeout_usec);
         if (r < 0)
                 return r;
-        provider->name = strdup(name);
+        provider->name = strdup(options->name);
         if (!provider->name) {
-                (void)p2pbus_release_name(provider->bus, name, RELEASE_USEC);
+                (void)p2pbus_release_name(provider->bus, options->name, RELEASE_USEC);
                 return -ENOMEM;
         }
         return 0;
@@ -85,7 +85,7 @@ _public_ int p2pbus_provider_new(p2pbus_provider **ret, p2pbus *bus, const p2pbu
         r = provider->metadata ? copy_methods(provider, methods, n_methods) : -ENOMEM;
         /* The name last: from then on calls may come. */
         if (r == 0 && options && options->name)
-                r = claim_name(provider, options->name, options->service);
+                r = claim_name(provider, options);
         if (r < 0) {
                 p2pbus_provider_free(provider);
                 return r;

@@ -492,6 +492,7 @@ static int make_provider(Receiver *receiver, const char *name) {
                 .struct_size = sizeof(options),
                 .name = name,
                 .service = service,
+                .timeout_usec = ANSWER_USEC,
                 .metadata = service->metadata ? json_string(service->metadata) : NULL,
         };
         int r;
