@@ -163,6 +163,8 @@ int sealer_rotate(Sealer *sealer, uint64_t now_usec, uint64_t life_usec) {
         if (newest->since_usec == 0 || now_usec < newest->since_usec ||
             now_usec - newest->since_usec < life_usec)
                 return 0;
+        if (sealer->n_keys == SEAL_KEYS_MAX)
+                return 0; /* somebody may seal for each of them */
         r = encryption_key_new_random(&key);
         if (r < 0)
                 return err_trace(r);

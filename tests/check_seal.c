@@ -545,6 +545,26 @@ START_TEST(a_key_that_is_old_is_replaced_and_wiped_when_its_leases_end) {
 }
 END_TEST
 
+START_TEST(a_key_that_somebody_may_seal_for_makes_no_room_for_another) {
+        uint8_t newest[CRYPTO_DH_SIZE];
+        uint64_t now = NOW;
+
+        live_anew(&sides[B]);
+        lease_again(&sides[B], now);
+        header_make(NOW, 1, NOW + 10 * MINUTE_USEC);
+        ck_assert_int_eq(seal("content", NOW), 0);
+        for (unsigned i = 0; i < SEAL_KEYS_MAX + 2; i++) {
+                memcpy(newest, sealer_encpk(sides[B].sealer), sizeof(newest));
+                now += MINUTE_USEC;
+                ck_assert_int_eq(sealer_rotate(sides[B].sealer, now, MINUTE_USEC), 0);
+                ck_assert_int_eq(memcmp(sealer_encpk(sides[B].sealer), newest, sizeof(newest)) == 0,
+                                 i >= SEAL_KEYS_MAX - 1);
+                lease_again(&sides[B], now);
+        }
+        ck_assert_int_eq(unseal(now), 0);
+}
+END_TEST
+
 START_TEST(many_peers_come_and_go) {
         header_make(NOW, 1, NOW + MINUTE_USEC);
         for (unsigned i = 0; i < 600; i++) { /* more than are remembered */
@@ -748,6 +768,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_was_sealed_for_one_life_no_other_opens);
         tcase_add_test(tcase, keys_change_without_losing_what_is_under_way);
         tcase_add_test(tcase, a_key_that_is_old_is_replaced_and_wiped_when_its_leases_end);
+        tcase_add_test(tcase, a_key_that_somebody_may_seal_for_makes_no_room_for_another);
         tcase_add_test(tcase, many_peers_come_and_go);
         tcase_add_test(tcase, a_forked_child_can_neither_seal_nor_open);
         suite_add_tcase(suite, tcase);
