@@ -400,6 +400,16 @@ void remote_names_on_services(Manager *manager, const Control *word) {
         manager_wake_at(manager, remote->ask_usec);
 }
 
+/* Whoever has come to this host since the record was read is said once. */
+static bool is_owner(const Name *name, const PublicKey *key) {
+        const OwnedName *owned;
+
+        DL_FOREACH (name->owners, owned)
+                if (key_equal(&owned->peer->key, key))
+                        return true;
+        return false;
+}
+
 size_t remote_names_put(const Name *name, uint8_t *body, size_t n_max) {
         const RemoteProvider *p;
         ProviderEntry entry;
@@ -408,6 +418,8 @@ size_t remote_names_put(const Name *name, uint8_t *body, size_t n_max) {
         DL_FOREACH (remote_names_first(name), p) {
                 if (n == n_max)
                         break;
+                if (is_owner(name, &p->key))
+                        continue;
                 memcpy(entry.key, p->key.bytes, sizeof(entry.key));
                 entry.rank = p->rank;
                 provider_entry_encode(&entry, body + n++ * PROVIDER_ENTRY_SIZE);

@@ -180,7 +180,7 @@ void provider_set_take(ProviderSet *set, const uint8_t *body, size_t n_body) {
                 if (!p->is_listed || p->is_missed)
                         p->entry.failed_usec = 0;
                 p->is_listed = true;
-                p->is_missed = false;
+                p->is_missed = p->is_unsure = false;
                 p->entry.rank = entry.rank;
         }
 }

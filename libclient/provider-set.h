@@ -26,6 +26,7 @@ struct Provider {
         unsigned n_refs; /* of messages and requests */
         bool is_listed;
         bool is_missed; /* not in the last answer, of a daemon that may not know all yet */
+        bool is_unsure; /* the daemon knew of nobody after it was listed, but it may be elsewhere */
         Ask ask;        /* has it died? */
         Provider *prev, *next;
         struct {
@@ -43,7 +44,6 @@ struct ProviderSet {
         size_t n_listed;
         Provider *steady; /* where one-way messages go; or NULL */
         bool is_followed; /* the application watches it */
-        bool is_unsure;   /* the daemon knew of nobody at last, but somebody may be elsewhere */
         /* The daemon is to be asked for all of them again, at @usec. */
         void (*on_doubt)(ProviderSet *set, uint64_t usec);
         /* @provider is not listed any more, and its host may be cut off: what others may do goes to them. */

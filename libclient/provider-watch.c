@@ -11,7 +11,7 @@
 #include "libcore/name.h"
 
 static bool is_here(const Provider *p) {
-        return p->is_listed && !p->set->is_unsure;
+        return p->is_listed && !p->is_unsure;
 }
 
 static bool is_remote(const ProviderRank *rank) {

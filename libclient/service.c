@@ -271,13 +271,14 @@ static bool is_followed_anew(const Service *s) {
 
 /*
  * A daemon that says SETTLING knows of nobody, here or elsewhere. Messages count on those that were known
- * before; who watches is told that they are gone.
+ * before; who watches is told that they are gone, until they are listed again.
  */
 static void follow(Service *s, uint16_t code) {
-        if (code == CODE_OK || code == CODE_NO_PROVIDER)
-                s->set.is_unsure = false;
-        else if (code == CODE_SETTLING && !attachment_is_settling(s->bus))
-                s->set.is_unsure = true;
+        Provider *p;
+
+        if (code == CODE_SETTLING && !attachment_is_settling(s->bus))
+                DL_FOREACH (s->set.providers, p)
+                        p->is_unsure = true;
         provider_watch_note_all(&s->set);
 }
 

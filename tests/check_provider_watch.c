@@ -311,15 +311,16 @@ END_TEST
 /* On two hosts: a watches, b provides there, and c, on a's host, does not go to others. */
 
 static p2pbus *c;
+static char key_of_b[128];
 
 static void far_start(void) {
-        char path[128], full[P2PBUS_FULL_SIZE];
+        char full[P2PBUS_FULL_SIZE];
 
         two_hosts_start();
-        (void)snprintf(path, sizeof(path), "%s/key", middle.ends[1].d.folder);
-        ok(p2pbus_key_generate(path, full));
+        (void)snprintf(key_of_b, sizeof(key_of_b), "%s/key", middle.ends[1].d.folder);
+        ok(p2pbus_key_generate(key_of_b, full));
         p2pbus_unref(b); /* whose key nobody keeps has no name elsewhere */
-        b = open_as(1, P2PBUS_OFF_HOST, path);
+        b = open_as(1, P2PBUS_OFF_HOST, key_of_b);
         ok(p2pbus_wait_reachable(b, PATIENCE));
         c = open_at(0, 0);
 }
@@ -380,6 +381,57 @@ START_TEST(who_is_not_believed_any_more_is_gone) {
 }
 END_TEST
 
+/* Loop: nobody asks; or a message waits, and the daemon has asked other hosts once more. */
+START_TEST(who_is_gone_is_not_here_again_because_another_came) {
+        p2pbus_provider_change change = { .struct_size = sizeof(change) };
+        char config[128];
+        p2pbus_message *m;
+
+        provide_far(10);
+        ok(p2pbus_watch(a, NAME));
+        expect_far(P2PBUS_PROVIDER_HERE, 10);
+        (void)snprintf(config, sizeof(config), "[Names]\nPin=%s %s\n", NAME, p2pbus_get_full(a));
+        __atomic_store_n(&middle.settles, true, __ATOMIC_RELEASE);
+        daemon_configure(&middle.ends[0].d, config);
+        ok(p2pbus_reload(c, PATIENCE));
+        expect_far(P2PBUS_PROVIDER_GONE, 10);
+        if (_i) {
+                unsigned n = __atomic_load_n(&middle.n_named, __ATOMIC_ACQUIRE);
+
+                ok(p2pbus_message_new(&m, "x", 1));
+                ok(p2pbus_send(a, NAME, m, PATIENCE, NULL));
+                p2pbus_message_unref(m);
+                while (__atomic_load_n(&middle.n_named, __ATOMIC_ACQUIRE) == n)
+                        (void)p2pbus_wait(a, STEP);
+        }
+        provide(c, 20);
+        ck_assert_str_eq(next(a).full, p2pbus_get_full(c));
+        hear(a);
+        fails(p2pbus_next_provider_change(a, &change), -EAGAIN);
+}
+END_TEST
+
+/* Its record from there is still believed. */
+START_TEST(who_comes_to_this_host_is_told_to_be_here) {
+        p2pbus_provider_change change = { .struct_size = sizeof(change) };
+        p2pbus *moved;
+
+        provide_far(10);
+        ok(p2pbus_watch(a, NAME));
+        expect_far(P2PBUS_PROVIDER_HERE, 10);
+        moved = open_as(0, 0, key_of_b);
+        provide(moved, 10);
+        hear(a);
+        ok(p2pbus_next_provider_change(a, &change));
+        ck_assert_int_eq(change.event, P2PBUS_PROVIDER_GONE);
+        ck_assert_int_eq(change.remote, 1);
+        ok(p2pbus_next_provider_change(a, &change));
+        ck_assert_int_eq(change.event, P2PBUS_PROVIDER_HERE);
+        ck_assert_int_eq(change.remote, 0);
+        p2pbus_unref(moved);
+}
+END_TEST
+
 START_TEST(who_loses_other_hosts_sees_nobody_there_until_they_are_given_back) {
         provide_far(10);
         ok(p2pbus_watch(a, NAME));
@@ -413,6 +465,8 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(two, far_start, far_stop);
         tcase_add_test(two, who_may_go_to_other_hosts_sees_who_provides_there);
         tcase_add_test(two, who_is_not_believed_any_more_is_gone);
+        tcase_add_loop_test(two, who_is_gone_is_not_here_again_because_another_came, 0, 2);
+        tcase_add_test(two, who_comes_to_this_host_is_told_to_be_here);
         tcase_add_test(two, who_loses_other_hosts_sees_nobody_there_until_they_are_given_back);
         suite_add_tcase(suite, two);
         return suite;

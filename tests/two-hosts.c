@@ -208,7 +208,11 @@ static void on_resolve_name(End *end, const End *other, const PacketHeader *head
                             const Control *control) {
         Control answer = { .verb = CONTROL_SERVICES, .code = CODE_NO_PROVIDER, .ref = header->id };
 
-        for (unsigned i = 0; i < other->n_services && !is_cut(); i++)
+        if (__atomic_load_n(&middle.settles, __ATOMIC_ACQUIRE)) {
+                answer.code = CODE_SETTLING;
+                __atomic_fetch_add(&middle.n_named, 1, __ATOMIC_RELEASE);
+        }
+        for (unsigned i = 0; i < other->n_services && !is_cut() && answer.code != CODE_SETTLING; i++)
                 if (is_of(other->services[i].bytes, other->services[i].n, control->body,
                           control->n_body)) {
                         answer.code = CODE_OK;

@@ -80,6 +80,8 @@ typedef struct Middle {
         uint8_t last_data[PACKET_HEADER_SIZE + 16]; /* for ends[1]: the clear part of a DATA */
         unsigned n_done; /* atomic; of what was asked of it through stop[] */
         bool saw_clear, saw_secret;
+        bool settles;     /* atomic; and cannot say who provides a name */
+        unsigned n_named; /* atomic; how often it was asked that then */
         bool lies;    /* atomic; that whoever wants something wants all */
         bool refuses; /* atomic; to let anybody want anything */
         bool spoils;  /* atomic; what b's leases say is to be sealed for */
