@@ -207,7 +207,7 @@ static int follow(Watch *watch, char *list, uint64_t deadline) {
         r = tell_list(watch, list);
         if (r == 0)
                 r = tell_news(watch);
-        while (r == 0 && watch->n_left > 0) {
+        while (r == 0 && watch->n_left > 0 && now_usec(CLOCK_MONOTONIC) < deadline) {
                 r = connection_wait(watch->connection, &out, 1, deadline);
                 if (r == 0)
                         r = out.revents != 0 ? OUTPUT_E_CLOSED : tell_news(watch);
@@ -225,13 +225,15 @@ static int fail_bus(Ctl *ctl, int r) {
 /* These return 0, or the status to end with. */
 
 static int begin_name(Ctl *ctl, const char *name) {
+        _cleanup_(freep) char *text = NULL;
         int r, status;
 
         status = ctl_open(ctl, true);
         if (status != 0)
                 return status;
         r = p2pbus_watch(ctl->connection.bus, name);
-        return r < 0 ? fail_bus(ctl, r) : 0;
+        /* The daemon answers in order: who is on this host has been told of then, whatever -t says. */
+        return r < 0 ? fail_bus(ctl, r) : ctl_query(ctl, P2PBUS_QUERY_STATUS, &text);
 }
 
 static int begin_all(Ctl *ctl, char **ret_list) {
