@@ -20,7 +20,7 @@
  *      }
  *      int main(int argc, char **argv) {
  *              static const p2pbus_method methods[] = { { "add", add, NULL, "sums a list" } };
- *              p2pbus_provider_options options = { sizeof(options), NULL, NULL, NULL };
+ *              p2pbus_provider_options options = { sizeof(options), NULL, NULL, NULL, 0 };
  *              p2pbus_provider *provider = NULL;
  *              p2pbus *bus = NULL;
  *              int r = argc == 2 ? p2pbus_open(&bus, NULL) : -1;
