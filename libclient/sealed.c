@@ -237,6 +237,8 @@ static void on_one(p2pbus *bus, const PacketHeader *header, const uint8_t *packe
         }
         r = open_one(bus->sealer, packet, payload, bus_wall(bus), bus->opened, BUS_SCRATCH_SIZE, &n,
                      &sender);
+        if (r == 0)
+                n = record_unpadded_size(bus->opened, n);
         if (r == 0 && !may_hear(bus, peer, header, &sender.key, sender.hash.address, n))
                 return;
         if (r == 0)
@@ -278,6 +280,8 @@ static void on_open(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
         }
         r = opening_read(&opening, bus->sealer, packet, payload, bus_wall(bus), bus->opened,
                          BUS_SCRATCH_SIZE, &n);
+        if (r == 0)
+                n = record_unpadded_size(bus->opened, n);
         if (r == 0 &&
             may_hear(bus, peer, header, &opening.sender.key, opening.sender.hash.address, n)) {
                 accept_opening(bus, &opening);
@@ -318,6 +322,7 @@ static void on_data(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
                             : EPOCH_E_UNKNOWN;
         switch (r) {
         case 0:
+                n = record_unpadded_size(bus->opened, n);
                 /* The policy may be newer than the epoch. */
                 if (!may_hear(bus, peer, header, &peer->key, peer->address, n))
                         return;

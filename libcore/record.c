@@ -133,13 +133,24 @@ static int body_decode(BufReader *r, Record *record) {
         }
 }
 
+size_t record_unpadded_size(const uint8_t *data, size_t n_data) {
+        size_t at = 0;
+
+        while (at < n_data && data[at] != RECORD_PADDING) {
+                if (n_data - at < RECORD_HEADER_SIZE)
+                        return n_data;
+                at += RECORD_HEADER_SIZE + load_le16(data + at + 2);
+        }
+        return MIN(at, n_data);
+}
+
 int record_decode(const uint8_t *data, size_t n_data, size_t *at, Record *ret) {
         BufReader r, body;
         const uint8_t *head, *bytes;
         size_t n_body;
         int c;
 
-        if (*at >= n_data || data[*at] == RECORD_PADDING)
+        if (*at >= n_data)
                 return RECORD_E_END;
 
         r = buf_reader(data + *at, n_data - *at);
@@ -148,7 +159,7 @@ int record_decode(const uint8_t *data, size_t n_data, size_t *at, Record *ret) {
                 return RECORD_E_VIOLATION;
         n_body = load_le16(head + 2);
         bytes = buf_get(&r, n_body);
-        if (!bytes || n_body > RECORD_BODY_MAX || load_le32(head + 4) != 0)
+        if (!bytes || head[0] == RECORD_PADDING || n_body > RECORD_BODY_MAX || load_le32(head + 4) != 0)
                 return RECORD_E_VIOLATION;
         ret->type = head[0];
         ret->flags = head[1];
@@ -202,7 +213,7 @@ int record_decode_shared(const uint8_t *shared, size_t n_shared, size_t *at, uin
         }
 
         c = record_decode(copy, RECORD_HEADER_SIZE + n_body, &at_copy, ret);
-        if (c == RECORD_E_VIOLATION || c == RECORD_E_END)
+        if (c == RECORD_E_VIOLATION)
                 return c;
         *at += at_copy;
         if (ret->type == RECORD_MSG)

@@ -30,7 +30,7 @@
 #define RECORD_EXTENSION_CRITICAL 0x80
 
 typedef enum RecordType {
-        RECORD_PADDING = 0, /* no more records */
+        RECORD_PADDING = 0, /* no record: the rest of what was sealed */
         RECORD_START = 1,   /* first of each direction: who speaks, and first credit */
         RECORD_MSG = 2,     /* begins a message */
         RECORD_PART = 3,    /* goes on with it */
@@ -151,11 +151,13 @@ typedef struct Record {
 enum {
         _RECORD_E_SUCCESS,
 
-        RECORD_E_END,         /* nothing left but padding */
+        RECORD_E_END,         /* nothing left */
         RECORD_E_VIOLATION,   /* malformed: drop the packet, count it against its sender */
         RECORD_E_UNSUPPORTED, /* well-formed, but a type or critical extension of a later version */
 };
 
+/* How much of what was sealed is records: there may be padding behind them. */
+size_t record_unpadded_size(const uint8_t *data, size_t n_data);
 /*
  * Reads the record at @data[*at] and moves *@at behind it; pointers in @ret point into @data.
  *

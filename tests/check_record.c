@@ -266,18 +266,23 @@ START_TEST(nothing_is_the_end) {
 }
 END_TEST
 
-/* PROTOCOL.md, "Records": as what is sealed is padded. */
-START_TEST(a_type_of_zero_is_the_end) {
-        uint8_t padding[40] = { 0 }, copy[RECORD_HEADER_SIZE + sizeof(padding)];
-        size_t at = 0;
-        Record r;
+/* PROTOCOL.md, "Sealing". Only what was sealed may have it: a type of 0 is a violation. */
+START_TEST(what_was_sealed_has_padding_behind_its_records) {
+        uint8_t data[3 * RECORD_HEADER_SIZE + 40] = { 0 };
+        const Record record = { .type = RECORD_PING };
+        size_t size = record_size(&record);
 
-        padding[sizeof(padding) - 1] = 1; /* is not looked at */
-        for (size_t n = 1; n <= sizeof(padding); n++)
-                ck_assert_int_eq(record_decode(padding, n, &at, &r), RECORD_E_END);
-        ck_assert_int_eq(record_decode_shared(padding, sizeof(padding), &at, copy, &r),
-                         RECORD_E_END);
-        ck_assert_uint_eq(at, 0);
+        ck_assert_uint_eq(record_unpadded_size(data, sizeof(data)), 0);
+        ck_assert_uint_eq(record_unpadded_size(data, 0), 0);
+        record_encode(&record, data);
+        ck_assert_uint_eq(record_unpadded_size(data, size), size);
+        for (size_t n = size; n < sizeof(data); n++)
+                ck_assert_uint_eq(record_unpadded_size(data, n), size);
+        data[size] = RECORD_PING; /* a head that is cut, and one that says more than there is */
+        ck_assert_uint_eq(record_unpadded_size(data, size + 1), size + 1);
+        data[size + 2] = 41;
+        ck_assert_uint_eq(record_unpadded_size(data, size + RECORD_HEADER_SIZE + 40),
+                          size + RECORD_HEADER_SIZE + 40);
 }
 END_TEST
 
@@ -288,6 +293,7 @@ static const struct {
         unsigned at;
         uint8_t value;
 } bad[] = {
+        { "record-msg", "type zero", 0, 0 },
         { "record-msg", "a body over the end", 2, 54 },
         { "record-msg", "first reserved byte", 4, 1 },
         { "record-msg", "last reserved byte", 7, 0x80 },
@@ -423,7 +429,7 @@ Suite *check_suite(void) {
         tcase_add_test(refuse, shared_memory_is_parsed_in_a_copy);
         tcase_add_test(refuse, short_input_is_a_violation_at_each_length);
         tcase_add_test(refuse, nothing_is_the_end);
-        tcase_add_test(refuse, a_type_of_zero_is_the_end);
+        tcase_add_test(refuse, what_was_sealed_has_padding_behind_its_records);
         tcase_add_loop_test(refuse, what_no_version_sends_is_a_violation, 0, ELEMENTSOF(bad));
         tcase_add_test(refuse, a_part_without_bytes_is_a_violation);
         tcase_add_test(refuse, fixed_bodies_have_one_size);

@@ -26,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_data) {
         Record r;
         int c;
 
+        assert(record_unpadded_size(data, n_data) <= n_data);
         do {
                 size_t before = at;
 
