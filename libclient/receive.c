@@ -142,9 +142,8 @@ static Message *take(p2pbus *bus, bool borrow) {
         Peer *peer;
         Message *m;
 
-        while (bus->ready && bus->ready->inbox->deadline_usec <= bus->now_usec)
-                expire_first(bus->ready);
-        peer = bus->ready;
+        while ((peer = bus->ready) && peer->inbox->deadline_usec <= bus->now_usec)
+                expire_first(peer);
         if (topic_has_messages(bus) && (!peer || !bus->topics.had_turn)) {
                 bus->topics.had_turn = true;
                 return topic_take(bus);

@@ -3,7 +3,7 @@
 #
 # Goal of this test: of 10,000 calls of a name that two other hosts provide, whose providers are killed
 # again and again, each has one answer, in order.
-# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2154
+# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2034,SC2154
 . "$top_srcdir/tests/lib.sh"
 . "$top_srcdir/tests/hosts.sh"
 need_net
