@@ -50,6 +50,7 @@
  *      borrow.c, loan.c   messages that are read where they came
  *      topic.c         publish and subscribe
  *      topic-remote.c  the same between hosts
+ *      remote-reader.c, remote-writer.c  who gets what there, and from whom we do
  *      ping.c        whether a process answers
  *      admin.c       resolve, ping, query, reload, counters
  *      monitor.c     what others say

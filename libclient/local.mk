@@ -75,6 +75,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/reorder.h \
 	%D%/remote-reader.c \
 	%D%/remote-reader.h \
+	%D%/remote-writer.c \
+	%D%/remote-writer.h \
 	%D%/report.c \
 	%D%/report.h \
 	%D%/request.c \

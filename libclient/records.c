@@ -12,7 +12,7 @@
 #include "libclient/path.h"
 #include "libclient/ping.h"
 #include "libclient/receive.h"
-#include "libclient/topic-remote.h"
+#include "libclient/remote-writer.h"
 #include "libcore/err.h"
 
 #define ANSWER_ALL 1000 /* a second */
@@ -158,7 +158,7 @@ static bool consume_one(p2pbus *bus, const PeerSource *source, Record *record, b
                 if (unsupported)
                         bus->counters.bad_packets++;
                 else
-                        topic_remote_on_published(bus, source, record);
+                        remote_writer_on_published(bus, source, record);
                 return true;
         case RECORD_CANCEL:
                 if (*peer) {

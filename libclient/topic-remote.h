@@ -3,24 +3,21 @@
 #pragma once
 
 /*
- * Topics beyond this host: what is published for readers elsewhere, and what came from there
+ * Topics beyond this host: what is published for readers elsewhere
  *
  * The daemon knows who elsewhere reads a topic, and says so the first time that something is published
  * on it and whenever that changes. Each reader gets a copy that is sealed for it alone, outside
  * sessions: nobody confirms it, and nothing is sent again. Until the daemon has answered messages wait
  * here, within the limits of remote-reader.h, and a reader is told how many did not come to it.
  *
- * Where this stands: libclient/topic.c publishes and receives; libclient/remote-reader.c has what is for
- * one reader; libclient/sealed.c seals and opens.
+ * Where this stands: libclient/topic.c publishes; libclient/remote-reader.c has what is for one reader;
+ * libclient/sealed.c seals; there libclient/remote-writer.c has what came.
  */
 
 #include "libclient/bus.h"
 
 #define TOPIC_REMOTE_TOPICS_MAX 256   /* whose readers are known, or asked for */
-#define TOPIC_REMOTE_WRITERS_MAX 1024 /* whose numbers are known */
 #define TOPIC_REMOTE_HAND_OVER_USEC (2 * USEC_PER_SEC)
-
-typedef struct PeerSource PeerSource;
 
 /*
  * Something is to be published on @topic: *@ret holds it, for topic_remote_end(); NULL: it stays on this
@@ -42,8 +39,6 @@ int topic_remote_count(const p2pbus *bus, const char *topic);
 void topic_remote_on_readers(p2pbus *bus, const Control *word);
 /* A packet to @address was refused with @code. */
 void topic_remote_on_refused(p2pbus *bus, Address address, uint16_t code);
-/* A PUBLISHED record came. */
-void topic_remote_on_published(p2pbus *bus, const PeerSource *source, const Record *record);
 /* After an attach: the daemon knows nothing of what we know. */
 void topic_remote_forget(p2pbus *bus);
 /* There are keys in common with @peer now. */

@@ -9,6 +9,7 @@
 #include "libclient/daemon.h"
 #include "libclient/loop.h"
 #include "libclient/reason.h"
+#include "libclient/remote-writer.h"
 #include "libclient/rights.h"
 #include "libclient/topic-remote.h"
 #include "libcore/buf.h"
@@ -425,6 +426,7 @@ void topic_free_all(p2pbus *bus) {
         Message *m, *next_message;
 
         topic_remote_free_all(bus);
+        remote_writer_free_all(bus);
         HASH_ITER (hh, bus->topics.own, own, next)
                 own_free(bus, own);
         DL_FOREACH_SAFE2(bus->topics.inbox, m, next_message, bus_next) {
