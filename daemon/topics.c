@@ -256,6 +256,20 @@ no_credentials:
         return NULL;
 }
 
+/* Its library keeps it for other hosts. */
+static void tell_replaced(Manager *manager, const Retained *retained) {
+        Record record;
+        size_t at = 0;
+        Peer *peer;
+
+        if (peer_find(manager, key_hash(&retained->publisher).address, &peer) != CODE_OK ||
+            !key_equal(&peer->key, &retained->publisher) ||
+            record_decode(retained->frame->data + FRAME_HEAD_SIZE,
+                          retained->frame->size - FRAME_HEAD_SIZE, &at, &record) != 0)
+                return;
+        wants_say_replaced(peer, retained->key + 4, retained->n_key - 4, &record.message.id);
+}
+
 /* @frame takes the place of what was there; NULL: nothing does. */
 static ControlCode retain(Peer *from, const char *topic, size_t n_topic, StreamShared *frame) {
         Topics *topics = &from->manager->topics;
@@ -264,8 +278,11 @@ static ControlCode retain(Peer *from, const char *topic, size_t n_topic, StreamS
         Retained *retained;
 
         HASH_FIND(hh, topics->retained, key, n_key, retained);
-        if (retained)
+        if (retained) {
+                if (!key_equal(&retained->publisher, &from->key))
+                        tell_replaced(from->manager, retained);
                 retained_free(topics, retained);
+        }
         if (!frame)
                 return CODE_OK;
         retained = retained_new(topics, from, key, n_key,
@@ -357,6 +374,8 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
         manager->counters.topics_published++;
         if (word->value & PUBLISH_RETAIN)
                 code = retain(from, topic, n_topic, record.message.n_data > 0 ? p.frame : NULL);
+        if (code != CODE_OK)
+                wants_say_replaced(from, topic, n_topic, &record.message.id);
         if (p.topics->tree.root)
                 publish(&p, topic, n_topic);
         if (word->value & PUBLISH_READERS)
@@ -365,6 +384,18 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
                 show(from, word, id);
         stream_shared_unref(p.frame);
         return code;
+}
+
+ControlCode topics_say_readers(Peer *from, const Control *word, const PacketId *id) {
+        const char *topic = (const char *)word->body + 1;
+        size_t n_topic = word->n_body - 1;
+
+        if (word->body[0] != n_topic || !topic_is_valid(topic, n_topic))
+                return CODE_UNSUPPORTED;
+        if (topic_is_own(topic, n_topic) || !may_publish(from, topic, n_topic))
+                return CODE_DENIED;
+        wants_say_readers(from, topic, n_topic, id);
+        return CODE_OK;
 }
 
 void topics_announce(Manager *manager, const char *topic, const char *format, ...) {

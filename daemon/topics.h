@@ -45,6 +45,8 @@ typedef struct TopicReader {
 ControlCode topics_subscribe(Peer *peer, uint32_t value, const char *pattern, size_t n_pattern);
 /* Handles PUBLISH, a MSG record in @word's body, in the packet @id. Return: CODE_OK, or why not. */
 ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id);
+/* Handles READERS, of who asks, in the packet @id. Return: CODE_OK, and it is answered; or why not. */
+ControlCode topics_say_readers(Peer *from, const Control *word, const PacketId *id);
 /* What the daemon itself has to say on @topic, TOPICS_OWN "...": a line of text. */
 _printf_(3, 4) void topics_announce(Manager *manager, const char *topic, const char *format, ...);
 /* Ends those subscriptions of a process that its policy does not allow any more. */

@@ -8,12 +8,14 @@
 
 #include "daemon/lease.h"
 #include "daemon/peer.h"
+#include "libcore/buf.h"
 
 /* Something elsewhere. */
 typedef struct RemoteWant {
         Want want; /* first: an item of the set */
         TopicLeaf leaf;
         uint64_t doubt_usec; /* when it is dropped, for it was lost; 0: it was not */
+        uint32_t begun;      /* counts: a later one has a greater number */
 } RemoteWant;
 
 /* A topic whose readers a process knows. */
@@ -26,9 +28,14 @@ struct ToldTopic {
         char topic[];
 };
 
+typedef struct Reader {
+        const uint8_t *key;
+        uint32_t begun; /* of what it wanted last, of all that fits */
+} Reader;
+
 typedef struct Readers {
         const Manager *manager;
-        uint8_t keys[CONTROL_READERS_MAX][CONTROL_KEY_SIZE];
+        Reader list[CONTROL_READERS_MAX];
         unsigned n;
         unsigned n_more; /* that found no room */
         uint64_t digest;
@@ -101,24 +108,34 @@ static void on_reader(TopicLeaf *leaf, void *userdata) {
         /* Attached here, it has the daemon's copy. */
         if (registry_find(&readers->manager->registry, wanter->address, &entry) == 0)
                 return;
-        for (unsigned i = 0; i < readers->n; i++)
-                if (memcmp(readers->keys[i], wanter->key, CONTROL_KEY_SIZE) == 0)
-                        return;
+        for (unsigned i = 0; i < readers->n; i++) {
+                Reader *reader = &readers->list[i];
+
+                if (memcmp(reader->key, wanter->key, CONTROL_KEY_SIZE) != 0)
+                        continue;
+                reader->begun = MAX(reader->begun, remote->begun);
+                return;
+        }
         if (readers->n == CONTROL_READERS_MAX) {
                 readers->n_more++;
                 return;
         }
-        memcpy(readers->keys[readers->n++], wanter->key, CONTROL_KEY_SIZE);
-        readers->digest += load_le64(wanter->key) | 1;
+        readers->list[readers->n++] = (Reader){ .key = wanter->key, .begun = remote->begun };
 }
 
-/* Whoever publishes on topics does so often: the log hears it once. */
+/*
+ * What it may not publish at all nobody reads: it may have been allowed when it asked. Whoever publishes on
+ * topics does so often: the log hears it once.
+ */
 static bool may_leave(Peer *peer, const char *topic, size_t n_topic) {
         PolicyAnswer answer;
         char text[POLICY_ANSWER_MAX];
 
         if (!peer->subject)
                 return false; /* no memory for its policy: it is on its way out */
+        if (!peer->subject->publishes_all &&
+            !policy_publish(peer->subject, topic, n_topic).is_allowed)
+                return false; /* it hears so when it tries */
         answer = policy_publish_off_host(peer->subject, topic, n_topic);
         if (!answer.is_allowed && !policy_is_old_denial(peer->subject, POLICY_NETWORK_TOPICS))
                 peer_log(peer, LOG_LEVEL_NOTICE, NULL, "policy",
@@ -134,29 +151,39 @@ static void find_readers(Peer *peer, const char *topic, size_t n_topic, Readers 
         topic_tree_walk(&manager->wants.tree, topic, n_topic, false, on_reader, ret);
         if (ret->n > 0 && !may_leave(peer, topic, n_topic))
                 *ret = (Readers){ .manager = manager };
+        for (unsigned i = 0; i < ret->n; i++)
+                ret->digest +=
+                        (load_le64(ret->list[i].key) | 1) * (2 * (uint64_t)ret->list[i].begun + 1);
 }
 
-/* @readers: NULL: it is told no more, and shall ask again. Return: whether it will hear it. */
-static bool say_readers(Peer *peer, const char *topic, size_t n_topic, const PacketId *ref,
-                        const Readers *readers) {
-        uint8_t body[1 + TOPIC_SIZE_MAX + CONTROL_READERS_MAX * CONTROL_KEY_SIZE];
+/* Return: whether it will hear it. */
+static bool say_word(Peer *peer, ControlCode code, const char *topic, size_t n_topic,
+                     const PacketId *ref, const Readers *readers) {
+        uint8_t body[1 + TOPIC_SIZE_MAX + CONTROL_READERS_MAX * CONTROL_READER_SIZE];
+        BufWriter w = buf_writer(body, sizeof(body));
         static const PacketId none;
         Control word = {
                 .verb = CONTROL_READERS,
-                .code = readers ? CODE_OK : CODE_GONE,
+                .code = code,
                 .ref = ref ? *ref : none,
+                .value = readers ? readers->n + readers->n_more : 0,
                 .body = body,
-                .n_body = 1 + n_topic,
         };
 
-        body[0] = (uint8_t)n_topic;
-        memcpy(body + 1, topic, n_topic);
-        if (readers) {
-                word.value = readers->n + readers->n_more;
-                memcpy(body + word.n_body, readers->keys, readers->n * CONTROL_KEY_SIZE);
-                word.n_body += readers->n * CONTROL_KEY_SIZE;
+        buf_put_u8(&w, (uint8_t)n_topic);
+        buf_put_bytes(&w, topic, n_topic);
+        for (unsigned i = 0; readers && i < readers->n; i++) {
+                buf_put_bytes(&w, readers->list[i].key, CONTROL_KEY_SIZE);
+                buf_put_le32(&w, readers->list[i].begun);
         }
+        word.n_body = w.at;
         return peer_say_with_id(peer, &word, &none);
+}
+
+/* @readers: NULL: it is told no more, and shall ask again. Return: as above. */
+static bool say_readers(Peer *peer, const char *topic, size_t n_topic, const PacketId *ref,
+                        const Readers *readers) {
+        return say_word(peer, readers ? CODE_OK : CODE_GONE, topic, n_topic, ref, readers);
 }
 
 static void told_free(Wants *wants, ToldTopic *told) {
@@ -236,6 +263,11 @@ void wants_say_readers(Peer *peer, const char *topic, size_t n_topic, const Pack
         say_crowded(manager, topic, n_topic, readers.n_more);
 }
 
+void wants_say_replaced(Peer *peer, const char *topic, size_t n_topic, const PacketId *id) {
+        if (peer->off_host)
+                (void)say_word(peer, CODE_REPLACED, topic, n_topic, id, NULL);
+}
+
 void wants_leave(Peer *peer) {
         while (peer->told.topics)
                 told_free(&peer->manager->wants, peer->told.topics);
@@ -277,6 +309,12 @@ void wants_reevaluate(Manager *manager) {
         changed(manager);
 }
 
+static void begun(Manager *manager, RemoteWant *remote) {
+        remote->doubt_usec = 0;
+        remote->begun = ++manager->wants.n_begun;
+        changed(manager);
+}
+
 static void on_begin(Manager *manager, const Control *word) {
         Wants *wants = &manager->wants;
         RemoteWant *remote;
@@ -287,7 +325,9 @@ static void on_begin(Manager *manager, const Control *word) {
 
         r = wants_put(&wants->set, word->address, word->body, word->n_body, &want);
         if (r == WANTS_E_HELD) {
-                remote_of(want)->doubt_usec = 0;
+                /* What was lost and is back may be wanted by another life of that process. */
+                if (remote_of(want)->doubt_usec != 0)
+                        begun(manager, remote_of(want));
                 return;
         }
         if (r != 0) {
@@ -303,7 +343,7 @@ static void on_begin(Manager *manager, const Control *word) {
                 return;
         }
         topic_tree_add(node, with_rest, &remote->leaf);
-        changed(manager);
+        begun(manager, remote);
 }
 
 static void doubt(Manager *manager, Want *want) {

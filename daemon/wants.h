@@ -10,7 +10,8 @@
  * table of fixed size, for the gateway has no user to pay for it.
  *
  * Nothing is sent from here. A process that publishes and goes off-host is told who reads its topic,
- * and seals a copy for each by itself: the first time it asks, and from then on whenever that changes.
+ * and seals a copy for each by itself: the first time it asks, and from then on whenever that changes,
+ * also when a reader has begun anew to want the topic: it may want what was retained.
  * Changes gather for WANTS_GATHER_USEC, so that many of them cost one look; and for WANTS_REST times what
  * the last look took, for one bridge elsewhere may want ten thousand patterns, and change its mind all
  * the time.
@@ -43,7 +44,8 @@ typedef struct ToldTopic ToldTopic;
 typedef struct Wants {
         WantSet set;
         TopicTree tree;
-        ToldTopic *told; /* oldest first */
+        uint32_t n_begun; /* patterns so far, so that what is wanted anew can be told apart */
+        ToldTopic *told;  /* oldest first */
         unsigned n_told;
         uint64_t doubt_usec;  /* when what is in doubt is dropped; USEC_NEVER: nothing is */
         uint64_t look_usec;   /* when those who were told are told anew; USEC_NEVER: no change */
@@ -72,6 +74,11 @@ void wants_doubt_all(Manager *manager);
  * that what it publishes there stays here.
  */
 void wants_say_readers(Peer *peer, const char *topic, size_t n_topic, const PacketId *id);
+/*
+ * What @peer retained on @topic, in the message @id, it is to forget: it was not retained, or another
+ * process of its user has taken its place.
+ */
+void wants_say_replaced(Peer *peer, const char *topic, size_t n_topic, const PacketId *id);
 /* There is a new policy: whose topics may leave this host is looked at again. */
 void wants_reevaluate(Manager *manager);
 /* @peer is told no more: it leaves. */

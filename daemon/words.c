@@ -95,6 +95,13 @@ static void on_publish(Peer *from, const Word *word) {
                 reply(from, word, code, 0);
 }
 
+static void on_readers(Peer *from, const Word *word) {
+        ControlCode code = topics_say_readers(from, &word->control, &word->id);
+
+        if (code != CODE_OK)
+                reply(from, word, code, 0);
+}
+
 static void on_resolve_name(Peer *from, const Word *word) {
         ControlCode code = name_watches_resolve(from, &word->control, &word->id);
 
@@ -240,6 +247,7 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_SERVICES] = { true, on_services },
         [CONTROL_SUBSCRIBE] = { false, on_subscribe },
         [CONTROL_PUBLISH] = { false, on_publish },
+        [CONTROL_READERS] = { false, on_readers },
         [CONTROL_MONITOR] = { false, on_monitor },
         [CONTROL_QUERY] = { false, on_query },
         [CONTROL_RELOAD] = { false, on_reload },

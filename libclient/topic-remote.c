@@ -172,13 +172,13 @@ int topic_remote_count(const p2pbus *bus, const char *topic) {
         return remote && remote->is_known ? (int)remote->n_readers : -EAGAIN;
 }
 
-static void take_readers(p2pbus *bus, RemoteTopic *remote, const uint8_t *keys, size_t n_keys) {
+static void take_readers(p2pbus *bus, RemoteTopic *remote, const uint8_t *list, size_t n_list) {
         RemoteReader *readers[CONTROL_READERS_MAX];
         unsigned n = 0;
         PublicKey key;
 
-        for (size_t i = 0; i < n_keys; i++) {
-                memcpy(key.bytes, keys + i * KEY_SIZE, KEY_SIZE);
+        for (size_t i = 0; i < n_list; i++) {
+                memcpy(key.bytes, list + i * CONTROL_READER_SIZE, KEY_SIZE);
                 if (key_equal(&key, identity_public(bus->identity)))
                         continue;
                 readers[n] = remote_reader_get(bus, &key);
@@ -228,14 +228,14 @@ static void on_withdrawn(p2pbus *bus, RemoteTopic *remote, bool is_answer) {
 void topic_remote_on_readers(p2pbus *bus, const Control *word) {
         BufReader r = buf_reader(word->body, word->n_body);
         uint8_t n_topic = buf_get_u8(&r);
-        const uint8_t *bytes = buf_get(&r, n_topic), *keys;
-        size_t n_keys = buf_left(&r) / KEY_SIZE;
+        const uint8_t *bytes = buf_get(&r, n_topic), *list;
+        size_t n_list = buf_left(&r) / CONTROL_READER_SIZE;
         static const PacketId none;
         char topic[TOPIC_SIZE_MAX + 1];
         RemoteTopic *remote;
 
-        keys = buf_get(&r, n_keys * KEY_SIZE);
-        if (!buf_reader_done(&r) || n_keys > CONTROL_READERS_MAX ||
+        list = buf_get(&r, n_list * CONTROL_READER_SIZE);
+        if (!buf_reader_done(&r) || n_list > CONTROL_READERS_MAX ||
             !topic_is_valid((const char *)bytes, n_topic)) {
                 bus->counters.bad_packets++;
                 return;
@@ -245,11 +245,13 @@ void topic_remote_on_readers(p2pbus *bus, const Control *word) {
         remote = topic_find(bus, topic);
         if (!remote)
                 return; /* forgotten since: it asks again when it is published on */
+        if (word->code == CODE_REPLACED)
+                return; /* nothing is kept here */
         if (word->code != CODE_OK) {
                 on_withdrawn(bus, remote, memcmp(&word->ref, &none, sizeof(none)) != 0);
                 return;
         }
-        take_readers(bus, remote, keys, n_keys);
+        take_readers(bus, remote, list, n_list);
         remote->is_known = true;
         give_what_waits(bus, remote);
         bus_happened(bus);

@@ -66,7 +66,7 @@ static const struct {
         [CONTROL_TOPIC_LOST] = { true, 0, 0 },
         [CONTROL_WANTED] = { true, 0, CONTROL_KEY_SIZE + CONTROL_NAME_MAX },
         [CONTROL_READERS] = { true, 2,
-                              1 + CONTROL_NAME_MAX + CONTROL_READERS_MAX *CONTROL_KEY_SIZE },
+                              1 + CONTROL_NAME_MAX + CONTROL_READERS_MAX *CONTROL_READER_SIZE },
 };
 
 int control_decode(const uint8_t *payload, size_t n_payload, Control *ret) {

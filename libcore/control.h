@@ -39,8 +39,9 @@
 #define CONTROL_MONITORED_HEAD_SIZE 8 /* time 8; a packet's header and payload follow */
 #define CONTROL_MONITORED_LOST_MAX (UINT32_MAX / MONITORED_LOST) /* more are counted as so many */
 #define CONTROL_RING_BELLS_SIZE 16    /* id of the packet with the offer */
-/* Keys that READERS names. */
+/* Who READERS names: key, number 4. */
 #define CONTROL_READERS_MAX 64
+#define CONTROL_READER_SIZE (CONTROL_KEY_SIZE + 4)
 
 /* In the order of PROTOCOL.md's table, which says who sends each and what its fields mean. */
 typedef enum ControlVerb {

@@ -101,7 +101,10 @@ static void settle(void) {
         expect_silence(&gateway);
 }
 
+static PacketId published; /* the id of the last message */
+
 static void publish(Client *who, const char *topic, uint32_t value) {
+        static uint64_t n_published;
         uint8_t extension[3 + CONTROL_NAME_MAX], bytes[1024];
         Record r = {
                 .type = RECORD_MSG,
@@ -115,6 +118,7 @@ static void publish(Client *who, const char *topic, uint32_t value) {
                 },
         };
 
+        published = r.message.id = packet_id_make(0, ++n_published);
         extension[0] = MESSAGE_EXT_TOPIC;
         store_le16(extension + 1, (uint16_t)strlen(topic));
         memcpy(extension + 3, topic, strlen(topic));
@@ -125,8 +129,10 @@ static void publish(Client *who, const char *topic, uint32_t value) {
                                     .n_body = record_size(&r) });
 }
 
-/* @who is told that these of @far, a mask, read @topic. */
-static void expect_readers(Client *who, const char *topic, unsigned mask) {
+static uint32_t begun[ELEMENTSOF(far)]; /* the numbers that came with take_readers() */
+
+/* @who is told which of @far, a mask, read @topic. */
+static unsigned take_readers(Client *who, const char *topic) {
         const Control *word = expect_word(who, CONTROL_READERS);
         size_t at = 1 + strlen(topic);
         unsigned found = 0;
@@ -134,14 +140,20 @@ static void expect_readers(Client *who, const char *topic, unsigned mask) {
         ck_assert_uint_eq(word->code, CODE_OK);
         ck_assert_uint_eq(word->body[0], strlen(topic));
         ck_assert_mem_eq(word->body + 1, topic, strlen(topic));
-        for (; at < word->n_body; at += CONTROL_KEY_SIZE)
+        for (; at < word->n_body; at += CONTROL_READER_SIZE)
                 for (unsigned i = 0; i < ELEMENTSOF(far); i++)
                         if (memcmp(word->body + at, identity_public(far[i])->bytes,
-                                   CONTROL_KEY_SIZE) == 0)
+                                   CONTROL_KEY_SIZE) == 0) {
                                 found |= 1U << i;
+                                begun[i] = load_le32(word->body + at + CONTROL_KEY_SIZE);
+                        }
         ck_assert_uint_eq(at, word->n_body);
-        ck_assert_uint_eq(found, mask);
-        ck_assert_uint_eq(word->value, (unsigned)__builtin_popcount(mask));
+        ck_assert_uint_eq(word->value, (unsigned)__builtin_popcount(found));
+        return found;
+}
+
+static void expect_readers(Client *who, const char *topic, unsigned mask) {
+        ck_assert_uint_eq(take_readers(who, topic), mask);
 }
 
 START_TEST(what_is_wanted_here_follows_the_lease) {
@@ -210,11 +222,126 @@ START_TEST(who_publishes_is_told_who_reads) {
 }
 END_TEST
 
+START_TEST(who_publishes_is_told_who_wants_it_anew) {
+        uint32_t first;
+
+        start();
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, "news");
+        say_wanted(far[1], WANTED_BEGIN, CODE_OK, "news");
+        settle();
+        publish(&a, "news", PUBLISH_READERS);
+        (void)expect_word(&a, CONTROL_LEASE_REQUEST);
+        expect_readers(&a, "news", 3);
+        first = begun[0];
+        ck_assert_uint_ne(begun[0], begun[1]);
+
+        say_wanted(far[1], WANTED_BEGIN, CODE_OK, "news"); /* said again */
+        say_wanted(far[1], WANTED_BEGIN, CODE_OK, ">");    /* one more that fits */
+        expect_readers(&a, "news", 3);
+        ck_assert_uint_eq(begun[0], first);
+        say_wanted(far[0], WANTED_END, CODE_OK, "news");
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, "news");
+        while (take_readers(&a, "news") != 3)
+                ; /* if it was seen to be missing at all */
+        ck_assert_uint_ne(begun[0], first);
+
+        first = begun[0];
+        say_wanted(far[0], WANTED_END, CODE_SETTLING, ""); /* a link is gone, and back */
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, "news");
+        expect_readers(&a, "news", 3);
+        ck_assert_uint_ne(begun[0], first);
+        stop();
+}
+END_TEST
+
+static void say_readers(Client *who, const char *topic, size_t n_topic) {
+        uint8_t body[1 + CONTROL_NAME_MAX];
+
+        body[0] = (uint8_t)n_topic;
+        memcpy(body + 1, topic, strlen(topic));
+        client_say(
+                who,
+                &(Control){ .verb = CONTROL_READERS, .body = body, .n_body = 1 + strlen(topic) });
+}
+
+START_TEST(who_publishes_may_ask_without_publishing) {
+        start();
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, ">");
+        settle();
+        subscribe(&b, ">", SUBSCRIBE_BEGIN);
+        say_readers(&a, "news", 4);
+        (void)expect_word(&a, CONTROL_LEASE_REQUEST);
+        expect_readers(&a, "news", 1);
+        say_wanted(far[1], WANTED_BEGIN, CODE_OK, "news");
+        expect_readers(&a, "news", 3);
+        expect_silence(&b); /* nothing was published */
+
+        say_readers(&a, "news", 5);
+        (void)expect_error(&a, CODE_UNSUPPORTED);
+        say_readers(&a, "a..b", 4);
+        (void)expect_error(&a, CODE_UNSUPPORTED);
+        say_readers(&a, "p2pbus.process.here", 19);
+        (void)expect_error(&a, CODE_DENIED);
+        stop();
+}
+END_TEST
+
+/* @who is told that what it retained on @topic, in the message @id, is not. */
+static void expect_replaced(Client *who, const char *topic, const PacketId *id) {
+        const Control *word = expect_word(who, CONTROL_READERS);
+
+        ck_assert_uint_eq(word->code, CODE_REPLACED);
+        ck_assert_mem_eq(&word->ref, id, sizeof(*id));
+        ck_assert_uint_eq(word->n_body, 1 + strlen(topic));
+        ck_assert_mem_eq(word->body + 1, topic, strlen(topic));
+}
+
+START_TEST(who_retained_is_told_that_another_has_taken_its_place) {
+        PacketId last;
+
+        start();
+        (void)expect_word(&a, CONTROL_LEASE_REQUEST);
+        for (unsigned i = 0; i < 2; i++) { /* its own does not count */
+                publish(&a, "news", PUBLISH_RETAIN | PUBLISH_ANSWER);
+                (void)expect_word(&a, CONTROL_OK);
+        }
+        last = published;
+        publish(&b, "news", 0);
+        publish(&b, "news", PUBLISH_RETAIN);
+        expect_replaced(&a, "news", &last);
+        publish(&a, "news", PUBLISH_RETAIN | PUBLISH_ANSWER);
+        (void)expect_word(&a, CONTROL_OK);
+        expect_silence(&b); /* it keeps nothing for other hosts */
+        stop();
+}
+END_TEST
+
 static void set_policy(const char *text) {
         daemon_rule(&d, "50-test.policy", text);
         client_say(&a, &(Control){ .verb = CONTROL_RELOAD });
         (void)expect_word(&a, CONTROL_OK);
 }
+
+START_TEST(who_cannot_retain_is_told_without_asking) {
+        Client user;
+
+        if (geteuid() != 0) {
+                printf("# SKIP who has no room to retain: needs root\n");
+                return;
+        }
+        daemon_start(&d, "--system", "[Limits]\nRetained=1\n");
+        client_open(&a, &d, 0);
+        set_policy("[Network]\nPublish=yes\nSend=any\nReceiveFrom=any\n");
+        client_open_as(&user, &d, ATTACH_OFF_HOST, 12345);
+        publish(&user, "one", PUBLISH_RETAIN);
+        publish(&user, "two", PUBLISH_RETAIN);
+        expect_replaced(&user, "two", &published);
+        (void)expect_error(&user, CODE_QUOTA); /* behind it */
+        client_close(&user);
+        client_close(&a);
+        daemon_stop(&d);
+}
+END_TEST
 
 START_TEST(what_policy_keeps_here_has_no_readers_elsewhere) {
         start();
@@ -239,6 +366,23 @@ START_TEST(what_policy_keeps_here_has_no_readers_elsewhere) {
 
                 ck_assert_uint_eq(word->value, word->body[1] == 's' ? 2 : 1);
         }
+        stop();
+}
+END_TEST
+
+START_TEST(what_may_not_be_published_any_more_has_no_readers_elsewhere) {
+        start();
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, ">");
+        settle();
+        publish(&a, "secret", PUBLISH_READERS);
+        (void)expect_word(&a, CONTROL_LEASE_REQUEST);
+        expect_readers(&a, "secret", 1);
+        set_policy("[Topics]\nDenyPublish=secret\n");
+        expect_readers(&a, "secret", 0);
+        say_wanted(far[1], WANTED_BEGIN, CODE_OK, "secret");
+        expect_silence(&a);
+        set_policy(NULL);
+        expect_readers(&a, "secret", 3);
         stop();
 }
 END_TEST
@@ -344,7 +488,12 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_is_wanted_here_follows_the_lease);
         tcase_add_test(tcase, a_new_gateway_hears_all);
         tcase_add_test(tcase, who_publishes_is_told_who_reads);
+        tcase_add_test(tcase, who_publishes_is_told_who_wants_it_anew);
+        tcase_add_test(tcase, who_publishes_may_ask_without_publishing);
+        tcase_add_test(tcase, who_retained_is_told_that_another_has_taken_its_place);
+        tcase_add_test(tcase, who_cannot_retain_is_told_without_asking);
         tcase_add_test(tcase, what_policy_keeps_here_has_no_readers_elsewhere);
+        tcase_add_test(tcase, what_may_not_be_published_any_more_has_no_readers_elsewhere);
         tcase_add_test(tcase, who_wants_what_there_is_no_room_for_is_told);
         tcase_add_test(tcase, who_stays_on_the_host_is_told_nothing);
         tcase_add_test(tcase, what_was_lost_with_a_link_stays_for_a_while);
