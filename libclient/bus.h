@@ -262,9 +262,17 @@ struct p2pbus {
                 bool had_turn;       /* the application got one of these last */
                 RemoteTopic *remote; /* published on, and who elsewhere reads it */
                 RemoteReader *readers;
-                size_t n_waiting_bytes; /* of what waits for these */
+                size_t n_waiting_bytes; /* of what waits for these, and of what is retained */
                 bool awaits_room;       /* some of it for the socket */
+                RemoteTopic *retained;  /* list, the oldest first: with a message for readers to come */
+                unsigned n_retained;
+                size_t n_retained_bytes;
+                Timer retained_timer;    /* asks who reads these */
+                Timer owed_timer;        /* gives it to whom there was no room for */
+                uint64_t retained_usec;  /* a second begins, */
+                size_t n_retained_given; /* in which readers got so many bytes of it */
                 RemoteWriter *writers;
+                unsigned n_heard; /* topics of these */
         } topics;
         Watch *watches;
         MonitorQueue *monitor;

@@ -1091,12 +1091,14 @@ int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen *seen, u
 
 /* p2pbus_subscribe() */
 enum p2pbus_subscribe_flags {
-        P2PBUS_RETAINED = 1 << 0 /* what was retained on these topics comes first */
+        P2PBUS_RETAINED = 1 << 0 /* what was retained on these topics comes first; that of other hosts
+                                  * when they hear of it, if who published it is still there */
 };
 /* p2pbus_publish() */
 enum p2pbus_publish_flags {
-        P2PBUS_RETAIN = 1 << 0 /* keep it for who subscribes later, in place of the last one; without a
-                                * payload: keep nothing any more */
+        P2PBUS_RETAIN = 1 << 0 /* keep it for who subscribes later, on other hosts as long as this
+                                * process is there, in place of the last one; without a payload: keep
+                                * nothing any more */
 };
 
 /**

@@ -44,6 +44,17 @@ static size_t waiting_memory(const Copy *copy) {
         return sizeof(Waiting) + copy->n;
 }
 
+PacketId copy_message_id(const Copy *copy) {
+        PacketId id;
+
+        memcpy(&id, copy->bytes + RECORD_HEADER_SIZE + 8, sizeof(id));
+        return id;
+}
+
+static bool copy_is_retained(const Copy *copy) {
+        return copy->bytes[1] & RECORD_RETAINED;
+}
+
 bool waiting_put(p2pbus *bus, WaitingList *list, Copy *copy, uint64_t seq) {
         size_t n = waiting_memory(copy);
         Waiting *waiting;
@@ -277,7 +288,8 @@ static Fate reader_send(RemoteReader *reader, const Copy *copy, uint64_t seq) {
         if (bus->now_usec - peer->sealed_usec < ONE_USEC && epochs &&
             epochs_next(epochs, bus_epoch_time(bus)) == SEALED_ONE)
                 return FATE_WAITS;
-        if (connection_queued(bus->connection) > TOPIC_OUTPUT_MAX) {
+        if (connection_queued(bus->connection) >
+            (copy_is_retained(copy) ? TOPIC_OUTPUT_MAX / 2 : TOPIC_OUTPUT_MAX)) {
                 bus->topics.awaits_room = true;
                 return FATE_WAITS;
         }
@@ -322,15 +334,37 @@ void remote_reader_flush(RemoteReader *reader) {
         reader_set_timer(reader);
 }
 
-void remote_reader_give(RemoteReader *reader, Copy *copy) {
-        uint64_t seq = reader->seq++;
+/* Return: false: it could not go, and there is no room for it to wait. */
+static bool give(RemoteReader *reader, Copy *copy, uint64_t seq, size_t n_waiting_max) {
+        p2pbus *bus = reader->bus;
 
-        /* What is lost is missing in the numbers that it sees. */
         if (!reader->waiting.first && reader_send(reader, copy, seq) != FATE_WAITS)
-                return;
-        (void)waiting_put(reader->bus, &reader->waiting, copy, seq);
+                return true;
+        if (bus->topics.n_waiting_bytes > n_waiting_max ||
+            !waiting_put(bus, &reader->waiting, copy, seq))
+                return false;
         if (reader->timer.at == 0)
                 reader_set_timer(reader);
+        return true;
+}
+
+/* What is lost is missing in the numbers that it sees. */
+void remote_reader_give(RemoteReader *reader, Copy *copy) {
+        (void)give(reader, copy, reader->seq++, REMOTE_WAITING_ALL_BYTES);
+}
+
+bool remote_reader_give_retained(RemoteReader *reader, Copy *copy) {
+        p2pbus *bus = reader->bus;
+
+        if (bus->now_usec - bus->topics.retained_usec >= USEC_PER_SEC) {
+                bus->topics.retained_usec = bus->now_usec;
+                bus->topics.n_retained_given = 0;
+        }
+        if (bus->topics.n_retained_given + copy->n > REMOTE_RETAINED_RATE ||
+            !give(reader, copy, reader->seq, REMOTE_RETAINED_WAITING_BYTES))
+                return false;
+        bus->topics.n_retained_given += copy->n;
+        return true;
 }
 
 void remote_reader_lose(RemoteReader *reader, uint64_t n) {

@@ -21,6 +21,10 @@
 #define REMOTE_WAITING_BYTES (1U << 20)
 #define REMOTE_WAITING_ALL_BYTES (16U << 20) /* of a handle */
 #define REMOTE_WAIT_USEC (10 * USEC_PER_SEC)
+/* Of what was retained, for readers may come again and again: bytes a second to all of them; */
+#define REMOTE_RETAINED_RATE (4U << 20)
+/* and it waits only while no more than this does, so that what is published now finds room. */
+#define REMOTE_RETAINED_WAITING_BYTES (REMOTE_WAITING_ALL_BYTES / 2)
 
 /* An encoded record; those who wait for something share it. */
 typedef struct Copy {
@@ -72,6 +76,7 @@ struct RemoteReader {
 /* NULL: no memory. */
 Copy *copy_new(const uint8_t *record, size_t n);
 void copy_unref(Copy *copy);
+PacketId copy_message_id(const Copy *copy);
 
 /* Return: whether it waits; else there is no room. */
 bool waiting_put(p2pbus *bus, WaitingList *list, Copy *copy, uint64_t seq);
@@ -87,6 +92,11 @@ RemoteReader *remote_reader_get(p2pbus *bus, const PublicKey *key);
 RemoteReader *remote_reader_find(const p2pbus *bus, const PublicKey *key);
 /* One more message for it: is sent, waits, or is lost. */
 void remote_reader_give(RemoteReader *reader, Copy *copy);
+/*
+ * What was published before it came, flagged so: in front of all that is published from now on. It has
+ * the number of the next one, and is not missed if it is lost. Return: false: there is no room now.
+ */
+bool remote_reader_give_retained(RemoteReader *reader, Copy *copy);
 /* So many more were published for it, and are lost. */
 void remote_reader_lose(RemoteReader *reader, uint64_t n);
 /* Tries what waits. */

@@ -11,6 +11,7 @@
 #include "libclient/monitor.h"
 #include "libclient/own-name.h"
 #include "libclient/reason.h"
+#include "libclient/topic-remote.h"
 #include "libclient/topic.h"
 
 struct RightChange {
@@ -102,6 +103,7 @@ static void on_off_host_granted(p2pbus *bus) {
         bus->welcome.flags |= ATTACH_OFF_HOST;
         attachment_make_sealer(bus);
         on_off_host(bus);
+        topic_remote_on_off_host(bus);
         bus_happened(bus);
 }
 

@@ -21,7 +21,8 @@
 
 struct OwnTopic {
         char pattern[TOPIC_SIZE_MAX + 1];
-        uint32_t value; /* of SUBSCRIBE */
+        uint32_t value; /* of SUBSCRIBE; END: it is not granted yet */
+        uint32_t asked; /* the same, whose answer is to come; or END */
         bool is_lost;   /* it was granted, and is denied now */
         Ask ask;        /* subscribes again */
         UT_hash_handle hh;
@@ -49,6 +50,13 @@ static Control subscribe_control(const char *pattern, uint32_t value) {
         };
 }
 
+static OwnTopic *own_find(const p2pbus *bus, const char *pattern) {
+        OwnTopic *own;
+
+        HASH_FIND_STR(bus->topics.own, pattern, own);
+        return own;
+}
+
 static void own_free(p2pbus *bus, OwnTopic *own) {
         daemon_drop(bus, &own->ask);
         HASH_DELETE(hh, bus->topics.own, own);
@@ -74,6 +82,8 @@ void topic_subscribe_again(p2pbus *bus) {
         OwnTopic *own, *next;
 
         HASH_ITER (hh, bus->topics.own, own, next) {
+                if (own->value == SUBSCRIBE_END)
+                        continue; /* somebody waits for it */
                 prepare_again(bus, own);
                 DL_APPEND(bus->asks, &own->ask); /* daemon_ask_again() follows */
         }
@@ -91,28 +101,58 @@ void topic_subscribe_lost(p2pbus *bus) {
 }
 
 void topic_on_denied(p2pbus *bus, const char *pattern, const char *text) {
-        OwnTopic *own;
+        OwnTopic *own = own_find(bus, pattern);
 
-        HASH_FIND_STR(bus->topics.own, pattern, own);
         if (own)
                 rights_denied(bus, P2PBUS_RIGHT_TOPIC, own->pattern, text, &own->is_lost);
 }
 
-static int remember(p2pbus *bus, const char *pattern, uint32_t value) {
-        OwnTopic *own;
+static void forget(p2pbus *bus, OwnTopic *own) {
+        char pattern[TOPIC_SIZE_MAX + 1];
+        bool had_retained = own->value == SUBSCRIBE_RETAINED;
 
-        HASH_FIND_STR(bus->topics.own, pattern, own);
-        if (value == SUBSCRIBE_END) {
-                if (own)
-                        own_free(bus, own);
-                return 0;
-        }
+        strcpy(pattern, own->pattern);
+        own_free(bus, own);
+        if (had_retained)
+                remote_writer_forget(bus, pattern);
+}
+
+/* What comes from other hosts may come with the answer: it is for us already. */
+static int expect(p2pbus *bus, const char *pattern, uint32_t value) {
+        OwnTopic *own = own_find(bus, pattern);
+
         if (!own) {
                 own = calloc(1, sizeof(*own));
                 if (!own)
                         return reason_fail_errno(-ENOMEM, "out of memory");
                 strcpy(own->pattern, pattern);
                 HASH_ADD_STR(bus->topics.own, pattern, own);
+        }
+        own->asked = value;
+        return 0;
+}
+
+/* The daemon has answered with @r. Meanwhile another thread may have begun or ended the same. */
+static int settle(p2pbus *bus, const char *pattern, uint32_t value, int r) {
+        OwnTopic *own = own_find(bus, pattern);
+
+        if (own)
+                own->asked = SUBSCRIBE_END;
+        if (r < 0) {
+                if (own && own->value == SUBSCRIBE_END)
+                        own_free(bus, own);
+                return r;
+        }
+        if (value == SUBSCRIBE_END) {
+                if (own)
+                        forget(bus, own);
+                return 0;
+        }
+        if (!own) {
+                r = expect(bus, pattern, SUBSCRIBE_END);
+                if (r < 0)
+                        return r;
+                own = own_find(bus, pattern);
         }
         own->value = value;
         own->is_lost = false;
@@ -121,9 +161,8 @@ static int remember(p2pbus *bus, const char *pattern, uint32_t value) {
 
 /* What the daemon has taken is over for it. */
 static bool is_lost(const p2pbus *bus, const char *pattern) {
-        const OwnTopic *own;
+        const OwnTopic *own = own_find(bus, pattern);
 
-        HASH_FIND_STR(bus->topics.own, pattern, own);
         return own && own->is_lost;
 }
 
@@ -139,15 +178,15 @@ static int subscribe(p2pbus *bus, const char *pattern, uint32_t value, uint64_t 
                 return r;
         if (HASH_COUNT(bus->topics.own) >= SUBSCRIPTIONS_MAX)
                 r = reason_fail(P2PBUS_REASON_QUOTA);
+        if (r == 0 && value != SUBSCRIBE_END)
+                r = expect(bus, pattern, value);
         if (r == 0)
                 r = daemon_ask_wait(bus, &ask,
                                     bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
         daemon_drop(bus, &ask);
         if (r == -ENXIO && value == SUBSCRIBE_END && is_lost(bus, pattern))
                 r = 0;
-        if (r == 0)
-                r = remember(bus, pattern, value);
-        return bus_leave(bus, r);
+        return bus_leave(bus, settle(bus, pattern, value, r));
 }
 
 _public_ int p2pbus_subscribe(p2pbus *bus, const char *pattern, uint32_t flags,
@@ -234,6 +273,18 @@ static int begin(p2pbus *bus, const char *topic, uint64_t until, RemoteTopic **r
         return r;
 }
 
+/* @until: 0: waits for no answer. */
+static int tell_daemon(p2pbus *bus, Ask *ask, uint64_t until) {
+        int r;
+
+        if (until == 0)
+                return say(bus, &ask->control);
+        ask->control.value |= PUBLISH_ANSWER;
+        r = daemon_ask_wait(bus, ask, until);
+        daemon_drop(bus, ask);
+        return r;
+}
+
 static int publish(p2pbus *bus, const char *topic, Message *m, uint32_t flags,
                    uint64_t timeout_usec) {
         Ask ask = { .control = { .verb = CONTROL_PUBLISH } };
@@ -247,27 +298,24 @@ static int publish(p2pbus *bus, const char *topic, Message *m, uint32_t flags,
                 return reason_fail(bus->away_reason);
         if (m->is_given)
                 return reason_fail_errno(-EINVAL, "the message was sent or received before");
-        m->id = bus_new_id(bus);
+        until = timeout_usec > 0 ? bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT) : 0;
+        r = begin(bus, topic, until, &remote, &asks);
+        if (r < 0)
+                return r;
+        m->id = bus_new_id(bus); /* the daemon gets them in the order of their ids */
         r = encode(bus, topic, m, &bytes, &ask.control.n_body);
-        if (r < 0)
-                return r;
-        ask.control.body = bytes;
-        ask.control.value = flags & P2PBUS_RETAIN ? PUBLISH_RETAIN : 0;
-        until = bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT);
-        r = begin(bus, topic, timeout_usec > 0 ? until : 0, &remote, &asks);
-        if (r < 0)
-                return r;
-        ask.control.value |= asks ? PUBLISH_READERS : 0;
-        if (timeout_usec == 0) {
-                r = say(bus, &ask.control);
-        } else {
-                ask.control.value |= PUBLISH_ANSWER;
-                r = daemon_ask_wait(bus, &ask, until);
-                daemon_drop(bus, &ask);
+        if (r == 0) {
+                ask.control.body = bytes;
+                ask.control.value = flags & P2PBUS_RETAIN ? PUBLISH_RETAIN : 0;
+                ask.control.value |= asks ? PUBLISH_READERS : 0;
+                r = tell_daemon(bus, &ask, until);
         }
         /* What could not be retained was published even so. */
         if (r == 0 || ask.code == CODE_QUOTA)
                 topic_remote_publish(bus, remote, bytes, ask.control.n_body);
+        if (flags & P2PBUS_RETAIN && (r == 0 || ask.code == CODE_QUOTA))
+                topic_remote_retain(bus, topic, &m->id, r == 0 && m->n_data > 0 ? bytes : NULL,
+                                    ask.control.n_body);
         topic_remote_end(remote, asks && r < 0 && ask.code != CODE_QUOTA);
         if (r < 0)
                 return r;
@@ -340,12 +388,19 @@ static Message *make_message(const Record *record, const uint8_t *topic, size_t 
         return m;
 }
 
-bool topic_is_subscribed(const p2pbus *bus, const char *topic, size_t n_topic) {
-        for (const OwnTopic *own = bus->topics.own; own; own = own->hh.next)
-                if (!own->is_lost &&
+uint32_t topic_wanted(const p2pbus *bus, const char *topic, size_t n_topic) {
+        uint32_t wanted = SUBSCRIBE_END;
+
+        for (const OwnTopic *own = bus->topics.own; own; own = own->hh.next) {
+                uint32_t value = MAX(own->is_lost ? SUBSCRIBE_END : own->value, own->asked);
+
+                if (value > wanted &&
                     topic_matches(own->pattern, strlen(own->pattern), topic, n_topic))
-                        return true;
-        return false;
+                        wanted = value;
+                if (wanted == SUBSCRIBE_RETAINED)
+                        break;
+        }
+        return wanted;
 }
 
 static bool has_room(const p2pbus *bus, bool is_remote) {
@@ -353,7 +408,7 @@ static bool has_room(const p2pbus *bus, bool is_remote) {
                (!is_remote || bus->topics.n_remote_bytes <= TOPIC_INBOX_REMOTE_MAX);
 }
 
-void topic_put(p2pbus *bus, const Record *record, const char *topic, size_t n_topic,
+bool topic_put(p2pbus *bus, const Record *record, const char *topic, size_t n_topic,
                const PeerSource *source) {
         Message *m = NULL;
 
@@ -361,7 +416,7 @@ void topic_put(p2pbus *bus, const Record *record, const char *topic, size_t n_to
                 m = make_message(record, (const uint8_t *)topic, n_topic);
         if (!m) {
                 bus->topics.n_lost++;
-                return;
+                return false;
         }
         memcpy(m->from_key, source->key->bytes, sizeof(m->from_key));
         m->from = source->address;
@@ -374,6 +429,7 @@ void topic_put(p2pbus *bus, const Record *record, const char *topic, size_t n_to
         DL_APPEND2(bus->topics.inbox, m, bus_prev, bus_next);
         bus->counters.received++;
         bus_happened(bus);
+        return true;
 }
 
 void topic_on_published(p2pbus *bus, const Control *word) {
@@ -392,8 +448,8 @@ void topic_on_published(p2pbus *bus, const Control *word) {
                 bus->counters.bad_packets++;
                 return;
         }
-        topic_put(bus, &record, (const char *)topic, n_topic,
-                  &(PeerSource){ .address = word->address, .key = &key });
+        (void)topic_put(bus, &record, (const char *)topic, n_topic,
+                        &(PeerSource){ .address = word->address, .key = &key });
 }
 
 void topic_on_refused(p2pbus *bus, const Control *word) {

@@ -28,10 +28,13 @@ Message *topic_take(p2pbus *bus);
 static inline bool topic_has_messages(const p2pbus *bus) {
         return bus->topics.inbox != NULL;
 }
-/* Whether a pattern that we subscribed to fits. */
-bool topic_is_subscribed(const p2pbus *bus, const char *topic, size_t n_topic);
-/* A message for the application; @source: who published it. Without room it is lost, and counted. */
-void topic_put(p2pbus *bus, const Record *record, const char *topic, size_t n_topic,
+/* The most that we subscribed to with a pattern that fits: a value of SUBSCRIBE. */
+uint32_t topic_wanted(const p2pbus *bus, const char *topic, size_t n_topic);
+/*
+ * A message for the application; @source: who published it. Without room it is lost, and counted.
+ * Return: whether it is not.
+ */
+bool topic_put(p2pbus *bus, const Record *record, const char *topic, size_t n_topic,
                const PeerSource *source);
 /* After an attach: daemon_ask_again() follows. */
 void topic_subscribe_again(p2pbus *bus);

@@ -126,3 +126,7 @@ PacketId packet_id_make(uint64_t sent_at_usec, uint64_t unique) {
         store_be64(id.bytes + 8, unique);
         return id;
 }
+
+bool packet_id_is_later(const PacketId *id, const PacketId *than) {
+        return (int64_t)(load_be64(id->bytes + 8) - load_be64(than->bytes + 8)) > 0;
+}

@@ -114,3 +114,5 @@ static inline void packet_set_n_fds(uint8_t *packet, size_t n_fds) {
 /* Wall-clock time of sending, in microseconds, as the sender saw it. */
 uint64_t packet_id_sent_at(const PacketId *id);
 PacketId packet_id_make(uint64_t sent_at_usec, uint64_t unique);
+/* Whether @id is of a later one than @than, of the same sender: it may have begun again at 0. */
+bool packet_id_is_later(const PacketId *id, const PacketId *than);

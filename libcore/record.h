@@ -50,6 +50,8 @@ enum {
         RECORD_ACK_NOW = 1 << 0, /* flags: acknowledge as soon as this is taken */
         RECORD_ANSWER = 1 << 1,  /* flags of START: the other side began this session */
         RECORD_AGAIN = 1 << 2,   /* flags of START: earlier ones of the other side were heard */
+
+        RECORD_RETAINED = 1 << 1, /* flags of PUBLISHED: from before that subscriber came */
 };
 
 typedef enum MessageKind {
