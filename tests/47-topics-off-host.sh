@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Goal of this test: what is published on one host comes to those on another who subscribed, and only
-# to these; it stands nowhere in the clear on its way; when nobody is subscribed nothing is sent; and a
-# relay that is restarted learns again who is.
+# to these; it stands nowhere in the clear on its way; when nobody is subscribed nothing is sent; who
+# subscribes later gets the last value, once, if it asks for it; and a relay that is restarted learns
+# again who is subscribed.
 # shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2154
 . "$top_srcdir/tests/lib.sh"
 . "$top_srcdir/tests/hosts.sh"
@@ -97,9 +98,29 @@ before=$(wc -c <"$work/wire_a.cap")
 for _ in 1 2 3 4; do publish secret <"$work/marker.message"; done
 check 'then nothing leaves the host' test "$(wc -c <"$work/wire_a.cap")" -lt $((before + 50000))
 
+# What is retained, as long as who published it is there
+mkfifo "$work/values"
+exec 4<>"$work/values"
+at a
+start near in_ns "$here" p2pbus-recv -n 3 --topic kept
+wait_line "$work/near.err" '^listening as '
+start keeper in_ns "$here" p2pbus-send --topic kept --retain --lines <"$work/values"
+printf '18\n19\n20\n' >&4
+end near
+subscribe plain -n 1 --topic kept
+check 'somebody does not ask for what was retained' wait_wants 1
+subscribe later -n 3 --topic kept --topic '*' --retained
+check 'somebody does, twice' wait_wants 3
+check 'it has come' wait_line "$work/later.out" '"20"'
+echo 21 >&4
+end plain
+is 'who did not ask gets what is new' '21' "$(field "$work/plain.out" payload)"
+check 'who did as well' wait_line "$work/later.out" '"21"'
+check 'one has left' wait_wants 2
+
 # The relay dies
 subscribe after -n 1 --topic 'after.*'
-check 'one more' wait_wants 1
+check 'one more' wait_wants 3
 kill -KILL "$pid_relay"
 end relay
 # shellcheck disable=SC2086 # words
@@ -114,4 +135,32 @@ while kill -0 "$pid_after" 2>/dev/null && [ "$n" -lt 500 ]; do
 done
 end after
 is 'the subscription is back' 0 "$status"
+
+# What was retained was said again, and is not given out twice
+n=100
+while kill -0 "$pid_later" 2>/dev/null && [ "$n" -lt 600 ]; do
+        n=$((n + 1))
+        echo "$n" >&4
+        publish nobody.wants "$n" || true
+done
+end later
+check 'who asked has had the last one, then each that was new' \
+        expr "$(field "$work/later.out" payload)" : '20 21 [0-9]\{3\}$'
+
+# And no more when it was ended
+check 'nobody is left again' wait_wants 0
+at a
+start near in_ns "$here" p2pbus-recv --topic kept --json
+wait_line "$work/near.err" '^listening as '
+echo >&4
+check 'it is ended' wait_line "$work/near.out" '"payload": ""'
+subscribe ended -n 1 --topic kept --retained
+check 'somebody comes after that' wait_wants 1
+n=0
+while kill -0 "$pid_ended" 2>/dev/null && [ "$n" -lt 500 ]; do
+        n=$((n + 1))
+        publish kept new || true
+done
+end ended
+is 'who comes then gets what is new' 'new' "$(field "$work/ended.out" payload)"
 finish
