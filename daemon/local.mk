@@ -65,8 +65,6 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/subject.h \
 	%D%/survey.c \
 	%D%/survey.h \
-	%D%/topic-tree.c \
-	%D%/topic-tree.h \
 	%D%/topics.c \
 	%D%/topics.h \
 	%D%/wants.c \

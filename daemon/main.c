@@ -31,7 +31,6 @@
  *      query.c     -- status and lists as text
  *      survey.c    -- what processes say of their conversations
  *      topics.c    -- who subscribed to what, and what was retained
- *      topic-tree.c -- which patterns fit a topic
  *      wants.c     -- who on other hosts wants what is published here
  *      metrics.c   -- counters as OpenMetrics
  *      credentials.c -- what the kernel says of a process

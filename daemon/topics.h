@@ -5,7 +5,7 @@
 /*
  * Topics on this host: who subscribed to what, and what was retained
  *
- * A process whose patterns (daemon/topic-tree.h) fit more than once gets one copy. Nothing is promised:
+ * A process whose patterns (libcore/topic-tree.h) fit more than once gets one copy. Nothing is promised:
  * whoever does not read misses some, and is told how many before the next.
  *
  * A frame of more than TOPICS_COPY_MAX bytes is kept once for all who get it; the copies of a smaller
@@ -14,8 +14,8 @@
 
 #include <stdint.h>
 
-#include "daemon/topic-tree.h"
 #include "libcore/control.h"
+#include "libcore/topic-tree.h"
 #include "libcore/util.h"
 
 #define TOPICS_COPY_MAX 1024

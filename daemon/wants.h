@@ -23,9 +23,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon/topic-tree.h"
 #include "libcore/control.h"
 #include "libcore/log.h"
+#include "libcore/topic-tree.h"
 #include "libcore/wants.h"
 
 #define WANTS_MAX 16384

@@ -27,6 +27,8 @@ libp2pbus_core_la_SOURCES = \
 	%D%/stream.h \
 	%D%/stream-socket.c \
 	%D%/stream-socket.h \
+	%D%/topic-tree.c \
+	%D%/topic-tree.h \
 	%D%/topic.c \
 	%D%/topic.h \
 	%D%/util.h \

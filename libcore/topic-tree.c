@@ -2,7 +2,7 @@
 
 #define HASH_NONFATAL_OOM 1
 
-#include "daemon/topic-tree.h"
+#include "libcore/topic-tree.h"
 
 #include <stdlib.h>
 #include <string.h>
