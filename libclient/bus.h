@@ -72,6 +72,7 @@
 #include "libclient/timer.h"
 #include "libcore/control.h"
 #include "libcore/packet.h"
+#include "libcore/topic-tree.h"
 #include "libsecure/epochs.h"
 #include "libsecure/identity.h"
 #include "libsecure/key.h"
@@ -253,8 +254,9 @@ struct p2pbus {
         Drain drain;
         uint64_t chance; /* where random numbers that need not be secret come from */
         struct {
-                OwnTopic *own;  /* subscribed to */
-                Message *inbox; /* list, by bus_next */
+                OwnTopic *own;      /* subscribed to */
+                TopicTree patterns; /* the same */
+                Message *inbox;     /* list, by bus_next */
                 size_t n_inbox_bytes;
                 size_t n_remote_bytes; /* of these, from other hosts */
                 uint64_t n_lost;       /* since the last that came */

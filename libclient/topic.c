@@ -21,6 +21,7 @@
 
 struct OwnTopic {
         char pattern[TOPIC_SIZE_MAX + 1];
+        TopicLeaf leaf; /* of all that we have */
         uint32_t value; /* of SUBSCRIBE; END: it is not granted yet */
         uint32_t asked; /* the same, whose answer is to come; or END */
         bool is_lost;   /* it was granted, and is denied now */
@@ -57,9 +58,29 @@ static OwnTopic *own_find(const p2pbus *bus, const char *pattern) {
         return own;
 }
 
+/* NULL: no memory. */
+static OwnTopic *own_new(p2pbus *bus, const char *pattern) {
+        OwnTopic *own = calloc(1, sizeof(*own));
+        TopicNode *node;
+        bool with_rest;
+
+        if (!own)
+                return NULL;
+        node = topic_tree_get(&bus->topics.patterns, pattern, strlen(pattern), &with_rest);
+        if (!node) {
+                free(own);
+                return NULL;
+        }
+        topic_tree_add(node, with_rest, &own->leaf);
+        strcpy(own->pattern, pattern);
+        HASH_ADD_STR(bus->topics.own, pattern, own);
+        return own;
+}
+
 static void own_free(p2pbus *bus, OwnTopic *own) {
         daemon_drop(bus, &own->ask);
         HASH_DELETE(hh, bus->topics.own, own);
+        topic_tree_remove(&bus->topics.patterns, &own->leaf);
         free(own);
 }
 
@@ -121,13 +142,10 @@ static void forget(p2pbus *bus, OwnTopic *own) {
 static int expect(p2pbus *bus, const char *pattern, uint32_t value) {
         OwnTopic *own = own_find(bus, pattern);
 
-        if (!own) {
-                own = calloc(1, sizeof(*own));
-                if (!own)
-                        return reason_fail_errno(-ENOMEM, "out of memory");
-                strcpy(own->pattern, pattern);
-                HASH_ADD_STR(bus->topics.own, pattern, own);
-        }
+        if (!own)
+                own = own_new(bus, pattern);
+        if (!own)
+                return reason_fail_errno(-ENOMEM, "out of memory");
         own->asked = value;
         return 0;
 }
@@ -388,18 +406,17 @@ static Message *make_message(const Record *record, const uint8_t *topic, size_t 
         return m;
 }
 
+static void on_fitting(TopicLeaf *leaf, void *userdata) {
+        const OwnTopic *own = container_of(leaf, OwnTopic, leaf);
+        uint32_t *wanted = userdata;
+
+        *wanted = MAX(*wanted, MAX(own->is_lost ? SUBSCRIBE_END : own->value, own->asked));
+}
+
 uint32_t topic_wanted(const p2pbus *bus, const char *topic, size_t n_topic) {
         uint32_t wanted = SUBSCRIBE_END;
 
-        for (const OwnTopic *own = bus->topics.own; own; own = own->hh.next) {
-                uint32_t value = MAX(own->is_lost ? SUBSCRIBE_END : own->value, own->asked);
-
-                if (value > wanted &&
-                    topic_matches(own->pattern, strlen(own->pattern), topic, n_topic))
-                        wanted = value;
-                if (wanted == SUBSCRIBE_RETAINED)
-                        break;
-        }
+        topic_tree_walk(&bus->topics.patterns, topic, n_topic, false, on_fitting, &wanted);
         return wanted;
 }
 
