@@ -9,7 +9,7 @@
 need_net
 
 calls=10000
-kills=20
+kills=10
 
 # echo KEY-FILE: provides demo.far, writes down what it is asked, and answers that
 cat >"$work/echo.c" <<'END'
@@ -58,21 +58,20 @@ provide() {
         start "provider_$1" in_ns "$here" "$work/echo" "$work/$1.key" 9<&-
 }
 
-# asked B C: until a provider's output is longer than that; $victim is its host
-asked() {
-        n_left=20000
-        while [ "$n_left" -gt 0 ]; do
-                victim=b
-                [ "$(size b)" -le "$1" ] || return 0
-                victim=c
-                [ "$(size c)" -le "$2" ] || return 0
+# known: until host a knows of both
+known() {
+        n_left=2000
+        until [ "$(on a p2pbusctl services | grep -c remote)" = 2 ]; do
                 n_left=$((n_left - 1))
+                [ "$n_left" -gt 0 ] || return 1
+                on a p2pbusctl resolve demo.far >/dev/null 2>&1 || true
         done
-        return 1
 }
 
-size() {
-        stat -c %s "$work/provider_$1.out" 2>/dev/null || echo 0
+# answered N: until so many calls are
+answered() {
+        # shellcheck disable=SC2016 # the inner shell's
+        timeout "$deadline" sh -c 'until [ "$(wc -l <"$1")" -ge "$2" ]; do :; done' sh "$work/calls.out" "$1"
 }
 
 at b
@@ -92,9 +91,11 @@ start calls in_ns "$ns_a" p2pbus-send -r --lines --idempotent -t 60 --key "$work
 share=$((calls / kills))
 n_killed=0
 while [ "$n_killed" -lt "$kills" ]; do
-        size_b=$(size b) size_c=$(size c)
+        case $((n_killed % 2)) in 0) victim=b ;; *) victim=c ;; esac
+        known || break
+        # All of the shares before are answered then: so each call meets one kill at most.
         tail -n "+$((n_killed * share + 1))" "$work/lines" | head -n "$share" >&9
-        asked "$size_b" "$size_c" || break
+        answered $((n_killed * share + share / 10)) || break
         eval "kill -KILL \$pid_provider_$victim"
         end "provider_$victim"
         provide "$victim"
