@@ -19,6 +19,7 @@ typedef struct FarWant {
         Want want;
         uint32_t links; /* that say so */
         uint32_t stale; /* of these: said it before they began anew */
+        bool anew;      /* one of them said that it was over: it may begin anew before all have said so */
 } FarWant;
 
 struct Wants {
@@ -172,45 +173,52 @@ void wants_present(Wants *wants, unsigned slot, Address address) {
 
 /* Of others */
 
+static void say_far(Wants *wants, const Want *want, uint32_t value, uint16_t code) {
+        Control word = wanted(want, value, code);
+
+        wants->handlers->say_daemon(&word, wants->userdata);
+}
+
 void wants_tell_daemon(Wants *wants) {
         Want *want;
 
-        DL_FOREACH (wants->far.list, want) {
-                Control word = wanted(want, WANTED_BEGIN, CODE_OK);
-
-                wants->handlers->say_daemon(&word, wants->userdata);
-        }
+        DL_FOREACH (wants->far.list, want)
+                say_far(wants, want, WANTED_BEGIN, CODE_OK);
 }
 
 static void far_begin(Wants *wants, unsigned slot, const Control *word) {
+        FarWant *far;
         Want *want;
         int r;
 
         r = wants_put(&wants->far, word->address, word->body, word->n_body, &want);
         if (r != 0 && r != WANTS_E_HELD)
                 return; /* no room: its messages do not go there */
-        far_of(want)->links |= 1U << slot;
-        far_of(want)->stale &= ~(1U << slot);
-        if (r == 0) {
-                Control begin = wanted(want, WANTED_BEGIN, CODE_OK);
-
-                wants->handlers->say_daemon(&begin, wants->userdata);
+        far = far_of(want);
+        if (r != 0 && far->anew && !(far->links & 1U << slot)) {
+                say_far(wants, want, WANTED_END, CODE_OK);
+                far->anew = false;
+                r = 0;
         }
+        far->links |= 1U << slot;
+        far->stale &= ~(1U << slot);
+        if (r == 0)
+                say_far(wants, want, WANTED_BEGIN, CODE_OK);
 }
 
 /* Link @slot does not say so any more. */
 static void far_end(Wants *wants, unsigned slot, Want *want, uint16_t code) {
         FarWant *far = far_of(want);
-        Control word;
 
         if (!(far->links & 1U << slot))
                 return;
         far->links &= ~(1U << slot);
         far->stale &= ~(1U << slot);
-        if (far->links != 0)
+        if (far->links != 0) {
+                far->anew = far->anew || code != CODE_SETTLING;
                 return;
-        word = wanted(want, WANTED_END, code == CODE_SETTLING ? CODE_SETTLING : CODE_OK);
-        wants->handlers->say_daemon(&word, wants->userdata);
+        }
+        say_far(wants, want, WANTED_END, code == CODE_SETTLING ? CODE_SETTLING : CODE_OK);
         wants_drop(&wants->far, want);
 }
 

@@ -165,6 +165,25 @@ START_TEST(the_daemon_hears_once_what_many_links_say) {
 }
 END_TEST
 
+/* Each link says that it is over and begins anew before the next says anything. */
+START_TEST(the_daemon_hears_that_it_began_anew) {
+        link_says(0, WANTED_BEGIN, CODE_OK, 1, "a");
+        link_says(1, WANTED_BEGIN, CODE_OK, 1, "a");
+        n_told = 0;
+        link_says(0, WANTED_END, CODE_OK, 1, "a");
+        silent();
+        link_says(0, WANTED_BEGIN, CODE_OK, 1, "a");
+        ck_assert_uint_eq(n_told, 2);
+        ck_assert_uint_eq(told[0].value, WANTED_END);
+        ck_assert_uint_eq(told[1].value, WANTED_BEGIN);
+        n_told = 0;
+        link_says(0, WANTED_BEGIN, CODE_OK, 1, "a"); /* said again is not anew */
+        link_says(1, WANTED_END, CODE_SETTLING, 1, "a");
+        link_says(1, WANTED_BEGIN, CODE_OK, 1, "a"); /* nor is a link that was away */
+        silent();
+}
+END_TEST
+
 START_TEST(a_lost_link_only_leaves_doubt) {
         link_says(0, WANTED_BEGIN, CODE_OK, 1, "a");
         link_says(0, WANTED_BEGIN, CODE_OK, 2, "a");
@@ -253,6 +272,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, who_left_wants_nothing);
         tcase_add_test(tcase, what_a_new_daemon_does_not_repeat_is_over);
         tcase_add_test(tcase, the_daemon_hears_once_what_many_links_say);
+        tcase_add_test(tcase, the_daemon_hears_that_it_began_anew);
         tcase_add_test(tcase, a_lost_link_only_leaves_doubt);
         tcase_add_test(tcase, what_is_not_repeated_in_a_list_is_over);
         tcase_add_test(tcase, a_key_that_is_not_the_address_is_not_believed);
