@@ -357,6 +357,7 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
         const char *topic;
         size_t n_topic;
         Record record;
+        bool may;
 
         code = read_message(word, &record, &topic, &n_topic);
         if (code != CODE_OK)
@@ -365,11 +366,13 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
                 return CODE_TOO_BIG;
         if (topic_is_own(topic, n_topic))
                 return CODE_DENIED;
-        if (!may_publish(from, topic, n_topic))
-                return CODE_DENIED;
-        p.frame = frame_new(from, id, word->n_body);
-        if (!p.frame)
-                return CODE_OVERLOAD;
+        may = may_publish(from, topic, n_topic);
+        p.frame = may ? frame_new(from, id, word->n_body) : NULL;
+        if (!p.frame) {
+                if (word->value & PUBLISH_RETAIN) /* nor is it for other hosts */
+                        wants_say_replaced(from, topic, n_topic, &record.message.id);
+                return may ? CODE_OVERLOAD : CODE_DENIED;
+        }
         memcpy(p.frame->data + FRAME_HEAD_SIZE, word->body, word->n_body);
         manager->counters.topics_published++;
         if (word->value & PUBLISH_RETAIN)
@@ -392,9 +395,9 @@ ControlCode topics_say_readers(Peer *from, const Control *word, const PacketId *
 
         if (word->body[0] != n_topic || !topic_is_valid(topic, n_topic))
                 return CODE_UNSUPPORTED;
-        if (topic_is_own(topic, n_topic) || !may_publish(from, topic, n_topic))
+        if (topic_is_own(topic, n_topic))
                 return CODE_DENIED;
-        wants_say_readers(from, topic, n_topic, id);
+        wants_say_readers(from, topic, n_topic, id); /* nobody, as long as policy forbids it */
         return CODE_OK;
 }
 

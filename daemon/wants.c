@@ -264,7 +264,7 @@ void wants_say_readers(Peer *peer, const char *topic, size_t n_topic, const Pack
 }
 
 void wants_say_replaced(Peer *peer, const char *topic, size_t n_topic, const PacketId *id) {
-        if (peer->off_host)
+        if (peer->asks_off_host) /* who is not granted it now keeps what it has */
                 (void)say_word(peer, CODE_REPLACED, topic, n_topic, id, NULL);
 }
 

@@ -381,8 +381,31 @@ START_TEST(what_may_not_be_published_any_more_has_no_readers_elsewhere) {
         expect_readers(&a, "secret", 0);
         say_wanted(far[1], WANTED_BEGIN, CODE_OK, "secret");
         expect_silence(&a);
+        say_readers(&a, "secret", 6);
+        expect_readers(&a, "secret", 0);
+        publish(&a, "secret", PUBLISH_RETAIN);
+        expect_replaced(&a, "secret", &published); /* nor is it retained for later */
+        (void)expect_error(&a, CODE_DENIED);
         set_policy(NULL);
         expect_readers(&a, "secret", 3);
+        stop();
+}
+END_TEST
+
+START_TEST(who_may_not_go_to_other_hosts_now_is_told_what_was_replaced) {
+        PacketId last;
+
+        start();
+        (void)expect_word(&a, CONTROL_LEASE_REQUEST);
+        publish(&a, "news", PUBLISH_RETAIN | PUBLISH_ANSWER);
+        (void)expect_word(&a, CONTROL_OK);
+        last = published;
+        daemon_rule(&d, "50-test.policy", "[Network]\nPublish=no\n");
+        client_say(&b, &(Control){ .verb = CONTROL_RELOAD });
+        (void)expect_word(&b, CONTROL_OK);
+        (void)expect_word(&a, CONTROL_RIGHTS);
+        publish(&b, "news", PUBLISH_RETAIN);
+        expect_replaced(&a, "news", &last);
         stop();
 }
 END_TEST
@@ -494,6 +517,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, who_cannot_retain_is_told_without_asking);
         tcase_add_test(tcase, what_policy_keeps_here_has_no_readers_elsewhere);
         tcase_add_test(tcase, what_may_not_be_published_any_more_has_no_readers_elsewhere);
+        tcase_add_test(tcase, who_may_not_go_to_other_hosts_now_is_told_what_was_replaced);
         tcase_add_test(tcase, who_wants_what_there_is_no_room_for_is_told);
         tcase_add_test(tcase, who_stays_on_the_host_is_told_nothing);
         tcase_add_test(tcase, what_was_lost_with_a_link_stays_for_a_while);
