@@ -289,7 +289,8 @@ static Fate reader_send(RemoteReader *reader, const Copy *copy, uint64_t seq) {
             epochs_next(epochs, bus_epoch_time(bus)) == SEALED_ONE)
                 return FATE_WAITS;
         if (connection_queued(bus->connection) >
-            (copy_is_retained(copy) ? TOPIC_OUTPUT_MAX / 2 : TOPIC_OUTPUT_MAX)) {
+            (copy_is_retained(copy) && !reader->waiting.first ? TOPIC_OUTPUT_MAX / 2
+                                                              : TOPIC_OUTPUT_MAX)) {
                 bus->topics.awaits_room = true;
                 return FATE_WAITS;
         }
