@@ -20,6 +20,7 @@ typedef struct FarWant {
         uint32_t links; /* that say so */
         uint32_t stale; /* of these: said it before they began anew */
         bool anew;      /* one of them said that it was over: it may begin anew before all have said so */
+        uint32_t old;   /* began before it began anew, and are to say so yet */
 } FarWant;
 
 struct Wants {
@@ -198,6 +199,7 @@ static void far_begin(Wants *wants, unsigned slot, const Control *word) {
         if (r != 0 && far->anew && !(far->links & 1U << slot)) {
                 say_far(wants, want, WANTED_END, CODE_OK);
                 far->anew = false;
+                far->old = far->links;
                 r = 0;
         }
         far->links |= 1U << slot;
@@ -215,7 +217,8 @@ static void far_end(Wants *wants, unsigned slot, Want *want, uint16_t code) {
         far->links &= ~(1U << slot);
         far->stale &= ~(1U << slot);
         if (far->links != 0) {
-                far->anew = far->anew || code != CODE_SETTLING;
+                far->anew = far->anew || (code != CODE_SETTLING && !(far->old & 1U << slot));
+                far->old &= ~(1U << slot);
                 return;
         }
         say_far(wants, want, WANTED_END, code == CODE_SETTLING ? CODE_SETTLING : CODE_OK);

@@ -177,6 +177,13 @@ START_TEST(the_daemon_hears_that_it_began_anew) {
         ck_assert_uint_eq(told[0].value, WANTED_END);
         ck_assert_uint_eq(told[1].value, WANTED_BEGIN);
         n_told = 0;
+        link_says(1, WANTED_END, CODE_OK, 1, "a"); /* the same, heard there */
+        link_says(1, WANTED_BEGIN, CODE_OK, 1, "a");
+        silent();
+        link_says(1, WANTED_END, CODE_OK, 1, "a"); /* and once more */
+        link_says(1, WANTED_BEGIN, CODE_OK, 1, "a");
+        ck_assert_uint_eq(n_told, 2);
+        n_told = 0;
         link_says(0, WANTED_BEGIN, CODE_OK, 1, "a"); /* said again is not anew */
         link_says(1, WANTED_END, CODE_SETTLING, 1, "a");
         link_says(1, WANTED_BEGIN, CODE_OK, 1, "a"); /* nor is a link that was away */
