@@ -369,7 +369,8 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
         may = may_publish(from, topic, n_topic);
         p.frame = may ? frame_new(from, id, word->n_body) : NULL;
         if (!p.frame) {
-                if (word->value & PUBLISH_RETAIN) /* nor is it for other hosts */
+                /* Who does not wait for the answer takes it for retained. */
+                if (word->value & PUBLISH_RETAIN && !(word->value & PUBLISH_ANSWER))
                         wants_say_replaced(from, topic, n_topic, &record.message.id);
                 return may ? CODE_OVERLOAD : CODE_DENIED;
         }
