@@ -69,6 +69,7 @@ bool waiting_put(p2pbus *bus, WaitingList *list, Copy *copy, uint64_t seq) {
         copy->n_refs++;
         DL_APPEND(list->first, waiting);
         list->n++;
+        list->n_live += !copy_is_retained(copy);
         list->n_bytes += n;
         bus->topics.n_waiting_bytes += n;
         return true;
@@ -80,6 +81,7 @@ void waiting_drop_first(p2pbus *bus, WaitingList *list) {
 
         DL_DELETE(list->first, waiting);
         list->n--;
+        list->n_live -= !copy_is_retained(waiting->copy);
         list->n_bytes -= n;
         bus->topics.n_waiting_bytes -= n;
         copy_unref(waiting->copy);
@@ -289,7 +291,7 @@ static Fate reader_send(RemoteReader *reader, const Copy *copy, uint64_t seq) {
             epochs_next(epochs, bus_epoch_time(bus)) == SEALED_ONE)
                 return FATE_WAITS;
         if (connection_queued(bus->connection) >
-            (copy_is_retained(copy) && !reader->waiting.first ? TOPIC_OUTPUT_MAX / 2
+            (copy_is_retained(copy) && reader->waiting.n_live == 0 ? TOPIC_OUTPUT_MAX / 2
                                                               : TOPIC_OUTPUT_MAX)) {
                 bus->topics.awaits_room = true;
                 return FATE_WAITS;

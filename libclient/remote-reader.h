@@ -44,7 +44,7 @@ struct Waiting {
 /* In the order of publishing. */
 typedef struct WaitingList {
         Waiting *first;
-        unsigned n;
+        unsigned n, n_live; /* live: not retained */
         size_t n_bytes;
 } WaitingList;
 
