@@ -194,7 +194,7 @@ static int subscribe(p2pbus *bus, const char *pattern, uint32_t value, uint64_t 
         r = bus_enter_blocking(bus);
         if (r < 0)
                 return r;
-        if (HASH_COUNT(bus->topics.own) >= SUBSCRIPTIONS_MAX)
+        if (value != SUBSCRIBE_END && HASH_COUNT(bus->topics.own) >= SUBSCRIPTIONS_MAX)
                 r = reason_fail(P2PBUS_REASON_QUOTA);
         if (r == 0 && value != SUBSCRIBE_END)
                 r = expect(bus, pattern, value);
