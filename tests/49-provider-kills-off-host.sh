@@ -24,6 +24,7 @@ int main(int argc, char **argv) {
         options.key_file = argv[1];
         if (p2pbus_open(&bus, &options) < 0 || p2pbus_own_name(bus, "demo.far", 0) < 0)
                 return 1;
+        fprintf(stderr, "ready\n");
         while (p2pbus_receive(bus, P2PBUS_FOREVER, &request) == 0) {
                 const char *text = p2pbus_message_get_payload(request);
                 size_t n = p2pbus_message_get_size(request);
@@ -52,10 +53,11 @@ done
 start_relay relay --listen "$address_r:0" --allow "$(p2pbusctl keygen "$work/c/bridge.key")"
 for host in a b c; do start_host "$host" "$url_relay"; done
 
-# provide HOST: when this returns it is asked, or others are
+# provide HOST: when this returns it can be asked
 provide() {
         at "$1"
         start "provider_$1" in_ns "$here" "$work/echo" "$work/$1.key" 9<&-
+        wait_line "$work/provider_$1.err" ready
 }
 
 # known: until host a knows of both
@@ -70,8 +72,7 @@ known() {
 
 # answered N: until so many calls are
 answered() {
-        # shellcheck disable=SC2016 # the inner shell's
-        timeout "$deadline" sh -c 'until [ "$(wc -l <"$1")" -ge "$2" ]; do :; done' sh "$work/calls.out" "$1"
+        wait_count "$work/calls.out" . "$1"
 }
 
 at b

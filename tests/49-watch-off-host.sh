@@ -70,5 +70,6 @@ for event in here gone here; do line "$event" "$far" remote; done >"$work/expect
 for event in here gone; do line "$event" "$near" local; done >>"$work/expected"
 line gone "$far" remote >>"$work/expected"
 is 'all was told once, and nothing else' "$(cat "$work/expected")" "$(cat "$work/found")"
-is 'who stays on its host sees nobody else' "$(grep local "$work/expected")" "$(events local)"
+check 'who stays on its host has heard' wait_count "$work/local.out" "$(line gone "$near" local)" 1
+is '  and sees nobody else' "$(grep local "$work/expected")" "$(events local)"
 finish
