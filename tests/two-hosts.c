@@ -76,9 +76,11 @@ static bool is_even(size_t n_content) {
 }
 
 static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
+        /* Before it is counted: who waits for that may choose another. */
+        Mischief mischief = (Mischief)__atomic_load_n(&middle.mischief, __ATOMIC_ACQUIRE);
         uint8_t false_packet[FRAME_SIZE_MAX];
 
-        __atomic_fetch_add(&middle.n_sealed, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&middle.n_sealed, 1, __ATOMIC_RELEASE);
         __atomic_fetch_add(&middle.n_of[packet[PACKET_HEADER_SIZE] % ELEMENTSOF(middle.n_of)], 1,
                            __ATOMIC_RELAXED);
         if (to == &middle.ends[1] && packet[PACKET_HEADER_SIZE] == SEALED_DATA)
@@ -86,7 +88,7 @@ static void pass_sealed(End *to, const uint8_t *packet, size_t n) {
         if (packet[PACKET_HEADER_SIZE] == SEALED_DATA &&
             !is_even(n - PACKET_HEADER_SIZE - EPOCH_DATA_OVERHEAD))
                 __atomic_fetch_add(&middle.n_uneven[to == &middle.ends[1]], 1, __ATOMIC_RELAXED);
-        switch (__atomic_load_n(&middle.mischief, __ATOMIC_RELAXED)) {
+        switch (mischief) {
         case MISCHIEF_LOSE:
                 if (draw(8) > 0)
                         pass(to, packet, n);
