@@ -25,6 +25,15 @@ recv_on() {
         eval "dest_$name=$pid"
 }
 
+# left HOST PID: until the bus there has seen the end of that process
+left() {
+        n_left=2000
+        while on "$1" p2pbusctl list | grep -q "^$2"; do
+                n_left=$((n_left - 1))
+                [ "$n_left" -gt 0 ] || return 1
+        done
+}
+
 text() {
         recv_on a "text$1" -n 2
         eval "dest=\$dest_text$1"
@@ -60,6 +69,7 @@ replies() {
         run on b p2pbus-send -r "$dest" 'fail'
         is "$1: a command that fails there fails here" 1 "$status"
         stop "false$1"
+        check "$1: its bus has seen it leave" left a "$dest"
         run on b p2pbus-send "$dest" 'anybody?'
         is "$1: who has left is no destination" 3 "$status"
 }
