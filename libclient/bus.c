@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "libclient/attachment.h"
+#include "libclient/block-pool.h"
 #include "libclient/drain.h"
 #include "libclient/fan-out.h"
 #include "libclient/key-file.h"
@@ -142,6 +143,7 @@ static void bus_free(p2pbus *bus) {
         pthread_cond_destroy(&bus->changed);
         pthread_mutex_destroy(&bus->lock);
         free(bus);
+        block_pool_trim();
 }
 
 void bus_hold(p2pbus *bus) {

@@ -13,6 +13,8 @@ libp2pbus_client_la_SOURCES = \
 	%D%/balance.h \
 	%D%/bell.c \
 	%D%/bell.h \
+	%D%/block-pool.c \
+	%D%/block-pool.h \
 	%D%/borrow.c \
 	%D%/bus.c \
 	%D%/bus.h \

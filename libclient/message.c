@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "libclient/block-pool.h"
 #include "libclient/loan.h"
 #include "libcore/buf.h"
 #include "libcore/err.h"
@@ -15,7 +16,7 @@ int message_new_with_size(Message **ret, size_t n_data, uint16_t n_extensions) {
 
         if (n_data > SIZE_MAX - sizeof(*m) - n_extensions)
                 return err_origin(-ENOMEM);
-        m = malloc(sizeof(*m) + n_data + n_extensions);
+        m = block_new(sizeof(*m) + n_data + n_extensions);
         if (!m)
                 return err_origin(-ENOMEM);
 
@@ -88,7 +89,7 @@ Message *message_unref(Message *message) {
         free(message->reservation);
         loan_unref(message->loan);
         message_unref(message->payload_of);
-        free(message);
+        block_free(message, sizeof(*message) + message->n_bytes);
         return NULL;
 }
 

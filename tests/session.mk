@@ -21,6 +21,10 @@ unit_tests += %D%/check_control
 %C%_check_control_CFLAGS = $(unit_cflags)
 %C%_check_control_LDADD = $(unit_libs) libp2pbus-wire.la libp2pbus-core.la
 
+unit_tests += %D%/check_block_pool
+%C%_check_block_pool_CFLAGS = $(unit_cflags)
+%C%_check_block_pool_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
+
 unit_tests += %D%/check_congestion
 %C%_check_congestion_CFLAGS = $(unit_cflags)
 %C%_check_congestion_LDADD = $(unit_libs) libp2pbus-client.la libp2pbus-core.la
