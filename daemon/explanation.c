@@ -212,7 +212,7 @@ static void write_all(FILE *out, const Subject *subject) {
 
                 for (size_t i = 0; i < list->n; i++)
                         fprintf(out, "%s\t%s\t%s\t%s:%u\n", policy_slot_section(slot),
-                                policy_slot_key(slot), list->items[i]->text, list->items[i]->path,
+                                list->items[i]->key, list->items[i]->text, list->items[i]->path,
                                 list->items[i]->line);
         }
 }

@@ -13,6 +13,7 @@
 #include "libcore/util.h"
 
 #define MIB (UINT64_C(1) << 20)
+#define QUEUE_BYTES_TOO "Bytes" /* another word for QueueBytes= */
 
 typedef struct Key Key;
 
@@ -261,15 +262,25 @@ static int on_section(void *userdata, const char *section, unsigned line, const 
         return CONF_E_UNKNOWN;
 }
 
+/* The word of ours for @key, if that stands for @slot; NULL: it does not. */
+static const char *find_word(PolicySlot slot, const char *section, const char *key) {
+        if (strcmp(keys[slot].section, section) != 0)
+                return NULL;
+        if (strcmp(keys[slot].key, key) == 0)
+                return keys[slot].key;
+        return slot == POLICY_QUEUE_BYTES && strcmp(key, QUEUE_BYTES_TOO) == 0 ? QUEUE_BYTES_TOO
+                                                                               : NULL;
+}
+
 static int on_value(void *userdata, const char *section, const char *key, const char *value,
                     unsigned line, const char **ret_reason) {
         _cleanup_(statement_freep) Statement *statement = NULL;
         PolicyBook *book = userdata;
+        const char *word = NULL;
         unsigned slot = 0;
         int r;
 
-        while (slot < _POLICY_SLOTS &&
-               (strcmp(keys[slot].section, section) != 0 || strcmp(keys[slot].key, key) != 0))
+        while (slot < _POLICY_SLOTS && !(word = find_word(slot, section, key)))
                 slot++;
         if (slot == _POLICY_SLOTS)
                 return CONF_E_UNKNOWN;
@@ -277,6 +288,7 @@ static int on_value(void *userdata, const char *section, const char *key, const 
         if (!statement)
                 return err_origin(-ENOMEM);
         statement->slot = slot;
+        statement->key = word;
         statement->path = book->paths[book->n_paths - 1];
         statement->line = line;
         statement->text = strdup(value);

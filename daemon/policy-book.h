@@ -73,6 +73,7 @@ typedef enum PolicySlot {
 typedef struct Statement Statement;
 struct Statement {
         PolicySlot slot;
+        const char *key;  /* as it stands: Bytes= is QueueBytes= */
         const char *path; /* the book's */
         unsigned line;
         char *text;  /* the value as it stands */

@@ -389,6 +389,7 @@ static const struct {
         { "no level", "[Role]\nMonitor=yes\n", "neither none, headers nor full" },
         { "no number", "[Limits]\nRings=many\n", "not a number" },
         { "too small", "[Limits]\nQueueBytes=1K\n", "too small" },
+        { "the other word is as big", "[Limits]\nBytes=1K\n", "Bytes=1K: too small" },
         { "limits of a group", "[Match]\nGroup=staff\n[Limits]\nRings=1\n",
           ":4: limits are a user's" },
         { "no bus", "[Match]\nBus=session\n", "neither system nor user" },
@@ -599,6 +600,29 @@ START_TEST(limits_are_those_of_the_user) {
 }
 END_TEST
 
+/* One limit, whichever of its words says it; each is shown as it stands. */
+START_TEST(bytes_are_queue_bytes) {
+        UserLimits limits = { .max = { 0 } };
+        Policy *policy;
+        Subject *self;
+
+        write_file(0, "50-test.policy", "[Limits]\nBytes=32M\nQueueBytes=16M\n");
+        write_file(0, "60-test.policy", "[Match]\nUser=alice\n[Limits]\nBytes=8M\n");
+        policy = load_good(false);
+        policy_adjust_limits(policy, BOB, &limits);
+        ck_assert_uint_eq(limits.max[QUOTA_BYTES], 16 << 20);
+        policy_adjust_limits(policy, ALICE, &limits);
+        ck_assert_uint_eq(limits.max[QUOTA_BYTES], 8 << 20);
+        self = subject(policy, &bob);
+        ck_assert_str_eq(self->said[POLICY_QUEUE_BYTES].items[0]->key, "QueueBytes");
+        subject_unref(self);
+        self = subject(policy, &alice);
+        ck_assert_str_eq(self->said[POLICY_QUEUE_BYTES].items[0]->key, "Bytes");
+        subject_unref(self);
+        policy_free(policy);
+}
+END_TEST
+
 START_TEST(what_libraries_enforce_is_told_in_entries) {
         uint8_t out[1024];
         Policy *policy;
@@ -771,6 +795,7 @@ Suite *check_suite(void) {
         tcase_add_test(files, subjects_that_nobody_has_are_forgotten);
         tcase_add_test(files, a_denial_is_news_once);
         tcase_add_test(files, limits_are_those_of_the_user);
+        tcase_add_test(files, bytes_are_queue_bytes);
         tcase_add_test(files, what_libraries_enforce_is_told_in_entries);
         suite_add_tcase(suite, files);
         return suite;
