@@ -162,6 +162,7 @@ void admission_on_attach(Peer *peer, const StreamFrame *frame) {
         free(peer->hello);
         peer->hello = NULL;
         peer->state = PEER_ATTACHED;
+        rights_enter(peer);
         store_be64(peer->src_pid, attach.hash.address.pid);
         for (unsigned i = 0; i < 4; i++)
                 peer->src_tag[i] = (uint8_t)(attach.hash.address.tag >> (24 - 8 * i));

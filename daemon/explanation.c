@@ -206,15 +206,31 @@ static void write_answer(FILE *out, const PolicyAnswer *answer) {
 
 /* --- everything --- */
 
-static void write_all(FILE *out, const Subject *subject) {
-        for (unsigned slot = _POLICY_MATCHES; slot < _POLICY_SLOTS; slot++) {
+static void write_rule(FILE *out, const Statement *s) {
+        fprintf(out, "%s\t%s\t%s\t%s:%u\n", policy_slot_section(s->slot), s->key, s->text, s->path,
+                s->line);
+}
+
+/* Limits are the user's: other processes of it that are here may have brought some. */
+static void write_limits(FILE *out, const Manager *manager, const Subject *subject) {
+        const User *user = user_find(&manager->quota, subject->uid);
+        const Statement *said[_POLICY_SLOTS];
+
+        policy_find_limits(manager->policy, subject->uid, user ? user->brought : NULL, subject,
+                           said);
+        for (unsigned slot = _POLICY_ROLES; slot < _POLICY_SLOTS; slot++)
+                if (said[slot])
+                        write_rule(out, said[slot]);
+}
+
+static void write_all(FILE *out, const Manager *manager, const Subject *subject) {
+        for (unsigned slot = _POLICY_MATCHES; slot < _POLICY_ROLES; slot++) {
                 const StatementList *list = &subject->said[slot];
 
                 for (size_t i = 0; i < list->n; i++)
-                        fprintf(out, "%s\t%s\t%s\t%s:%u\n", policy_slot_section(slot),
-                                list->items[i]->key, list->items[i]->text, list->items[i]->path,
-                                list->items[i]->line);
+                        write_rule(out, list->items[i]);
         }
+        write_limits(out, manager, subject);
 }
 
 ControlCode explanation_answer(Peer *from, const Control *word, const PacketId *id) {
@@ -242,7 +258,7 @@ ControlCode explanation_answer(Peer *from, const Control *word, const PacketId *
         if (out && question.what)
                 write_answer(out, &answer);
         else if (out)
-                write_all(out, subject);
+                write_all(out, from->manager, subject);
         else if (code == CODE_OK)
                 code = CODE_OVERLOAD;
         if (out)

@@ -237,8 +237,8 @@ int manager_read_policy(const ManagerOptions *options, const Config *config, con
         return policy_new(ret, &policy, log, ret_error);
 }
 
-static void adjust_limits(void *userdata, uint32_t uid, UserLimits *limits) {
-        policy_adjust_limits(((const Manager *)userdata)->policy, uid, limits);
+static void adjust_limits(void *userdata, const User *user, UserLimits *limits) {
+        policy_adjust_limits(((const Manager *)userdata)->policy, user->uid, user->brought, limits);
 }
 
 static void apply_config(Manager *manager) {
@@ -267,8 +267,11 @@ static int read_again(Manager *manager, Config *ret_config, Policy **ret_policy,
 static void apply_policy(Manager *manager, Policy *policy) {
         Policy *old = manager->policy;
         Peer *peer, *next;
+        User *user;
 
         manager->policy = policy;
+        for (user = manager->quota.users; user; user = user->hh.next)
+                rights_forget_limits(user); /* they were the old one's */
         manager->registry.generation++; /* what was found out about pairs is not true any more */
         DL_FOREACH_SAFE (manager->peers, peer, next)
                 rights_reevaluate(peer);

@@ -12,6 +12,7 @@
 #include "daemon/admission.h"
 #include "daemon/lease.h"
 #include "daemon/name-watches.h"
+#include "daemon/rights.h"
 #include "daemon/route.h"
 #include "libcore/err.h"
 #include "libcore/stream-socket.h"
@@ -123,6 +124,7 @@ void peer_kill(Peer *peer) {
                 rings_remove_all(peer);
                 registry_remove(&manager->registry, &peer->entry);
                 gateway_remove(peer);
+                rights_leave(peer);
                 peer_announce(peer, TOPICS_OWN "process.gone");
         } else {
                 DL_DELETE2(manager->unattached, peer, prev_unattached, next_unattached);

@@ -367,6 +367,9 @@ static void file_settle(const PolicyBook *book, PolicyFile *file) {
         LL_FOREACH (file->statements, s) {
                 if (s->slot >= _POLICY_ROLES && !file->limit)
                         file->limit = s;
+                if (s->slot >= _POLICY_ROLES && s->slot < _POLICY_EARLY_LIMITS &&
+                    !file->early_limit)
+                        file->early_limit = s;
                 if (s->slot >= _POLICY_MATCHES)
                         continue;
                 if (s->resets)
@@ -416,11 +419,13 @@ int policy_book_finish(PolicyBook *book, ConfError *ret_error) {
 
         DL_FOREACH_SAFE (book->files, file, next) {
                 file_settle(book, file);
-                if (file->limit && !file->is_of_users) {
+                if (file->early_limit && !file->is_of_users) {
+                        const Statement *early = file->early_limit;
+
                         (void)snprintf(ret_error->text, CONF_ERROR_MAX,
-                                       "%s:%u: limits are a user's: beside [Limits], [Match] may "
-                                       "have User= and Bus= only",
-                                       file->limit->path, file->limit->line);
+                                       "%s:%u: %s= is decided before a process has attached: "
+                                       "beside it, [Match] may have User= and Bus= only",
+                                       early->path, early->line, early->key);
                         return CONF_E_BAD;
                 }
                 if (file->is_elsewhere) {

@@ -53,11 +53,14 @@ typedef enum PolicySlot {
         POLICY_ADMIN,
         _POLICY_ROLES,
 
+        /* Limits: those decided before a process has attached are first. */
         POLICY_CONNECTIONS = _POLICY_ROLES,
         POLICY_UNATTACHED,
         POLICY_ATTACH_RATE,
         POLICY_ATTACH_BURST,
-        POLICY_QUEUE_BYTES,
+        _POLICY_EARLY_LIMITS,
+
+        POLICY_QUEUE_BYTES = _POLICY_EARLY_LIMITS,
         POLICY_QUEUE_MESSAGES,
         POLICY_DESCRIPTORS,
         POLICY_NAMES,
@@ -91,6 +94,7 @@ struct PolicyFile {
         Statement *first[_POLICY_MATCHES]; /* of each key of [Match]: what counts of it, or NULL */
         unsigned sections;                 /* a bit each, of the text that is read now */
         const Statement *limit;            /* the first of [Limits], or NULL */
+        const Statement *early_limit;      /* the first that is decided before ATTACH, or NULL */
         bool is_of_users;  /* [Match] asks for nothing but users: it can be told by the uid */
         bool is_elsewhere; /* it is for the other kind of bus */
         PolicyFile *prev, *next;

@@ -135,7 +135,35 @@ bool policy_may_attach(const Policy *policy, const Credentials *credentials) {
                credentials_are_in(credentials, policy->attach_gid);
 }
 
-void policy_adjust_limits(const Policy *policy, uint32_t uid, UserLimits *limits) {
+static bool is_brought(const Subject *brought, unsigned file) {
+        const Subject *subject;
+
+        LL_FOREACH2(brought, subject, next_brought) {
+                if (subject_has_file(subject, file))
+                        return true;
+        }
+        return false;
+}
+
+void policy_find_limits(const Policy *policy, uint32_t uid, const Subject *brought,
+                        const Subject *also, const Statement *ret_said[static _POLICY_SLOTS]) {
+        const PolicyFile *file;
+        const Statement *s;
+        unsigned i = 0;
+
+        memset(ret_said, 0, _POLICY_SLOTS * sizeof(*ret_said));
+        DL_FOREACH (policy->book.files, file) {
+                if (file->limit && (policy_file_fits_user(file, uid) || is_brought(brought, i) ||
+                                    (also && subject_has_file(also, i))))
+                        LL_FOREACH (file->statements, s)
+                                if (s->slot >= _POLICY_ROLES)
+                                        ret_said[s->slot] = s;
+                i++;
+        }
+}
+
+void policy_adjust_limits(const Policy *policy, uint32_t uid, const Subject *brought,
+                          UserLimits *limits) {
         static const QuotaSlot slots[_POLICY_SLOTS] = {
                 [POLICY_CONNECTIONS] = QUOTA_CONNECTIONS,
                 [POLICY_UNATTACHED] = QUOTA_UNATTACHED,
@@ -150,19 +178,18 @@ void policy_adjust_limits(const Policy *policy, uint32_t uid, UserLimits *limits
                 [POLICY_SUBSCRIPTIONS] = QUOTA_SUBSCRIPTIONS,
                 [POLICY_RETAINED] = QUOTA_RETAINED,
         };
-        const PolicyFile *file;
-        const Statement *s;
+        const Statement *said[_POLICY_SLOTS];
 
-        DL_FOREACH (policy->book.files, file) {
-                if (!file->limit || !policy_file_fits_user(file, uid))
+        policy_find_limits(policy, uid, brought, NULL, said);
+        for (unsigned slot = _POLICY_ROLES; slot < _POLICY_SLOTS; slot++) {
+                if (!said[slot])
                         continue;
-                LL_FOREACH (file->statements, s)
-                        if (s->slot == POLICY_ATTACH_RATE)
-                                limits->attach_rate = s->number;
-                        else if (s->slot == POLICY_ATTACH_BURST)
-                                limits->attach_burst = s->number;
-                        else if (s->slot >= _POLICY_ROLES)
-                                limits->max[slots[s->slot]] = s->number;
+                if (slot == POLICY_ATTACH_RATE)
+                        limits->attach_rate = said[slot]->number;
+                else if (slot == POLICY_ATTACH_BURST)
+                        limits->attach_burst = said[slot]->number;
+                else
+                        limits->max[slots[slot]] = said[slot]->number;
         }
 }
 

@@ -51,8 +51,15 @@ CredentialsUnit policy_wanted_unit(const Policy *policy);
 
 /* AttachGroup=: root, the daemon's own user, and members. */
 bool policy_may_attach(const Policy *policy, const Credentials *credentials);
-/* What files say of [Limits] for @uid takes the place of what is in @limits. */
-void policy_adjust_limits(const Policy *policy, uint32_t uid, UserLimits *limits);
+/*
+ * What files say of [Limits] for @uid: those for all its processes, and those for any of @brought, a
+ * list, or for @also, which may be NULL. @ret_said: of each limit the statement that counts, or NULL.
+ */
+void policy_find_limits(const Policy *policy, uint32_t uid, const Subject *brought,
+                        const Subject *also, const Statement *ret_said[static _POLICY_SLOTS]);
+/* It takes the place of what is in @limits. */
+void policy_adjust_limits(const Policy *policy, uint32_t uid, const Subject *brought,
+                          UserLimits *limits);
 
 /*
  * A process is described: who it is, then each name that it owns; then policy_subject() is what it is

@@ -25,7 +25,7 @@ void quota_init(Quota *quota, const QuotaLimits *limits) {
         *quota = (Quota){ .limits = *limits };
 }
 
-static void user_set_limits(User *user) {
+void user_set_limits(User *user) {
         const Quota *quota = user->quota;
         uint64_t factor = user->uid == 0 ? QUOTA_ROOT_FACTOR : 1;
 
@@ -34,7 +34,7 @@ static void user_set_limits(User *user) {
         user->limits.attach_rate = quota->limits.attach_rate * factor;
         user->limits.attach_burst = quota->limits.attach_burst * factor;
         if (quota->adjust)
-                quota->adjust(quota->adjust_userdata, user->uid, &user->limits);
+                quota->adjust(quota->adjust_userdata, user, &user->limits);
 }
 
 void quota_set_limits(Quota *quota, const QuotaLimits *limits, QuotaAdjust *adjust,
@@ -49,6 +49,7 @@ void quota_set_limits(Quota *quota, const QuotaLimits *limits, QuotaAdjust *adju
 }
 
 static void user_free(User *user) {
+        assert(user->n_attached == 0 && !user->brought);
         HASH_DELETE(hh, user->quota->users, user);
         free(user->name);
         free(user);
@@ -64,10 +65,20 @@ void quota_done(Quota *quota) {
         assert(quota->memory_used == 0);
 }
 
-int user_get(Quota *quota, uint32_t uid, User **ret) {
+static User *find(const Quota *quota, uint32_t uid) {
         User *user;
 
         HASH_FIND(hh, quota->users, &uid, sizeof(uid), user);
+        return user;
+}
+
+const User *user_find(const Quota *quota, uint32_t uid) {
+        return find(quota, uid);
+}
+
+int user_get(Quota *quota, uint32_t uid, User **ret) {
+        User *user = find(quota, uid);
+
         if (!user) {
                 user = calloc(1, sizeof(*user));
                 if (!user)

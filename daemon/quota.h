@@ -59,17 +59,21 @@ typedef struct UserLimits {
         uint64_t attach_rate, attach_burst;
 } UserLimits;
 
-/* Changes what holds for @uid. */
-typedef void QuotaAdjust(void *userdata, uint32_t uid, UserLimits *limits);
-
 typedef struct Quota Quota;
 typedef struct Usage Usage;
+typedef struct User User;
+typedef struct Subject Subject;
 
-typedef struct User {
+/* Changes what holds for @user. */
+typedef void QuotaAdjust(void *userdata, const User *user, UserLimits *limits);
+
+struct User {
         Quota *quota;
         UT_hash_handle hh;
         uint32_t uid;
         uint32_t n_refs;
+        uint32_t n_attached; /* processes; as the next, for rights.c */
+        Subject *brought; /* subjects of these, with a reference, that files with limits are for */
         UserLimits limits;
         uint64_t used[_QUOTA_SLOTS];
         Usage *usages;      /* of others and of itself, by the actor's uid */
@@ -79,7 +83,7 @@ typedef struct User {
         uint64_t attach_refilled_usec;
         uint32_t n_ring_violations;
         char *name; /* the account's, once somebody asked; "" if it has none */
-} User;
+};
 
 struct Usage {
         User *user;
@@ -115,6 +119,10 @@ void quota_done(Quota *quota);
 /* The user with this uid, made if new. Return: 0, -ENOMEM. */
 int user_get(Quota *quota, uint32_t uid, User **ret);
 User *user_unref(User *user);
+/* The user with this uid, if it is here; NULL else. */
+const User *user_find(const Quota *quota, uint32_t uid);
+/* Finds its limits out again: what adjusts them may say something else. What it holds it keeps. */
+void user_set_limits(User *user);
 static inline uint64_t user_limit(const User *user, QuotaSlot slot) {
         return user->limits.max[slot];
 }

@@ -27,6 +27,44 @@ bool rights_classify(Peer *peer) {
         return peer->subject != old;
 }
 
+/* Return: whether its user may have other limits now. */
+static bool bring_limits(Peer *peer) {
+        Subject *subject = peer->subject;
+
+        if (!subject->brings_limits || subject->is_brought)
+                return false;
+        subject_ref(subject);
+        subject->is_brought = true;
+        LL_PREPEND2(peer->user->brought, subject, next_brought);
+        return true;
+}
+
+void rights_enter(Peer *peer) {
+        peer->user->n_attached++;
+        if (bring_limits(peer))
+                user_set_limits(peer->user);
+}
+
+void rights_leave(Peer *peer) {
+        User *user = peer->user;
+
+        user->n_attached--;
+        if (user->n_attached > 0 || !user->brought)
+                return;
+        rights_forget_limits(user);
+        user_set_limits(user);
+}
+
+void rights_forget_limits(User *user) {
+        Subject *subject, *next;
+
+        LL_FOREACH_SAFE2(user->brought, subject, next, next_brought) {
+                subject->is_brought = false;
+                subject_unref(subject);
+        }
+        user->brought = NULL;
+}
+
 void rights_reclassify(Peer *peer) {
         Subject *was;
 
@@ -176,6 +214,7 @@ void rights_reevaluate(Peer *peer) {
                 peer_refuse(peer, CODE_OVERLOAD, "no_memory", "no memory for its policy");
                 return;
         }
+        (void)bring_limits(peer); /* all users' limits are set after this */
         topics_reevaluate_of(peer);
         reevaluate_off_host(peer, was_open);
         monitor_reevaluate(peer);

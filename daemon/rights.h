@@ -17,12 +17,19 @@
 #include "libcore/control.h"
 
 typedef struct Peer Peer;
+typedef struct User User;
 
 /*
  * Makes it a subject of the policy that there is now. Without memory it is nobody's, which ends it.
  * Return: whether it is another subject than before.
  */
 bool rights_classify(Peer *peer);
+/* It has attached: limits in files for it are its user's, till no process of the user is attached. */
+void rights_enter(Peer *peer);
+/* It is attached no more. */
+void rights_leave(Peer *peer);
+/* Forgets which limits processes of @user brought; those that it has stay until they are set again. */
+void rights_forget_limits(User *user);
 /* It owns another name, or one less: others' rules may ask for that. */
 void rights_reclassify(Peer *peer);
 /* Judges it by a policy that is new; what it may not have any more it loses, and hears of that. */

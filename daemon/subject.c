@@ -91,10 +91,12 @@ Subject *subject_new(Policy *policy, const PolicyBook *book, const uint64_t *key
         subject->uid = (uint32_t)key[0];
         subject->traits = subject->key + 1 + subject_words(book->n_files);
         DL_FOREACH (book->files, file) {
-                if (key[1 + i / 64] >> (i % 64) & 1)
+                if (subject_has_file(subject, i)) {
+                        subject->brings_limits |= file->limit && !file->is_of_users;
                         LL_FOREACH (file->statements, s)
                                 if (r == 0)
                                         r = say(subject, s);
+                }
                 i++;
         }
         if (r < 0)

@@ -46,6 +46,9 @@ typedef struct Subject {
         bool knows_itself;    /* may_send_to_itself was found out */
         bool may_send_to_itself;
         uint64_t denied_slots; /* that were logged, a bit each */
+        bool brings_limits;    /* a file that is not for all processes of the user has [Limits] */
+        bool is_brought;       /* among those of User.brought */
+        struct Subject *next_brought;
         size_t n_key;
         uint64_t key[]; /* uid, a bit for each file, a bit for each trait */
 } Subject;
@@ -53,6 +56,11 @@ typedef struct Subject {
 /* Words of @book's bits, and their place in a key. */
 static inline size_t subject_words(unsigned n_bits) {
         return (n_bits + 63) / 64;
+}
+
+/* Whether the book's file @i is for it. */
+static inline bool subject_has_file(const Subject *subject, unsigned i) {
+        return subject->key[1 + i / 64] >> (i % 64) & 1;
 }
 
 static inline bool subject_has_trait(const Subject *subject, unsigned trait) {

@@ -29,6 +29,41 @@ rule 50-test.policy <<'END'
 [Own]
 DenyName=com.example.*
 END
+rule 60-orders.policy <<'END'
+[Match]
+User=orders
+Unit=orders@*.service
+Key=e85004f63798e2c0:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo
+
+[Own]
+Name=com.example.orders com.example.orders.*
+
+[Talk]
+SendTo=name:com.example.* same-user
+ReceiveFrom=user:web group:billing
+DenySendTo=name:com.example.hr.*
+
+[Network]
+Publish=yes
+Send=name:com.example.*
+ReceiveFrom=granted
+
+[Role]
+Gateway=no
+Monitor=none
+Admin=no
+
+[Limits]
+Bytes=32M
+Rings=64
+END
+run p2pbusd --user --check-config --socket "$work/s" --state-dir "$work/t" --policy-dir "$work/policy.d"
+is 'limits may be for a unit and a key' 0 "$status"
+echo 'Connections=3' >>"$work/policy.d/60-orders.policy"
+run p2pbusd --user --check-config --socket "$work/s" --state-dir "$work/t" --policy-dir "$work/policy.d"
+is 'but not those decided before' 1 "$status"
+check 'which are named' said '60-orders.policy:27: Connections= is decided before a process has attached'
+rm "$work/policy.d/60-orders.policy"
 start_bus --policy-dir "$work/policy.d"
 run p2pbusctl policy explain --own com.example.orders
 is 'what is denied is told beforehand' 5 "$status"
@@ -83,6 +118,23 @@ run p2pbusctl policy explain --own com.other.orders
 is 'the policy of before holds' 5 "$status"
 rm "$work/policy.d/70-test.policy"
 stop orders
+
+# Limits of a process with a key are its user's.
+rule 70-test.policy <<END
+[Match]
+Key=$(p2pbusctl keygen "$work/limited.key")
+
+[Limits]
+Bytes=32M
+END
+run p2pbusctl reload
+run p2pbusctl policy explain
+is 'limits of a key that is not here do not hold' 0 "$(grep -c '^Limits' "$work/out")"
+start_recv limited --key "$work/limited.key"
+run p2pbusctl policy explain
+check 'those of one that is are told' grep -q "^Limits	Bytes	32M	$work/policy.d/70-test.policy:5\$" "$work/out"
+stop limited
+rm "$work/policy.d/70-test.policy"
 
 # The gateway's role.
 relay=$(p2pbusctl keygen "$work/relay.key")

@@ -460,6 +460,160 @@ START_TEST(limits_of_a_user_are_in_the_policy) {
 }
 END_TEST
 
+/* Of a process of the test's own; the same each time. */
+static IdentityKey *key_of(unsigned n) {
+        const uint8_t seed[32] = { (uint8_t)n };
+        IdentityKey *key;
+
+        ck_assert_int_eq(identity_new_from_seed(&key, seed), 0);
+        return key;
+}
+
+/* The file @name is for processes with key @n, and has these limits. */
+static void limit_key(const char *name, unsigned n, const char *limits) {
+        char text[256], full[KEY_TEXT_SIZE];
+        IdentityKey *key = key_of(n);
+
+        (void)snprintf(text, sizeof(text), "[Match]\nKey=%s\n[Limits]\n%s\n",
+                       key_format(identity_public(key), full), limits);
+        identity_free(key);
+        daemon_rule(&d, name, text);
+}
+
+static void open_keyed(Client *c, unsigned n, uid_t uid) {
+        client_connect_as(c, &d, key_of(n), uid);
+        (void)client_attach(c, 0);
+}
+
+/* The daemon has seen it go; @a listens for that. */
+static void leave(Client *c) {
+        client_close(c);
+        expect_word(&a, CONTROL_PUBLISHED);
+}
+
+static void expect_full(Client *c, const char *pattern) {
+        (void)say_text(c, CONTROL_SUBSCRIBE, SUBSCRIBE_BEGIN, pattern);
+        expect_error(c, CODE_QUOTA);
+}
+
+START_TEST(a_key_brings_limits_for_its_user_until_the_last_has_left) {
+        Client one, keyed;
+
+        if (!is_root("a_key_brings_limits_for_its_user_until_the_last_has_left"))
+                return;
+        start("--system");
+        subscribe(&a, "p2pbus.process.gone");
+        limit_key("50-test.policy", 1, "Subscriptions=1");
+        reload(&a);
+        client_open_as(&one, &d, 0, OTHER_UID);
+        subscribe(&one, "x.1");
+        subscribe(&one, "x.2");
+
+        open_keyed(&keyed, 1, OTHER_UID);
+        expect_full(&one, "x.3");
+        expect_full(&keyed, "x.3");
+        subscribe(&b, "x.3"); /* another user */
+        subscribe(&b, "x.4");
+        publish(&a, "x.2"); /* what it has it keeps */
+        expect_word(&a, CONTROL_OK);
+        expect_word(&one, CONTROL_PUBLISHED);
+
+        leave(&keyed);
+        expect_full(&one, "x.3");
+        (void)say_text(&one, CONTROL_SUBSCRIBE, SUBSCRIBE_END, "x.1");
+        expect_word(&one, CONTROL_OK);
+        expect_full(&one, "x.3");
+        (void)say_text(&one, CONTROL_SUBSCRIBE, SUBSCRIBE_END, "x.2");
+        expect_word(&one, CONTROL_OK);
+        subscribe(&one, "x.3");
+        expect_full(&one, "x.4");
+
+        leave(&one);
+        client_open_as(&one, &d, 0, OTHER_UID);
+        subscribe(&one, "x.1");
+        subscribe(&one, "x.2");
+        client_close(&one);
+        stop();
+}
+END_TEST
+
+START_TEST(limits_are_the_same_whoever_attaches_first) {
+        Client first, second;
+
+        if (!is_root("limits_are_the_same_whoever_attaches_first"))
+                return;
+        start("--system");
+        limit_key("50-test.policy", 1, "Subscriptions=2");
+        limit_key("60-test.policy", 2, "Subscriptions=1");
+        reload(&a);
+        open_keyed(&first, _i == 0 ? 1 : 2, OTHER_UID);
+        open_keyed(&second, _i == 0 ? 2 : 1, OTHER_UID);
+        subscribe(&first, "x.1");
+        expect_full(&first, "x.2");
+        expect_full(&second, "x.2");
+        client_close(&first);
+        client_close(&second);
+        stop();
+}
+END_TEST
+
+START_TEST(a_process_that_takes_over_brings_its_limits_again) {
+        Client old, taker;
+
+        if (!is_root("a_process_that_takes_over_brings_its_limits_again"))
+                return;
+        start("--system");
+        limit_key("50-test.policy", 1, "Subscriptions=1");
+        reload(&a);
+        open_keyed(&old, 1, OTHER_UID);
+        client_connect_as(&taker, &d, key_of(1), OTHER_UID);
+        (void)client_attach(&taker, ATTACH_TAKEOVER);
+        subscribe(&taker, "x.1");
+        expect_full(&taker, "x.2");
+        client_close(&old);
+        client_close(&taker);
+        stop();
+}
+END_TEST
+
+START_TEST(a_reload_judges_anew_who_brings_limits) {
+        Client one, keyed;
+
+        if (!is_root("a_reload_judges_anew_who_brings_limits"))
+                return;
+        start("--system");
+        subscribe(&a, "p2pbus.process.gone");
+        client_open_as(&one, &d, 0, OTHER_UID);
+        open_keyed(&keyed, 1, OTHER_UID);
+        subscribe(&one, "x.1");
+
+        /* Who is here already brings what is new, */
+        limit_key("50-test.policy", 1, "Subscriptions=1");
+        reload(&a);
+        expect_full(&one, "x.2");
+        /* and what is another, */
+        limit_key("50-test.policy", 1, "Subscriptions=2");
+        reload(&a);
+        subscribe(&one, "x.2");
+        expect_full(&one, "x.3");
+        /* and who has left brings nothing any more. */
+        leave(&keyed);
+        expect_full(&one, "x.3");
+        reload(&a);
+        subscribe(&one, "x.3");
+
+        /* Nor does a file that is gone. */
+        open_keyed(&keyed, 1, OTHER_UID);
+        expect_full(&one, "x.4");
+        daemon_rule(&d, "50-test.policy", NULL);
+        reload(&a);
+        subscribe(&one, "x.4");
+        client_close(&one);
+        client_close(&keyed);
+        stop();
+}
+END_TEST
+
 /* --- explanations --- */
 
 /* clang-format off */
@@ -546,6 +700,47 @@ START_TEST(without_a_question_all_that_holds_is_told) {
 }
 END_TEST
 
+/* Whether all that holds for who @whom says has @line, whose end is the place. */
+static bool is_told(const char *whom, const char *line) {
+        const Control *word;
+
+        (void)say_text(&a, CONTROL_EXPLAIN, 0, whom);
+        word = expect_word(&a, CONTROL_ANSWER);
+        return memmem(word->body, word->n_body, line, strlen(line));
+}
+
+START_TEST(limits_are_told_that_count_now) {
+        static const char bytes[] = "Limits\tBytes\t32M\t", rings[] = "Limits\tRings\t7\t";
+        char of_keyed[256], full[KEY_TEXT_SIZE];
+        IdentityKey *key = key_of(1);
+        Client keyed;
+
+        (void)snprintf(of_keyed, sizeof(of_keyed), "key\t%s\n",
+                       key_format(identity_public(key), full));
+        identity_free(key);
+        start("--user");
+        daemon_rule(&d, "50-test.policy", "[Limits]\nRings=7\n");
+        limit_key("60-test.policy", 1, "Bytes=32M\nRings=8");
+        reload(&a);
+        ck_assert(is_told("", rings));
+        ck_assert(!is_told("", bytes));
+        ck_assert(is_told(of_keyed, bytes)); /* it would bring them */
+        ck_assert(!is_told(of_keyed, rings));
+
+        client_connect(&keyed, &d, key_of(1));
+        (void)client_attach(&keyed, 0);
+        ck_assert(is_told("", bytes));
+        ck_assert(!is_told("", rings));
+        ck_assert(!is_told("uid\t4000000\n", bytes));
+        subscribe(&a, "p2pbus.process.gone");
+        leave(&keyed);
+        ck_assert(is_told("", bytes)); /* its user is still here */
+        reload(&a);
+        ck_assert(is_told("", rings));
+        stop();
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("policies");
         TCase *tcase = tcase_create("policies");
@@ -564,9 +759,14 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, what_is_retained_is_judged_by_the_new_policy);
         tcase_add_test(tcase, rules_for_other_hosts_go_to_who_asks_for_them);
         tcase_add_test(tcase, limits_of_a_user_are_in_the_policy);
+        tcase_add_test(tcase, a_key_brings_limits_for_its_user_until_the_last_has_left);
+        tcase_add_loop_test(tcase, limits_are_the_same_whoever_attaches_first, 0, 2);
+        tcase_add_test(tcase, a_process_that_takes_over_brings_its_limits_again);
+        tcase_add_test(tcase, a_reload_judges_anew_who_brings_limits);
         tcase_add_loop_test(tcase, each_question_is_explained, 0, ELEMENTSOF(explained));
         tcase_add_loop_test(tcase, what_is_no_question_is_refused, 0, ELEMENTSOF(unexplained));
         tcase_add_test(tcase, without_a_question_all_that_holds_is_told);
+        tcase_add_test(tcase, limits_are_told_that_count_now);
         suite_add_tcase(suite, tcase);
         return suite;
 }

@@ -19,13 +19,24 @@
 #include "libsecure/identity.h"
 #include "tests/main.h"
 
-enum { DAEMON = 100, BRIDGE = 200, ALICE = 1000, BOB = 1001, NET = 300, STAFF = 301 };
+enum {
+        DAEMON = 100,
+        BRIDGE = 200,
+        ALICE = 1000,
+        BOB = 1001,
+        ORDERS = 1002,
+        NET = 300,
+        STAFF = 301
+};
 
 static uint32_t find_user(const char *name) {
         static const struct {
                 const char *name;
                 uint32_t uid;
-        } users[] = { { "alice", ALICE }, { "bob", BOB }, { "p2pbus-bridge", BRIDGE } };
+        } users[] = { { "alice", ALICE },
+                      { "bob", BOB },
+                      { "orders", ORDERS },
+                      { "p2pbus-bridge", BRIDGE } };
 
         for (unsigned i = 0; i < ELEMENTSOF(users); i++)
                 if (strcmp(users[i].name, name) == 0)
@@ -390,8 +401,17 @@ static const struct {
         { "no number", "[Limits]\nRings=many\n", "not a number" },
         { "too small", "[Limits]\nQueueBytes=1K\n", "too small" },
         { "the other word is as big", "[Limits]\nBytes=1K\n", "Bytes=1K: too small" },
-        { "limits of a group", "[Match]\nGroup=staff\n[Limits]\nRings=1\n",
-          ":4: limits are a user's" },
+        { "connections of a group", "[Match]\nGroup=staff\n[Limits]\nRings=1\nConnections=1\n",
+          ":5: Connections= is decided before a process has attached: beside it, [Match] may have "
+          "User= and Bus= only" },
+        { "connections of a unit", "[Limits]\nUnattached=1\n[Match]\nUser=bob\nUnit=x\n",
+          ":2: Unattached= is decided before a process has attached" },
+        { "attaches of a key",
+          "[Match]\nKey=e85004f63798e2c0:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n"
+          "[Limits]\nAttachRate=1\n",
+          ":4: AttachRate= is decided before a process has attached" },
+        { "attaches of all but a group", "[Match]\nGroup=!staff\n[Limits]\nAttachBurst=1\n",
+          ":4: AttachBurst= is decided before a process has attached" },
         { "no bus", "[Match]\nBus=session\n", "neither system nor user" },
 };
 
@@ -589,9 +609,9 @@ START_TEST(limits_are_those_of_the_user) {
                    "[Match]\nUser=alice\n[Limits]\nRings=3\nQueueBytes=32M\n"
                    "AttachRate=7\n");
         policy = load_good(false);
-        policy_adjust_limits(policy, BOB, &limits);
+        policy_adjust_limits(policy, BOB, NULL, &limits);
         ck_assert_uint_eq(limits.max[QUOTA_RINGS], 256);
-        policy_adjust_limits(policy, ALICE, &limits);
+        policy_adjust_limits(policy, ALICE, NULL, &limits);
         ck_assert_uint_eq(limits.max[QUOTA_RINGS], 3);
         ck_assert_uint_eq(limits.max[QUOTA_BYTES], 32 << 20);
         ck_assert_uint_eq(limits.max[QUOTA_NAMES], 64);
@@ -609,15 +629,127 @@ START_TEST(bytes_are_queue_bytes) {
         write_file(0, "50-test.policy", "[Limits]\nBytes=32M\nQueueBytes=16M\n");
         write_file(0, "60-test.policy", "[Match]\nUser=alice\n[Limits]\nBytes=8M\n");
         policy = load_good(false);
-        policy_adjust_limits(policy, BOB, &limits);
+        policy_adjust_limits(policy, BOB, NULL, &limits);
         ck_assert_uint_eq(limits.max[QUOTA_BYTES], 16 << 20);
-        policy_adjust_limits(policy, ALICE, &limits);
+        policy_adjust_limits(policy, ALICE, NULL, &limits);
         ck_assert_uint_eq(limits.max[QUOTA_BYTES], 8 << 20);
         self = subject(policy, &bob);
         ck_assert_str_eq(self->said[POLICY_QUEUE_BYTES].items[0]->key, "QueueBytes");
         subject_unref(self);
         self = subject(policy, &alice);
         ck_assert_str_eq(self->said[POLICY_QUEUE_BYTES].items[0]->key, "Bytes");
+        subject_unref(self);
+        policy_free(policy);
+}
+END_TEST
+
+/* All that a file can have, together. */
+START_TEST(a_file_for_a_key_and_a_unit_may_have_limits) {
+        static const char full[] = "e85004f63798e2c0:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        const Credentials creds = { .uid = ORDERS, .unit = "orders@7.service" };
+        UserLimits limits = { .max = { 0 } };
+        const Statement *said[_POLICY_SLOTS];
+        Policy *policy;
+        Subject *self;
+        KeyText key;
+
+        write_file(0, "50-orders.policy",
+                   "[Match]\n"
+                   "User=orders\n"
+                   "Unit=orders@*.service\n"
+                   "Key=e85004f63798e2c0:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n"
+                   "\n"
+                   "[Own]\n"
+                   "Name=com.example.orders com.example.orders.*\n"
+                   "\n"
+                   "[Talk]\n"
+                   "SendTo=name:com.example.* same-user\n"
+                   "ReceiveFrom=user:web group:billing\n"
+                   "DenySendTo=name:com.example.hr.*\n"
+                   "\n"
+                   "[Network]\n"
+                   "Publish=yes\n"
+                   "Send=name:com.example.*\n"
+                   "ReceiveFrom=granted\n"
+                   "\n"
+                   "[Role]\n"
+                   "Gateway=no\n"
+                   "Monitor=none\n"
+                   "Admin=no\n"
+                   "\n"
+                   "[Limits]\n"
+                   "Bytes=32M\n"
+                   "Rings=64\n");
+        policy = load_good(false);
+        ck_assert_int_eq(key_text_parse(full, &key), 0);
+        policy_describe(policy, &creds, &key.key);
+        self = policy_subject(policy);
+        ck_assert(self->brings_limits);
+        ck_assert(policy_own(self, "orders", "com.example.orders", 18).is_allowed);
+
+        /* They are said before it attaches, and count from then on. */
+        policy_find_limits(policy, ORDERS, NULL, self, said);
+        ck_assert_uint_eq(said[POLICY_QUEUE_BYTES]->line, 25);
+        ck_assert_ptr_null(said[POLICY_NAMES]);
+        policy_adjust_limits(policy, ORDERS, NULL, &limits);
+        ck_assert_uint_eq(limits.max[QUOTA_RINGS], 0);
+        policy_adjust_limits(policy, ORDERS, self, &limits);
+        ck_assert_uint_eq(limits.max[QUOTA_RINGS], 64);
+        ck_assert_uint_eq(limits.max[QUOTA_BYTES], 32 << 20);
+        subject_unref(self);
+        policy_free(policy);
+}
+END_TEST
+
+/* The last file that says one counts, whoever brought it and when. */
+START_TEST(limits_that_processes_bring_are_in_the_order_of_files) {
+        static const Who keyed = { .uid = BOB, .key = 1 };
+        static const struct {
+                unsigned n;
+                const Who *who[2]; /* in the order of their coming */
+                uint64_t rings, names;
+        } rows_brought[] = {
+                { 0, { NULL, NULL }, 0, 6 },        { 1, { &keyed, NULL }, 5, 6 },
+                { 1, { &in_staff, NULL }, 0, 7 },   { 2, { &keyed, &in_staff }, 5, 7 },
+                { 2, { &in_staff, &keyed }, 5, 7 },
+        };
+        Policy *policy;
+
+        write_text("[Match]\nKey=%1\n[Limits]\nNames=5\nRings=5\n");
+        write_file(0, "60-test.policy", "[Match]\nUser=bob\n[Limits]\nNames=6\n");
+        write_file(0, "70-test.policy", "[Match]\nGroup=staff\n[Limits]\nNames=7\n");
+        policy = load_good(false);
+        for (unsigned i = 0; i < ELEMENTSOF(rows_brought); i++) {
+                UserLimits limits = { .max = { 0 } };
+                Subject *brought = NULL, *self;
+
+                for (unsigned k = 0; k < rows_brought[i].n; k++) {
+                        self = subject(policy, rows_brought[i].who[k]);
+                        LL_PREPEND2(brought, self, next_brought);
+                }
+                policy_adjust_limits(policy, BOB, brought, &limits);
+                ck_assert_uint_eq(limits.max[QUOTA_RINGS], rows_brought[i].rings);
+                ck_assert_uint_eq(limits.max[QUOTA_NAMES], rows_brought[i].names);
+                for (self = brought; self; self = self->next_brought)
+                        subject_unref(self);
+        }
+        policy_free(policy);
+}
+END_TEST
+
+START_TEST(who_has_no_more_limits_than_its_user_brings_none) {
+        Policy *policy;
+        Subject *self;
+
+        write_text("[Match]\nUser=bob\n[Limits]\nNames=6\n");
+        write_file(0, "60-test.policy", "[Match]\nGroup=staff\n[Own]\nName=a.b\n");
+        write_file(0, "70-test.policy", "[Match]\nGroup=p2pbus-net\n[Limits]\nNames=7\n");
+        policy = load_good(false);
+        self = subject(policy, &in_staff);
+        ck_assert(!self->brings_limits);
+        subject_unref(self);
+        self = subject(policy, &in_net);
+        ck_assert(self->brings_limits);
         subject_unref(self);
         policy_free(policy);
 }
@@ -796,6 +928,9 @@ Suite *check_suite(void) {
         tcase_add_test(files, a_denial_is_news_once);
         tcase_add_test(files, limits_are_those_of_the_user);
         tcase_add_test(files, bytes_are_queue_bytes);
+        tcase_add_test(files, a_file_for_a_key_and_a_unit_may_have_limits);
+        tcase_add_test(files, limits_that_processes_bring_are_in_the_order_of_files);
+        tcase_add_test(files, who_has_no_more_limits_than_its_user_brings_none);
         tcase_add_test(files, what_libraries_enforce_is_told_in_entries);
         suite_add_tcase(suite, files);
         return suite;
