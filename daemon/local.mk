@@ -65,6 +65,8 @@ libp2pbus_daemon_la_SOURCES = \
 	%D%/subject.h \
 	%D%/survey.c \
 	%D%/survey.h \
+	%D%/topic-frame.c \
+	%D%/topic-frame.h \
 	%D%/topics.c \
 	%D%/topics.h \
 	%D%/wants.c \

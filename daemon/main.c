@@ -30,6 +30,7 @@
  *      monitor.c   -- copies for those who watch
  *      query.c     -- status and lists as text
  *      survey.c    -- what processes say of their conversations
+ *      topic-frame.c -- what was published, kept once for all its readers
  *      topics.c    -- who subscribed to what, and what was retained
  *      wants.c     -- who on other hosts wants what is published here
  *      metrics.c   -- counters as OpenMetrics

@@ -93,21 +93,22 @@ int outbox_reserve(Outbox *outbox, Usage *usage, size_t size, const int *fds, si
         return 0;
 }
 
-int outbox_share(Outbox *outbox, Usage *usage, StreamShared *frame, uint64_t now_usec) {
+int outbox_share(Outbox *outbox, Usage *usage, StreamShared *shared, const uint8_t *frame,
+                 size_t size, uint64_t now_usec) {
         OutboxRun *run;
         int r;
 
-        r = find_run(outbox, usage, frame->size, &run);
+        r = find_run(outbox, usage, size, &run);
         if (r < 0)
                 return err_trace(r);
-        if (usage_charge(usage, frame->size, 1, 0) != 0)
+        if (usage_charge(usage, size, 1, 0) != 0)
                 return OUTBOX_E_QUOTA;
-        r = stream_queue_shared(outbox->stream, frame);
+        r = stream_queue_shared(outbox->stream, shared, frame, size);
         if (r < 0) {
-                usage_release(usage, frame->size, 1, 0);
+                usage_release(usage, size, 1, 0);
                 return err_trace(r);
         }
-        note(outbox, run, usage, frame->size, 0, now_usec);
+        note(outbox, run, usage, size, 0, now_usec);
         return 0;
 }
 

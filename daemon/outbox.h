@@ -51,8 +51,9 @@ void outbox_done(Outbox *outbox);
  */
 int outbox_reserve(Outbox *outbox, Usage *usage, size_t size, const int *fds, size_t n_fds,
                    uint64_t now_usec, uint8_t **ret_data);
-/* The same for a frame that others have as well: it is charged in full to each. Return: the same. */
-int outbox_share(Outbox *outbox, Usage *usage, StreamShared *frame, uint64_t now_usec);
+/* The same for a @frame of @shared, which others have as well: it is charged in full to each. */
+int outbox_share(Outbox *outbox, Usage *usage, StreamShared *shared, const uint8_t *frame,
+                 size_t size, uint64_t now_usec);
 /* The stream has written @n bytes: releases what was charged for them. */
 void outbox_written(Outbox *outbox, size_t n);
 /* Nobody will read them: drops all. */

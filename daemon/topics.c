@@ -37,7 +37,7 @@ struct Retained {
         PublicKey publisher;
         Subject *subject;
         size_t n_charged;
-        StreamShared *frame;
+        TopicFrame frame;
         size_t n_key;
         char key[]; /* uid 4, topic */
 };
@@ -55,47 +55,36 @@ static void tell_lost(Peer *to) {
         reader->n_lost = 0;
 }
 
-/* @usage: what the publisher holds at @to. Return: whether it was queued. */
-static bool queue_frame(Peer *to, Usage *usage, StreamShared *frame) {
-        uint64_t now = to->manager->now_usec;
-        uint8_t *data;
-
-        if (frame->size > TOPICS_COPY_MAX)
-                return outbox_share(&to->outbox, usage, frame, now) == 0;
-        if (outbox_reserve(&to->outbox, usage, frame->size, NULL, 0, now, &data) != 0)
-                return false;
-        memcpy(data, frame->data, frame->size);
-        return true;
-}
-
-/* Return: what @publisher holds at @to, with a reference; NULL: no memory. */
-static Usage *usage_at(Peer *to, const User *publisher) {
-        Usage *usage;
-
-        return usage_get(to->user, publisher ? publisher->uid : to->user->uid, &usage) < 0 ? NULL
-                                                                                           : usage;
-}
-
-/* Who published it: both NULL: the daemon. */
+/* Who published it; all NULL: the daemon. */
 typedef struct Publisher {
         const User *user;
         Subject *subject;
+        Usage *usage; /* what it holds at the reader's user before: the next one is often of the same */
 } Publisher;
 
-static void deliver(Peer *to, const Publisher *publisher, StreamShared *frame) {
+/* NULL: no memory. */
+static Usage *usage_at(Publisher *publisher, const Peer *to) {
+        if (publisher->usage && publisher->usage->user == to->user)
+                return publisher->usage;
+        publisher->usage = usage_unref(publisher->usage);
+        return usage_get(to->user, publisher->user ? publisher->user->uid : to->user->uid,
+                         &publisher->usage) < 0
+                       ? NULL
+                       : publisher->usage;
+}
+
+static void deliver(Peer *to, Publisher *publisher, const TopicFrame *frame) {
         Manager *manager = to->manager;
         Usage *usage = NULL;
-        bool is_queued;
 
         if (to->output_dead ||
             (publisher->subject && !policy_may_send(publisher->subject, to->subject)))
                 return;
         tell_lost(to); /* there is a reserve for words */
         if (peer_has_room(to, frame->size))
-                usage = usage_at(to, publisher->user);
-        is_queued = usage && queue_frame(to, usage, frame);
-        usage_unref(usage);
-        if (is_queued) {
+                usage = usage_at(publisher, to);
+        if (usage && outbox_share(&to->outbox, usage, frame->page, frame->data, frame->size,
+                                  manager->now_usec) == 0) {
                 to->packets_out++;
                 manager->counters.topics_delivered++;
                 peer_touch(to);
@@ -110,23 +99,24 @@ static void deliver(Peer *to, const Publisher *publisher, StreamShared *frame) {
 typedef struct Publication {
         Topics *topics;
         Publisher publisher;
-        StreamShared *frame;
+        TopicFrame frame;
 } Publication;
 
 static void on_reader(TopicLeaf *leaf, void *userdata) {
         Peer *to = container_of(leaf, Subscription, leaf)->peer;
-        const Publication *p = userdata;
+        Publication *p = userdata;
 
         if (to->topics.round == p->topics->round)
                 return;
         to->topics.round = p->topics->round;
-        deliver(to, &p->publisher, p->frame);
+        deliver(to, &p->publisher, &p->frame);
 }
 
 /* Who wants the daemon's own topics names their first element: "*" and ">" do not stand for it. */
 static void publish(Publication *p, const char *topic, size_t n_topic) {
         p->topics->round++;
         topic_tree_walk(&p->topics->tree, topic, n_topic, !p->publisher.user, on_reader, p);
+        p->publisher.usage = usage_unref(p->publisher.usage);
 }
 
 /* One whole message of no session, on a topic. Return: CODE_OK, @ret_topic and its size. */
@@ -150,14 +140,10 @@ static ControlCode read_message(const Control *word, Record *ret, const char **r
         return CODE_OK;
 }
 
-/*
- * The same bytes for all who get it: it is for everyone on this host. @from: NULL: the daemon, which has
- * no key. NULL: no memory.
- */
-static StreamShared *frame_new(const Peer *from, const PacketId *id, size_t n_record) {
-        size_t size = FRAME_HEAD_SIZE + n_record;
+/* The same bytes for all who get it: it is for everyone on this host. The record is still to be written. */
+static void write_head(const TopicFrame *frame, const Peer *from, const PacketId *id) {
         const PacketHeader header = {
-                .size = (uint32_t)size,
+                .size = (uint32_t)frame->size,
                 .src = { PID_DAEMON, 0 },
                 .dst = { PID_EVERYONE, 0 },
                 .id = *id,
@@ -167,17 +153,14 @@ static StreamShared *frame_new(const Peer *from, const PacketId *id, size_t n_re
                 .verb = CONTROL_PUBLISHED,
                 .address = from ? from->entry.address : (Address){ PID_DAEMON, 0 },
         };
-        StreamShared *frame = stream_shared_new(size);
 
-        if (!frame)
-                return NULL;
         packet_header_encode(&header, frame->data);
         control_encode(&published, frame->data + PACKET_HEADER_SIZE);
+        /* The daemon has no key. */
         memset(frame->data + PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE, 0, CONTROL_KEY_SIZE);
         if (from)
                 memcpy(frame->data + PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE, from->key.bytes,
                        CONTROL_KEY_SIZE);
-        return frame;
 }
 
 /* Monitors see it once, as if it were a packet from who published it to everyone. */
@@ -214,7 +197,7 @@ static void retained_free(Topics *topics, Retained *retained) {
         usage_unref(retained->usage);
         user_give(retained->user, QUOTA_RETAINED, 1);
         user_unref(retained->user);
-        stream_shared_unref(retained->frame);
+        topic_frame_done(&retained->frame);
         free(retained);
 }
 
@@ -264,14 +247,14 @@ static void tell_replaced(Manager *manager, const Retained *retained) {
 
         if (peer_find(manager, key_hash(&retained->publisher).address, &peer) != CODE_OK ||
             !key_equal(&peer->key, &retained->publisher) ||
-            record_decode(retained->frame->data + FRAME_HEAD_SIZE,
-                          retained->frame->size - FRAME_HEAD_SIZE, &at, &record) != 0)
+            record_decode(retained->frame.data + FRAME_HEAD_SIZE,
+                          retained->frame.size - FRAME_HEAD_SIZE, &at, &record) != 0)
                 return;
         wants_say_replaced(peer, retained->key + 4, retained->n_key - 4, &record.message.id);
 }
 
 /* @frame takes the place of what was there; NULL: nothing does. */
-static ControlCode retain(Peer *from, const char *topic, size_t n_topic, StreamShared *frame) {
+static ControlCode retain(Peer *from, const char *topic, size_t n_topic, const TopicFrame *frame) {
         Topics *topics = &from->manager->topics;
         char key[4 + TOPIC_SIZE_MAX];
         size_t n_key = retained_key(from->user, topic, n_topic, key);
@@ -289,8 +272,7 @@ static ControlCode retain(Peer *from, const char *topic, size_t n_topic, StreamS
                                 frame->size + sizeof(*retained) + credentials_memory(&from->creds));
         if (!retained)
                 return CODE_QUOTA;
-        frame->n_refs++;
-        retained->frame = frame;
+        retained->frame = topic_frame_ref(frame);
         return CODE_OK;
 }
 
@@ -298,10 +280,11 @@ static void give_retained(Peer *to, const char *pattern, size_t n_pattern) {
         Retained *retained, *next;
 
         HASH_ITER (hh, to->manager->topics.retained, retained, next) {
-                const Publisher publisher = { retained->user, retained->subject };
+                Publisher publisher = { retained->user, retained->subject, NULL };
 
                 if (topic_matches(pattern, n_pattern, retained->key + 4, retained->n_key - 4))
-                        deliver(to, &publisher, retained->frame);
+                        deliver(to, &publisher, &retained->frame);
+                usage_unref(publisher.usage);
         }
 }
 
@@ -352,32 +335,39 @@ static bool may_subscribe(Peer *peer, const char *pattern, size_t n_pattern) {
 
 ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) {
         Manager *manager = from->manager;
-        Publication p = { .topics = &manager->topics, .publisher = { from->user, from->subject } };
+        Publication p = { .topics = &manager->topics,
+                          .publisher = { from->user, from->subject, NULL } };
+        size_t size = FRAME_HEAD_SIZE + word->n_body;
         ControlCode code;
         const char *topic;
         size_t n_topic;
         Record record;
         bool may;
+        int r = 0;
 
         code = read_message(word, &record, &topic, &n_topic);
         if (code != CODE_OK)
                 return code;
-        if (FRAME_HEAD_SIZE + word->n_body > FRAME_SIZE_MAX)
+        if (size > FRAME_SIZE_MAX)
                 return CODE_TOO_BIG;
         if (topic_is_own(topic, n_topic))
                 return CODE_DENIED;
         may = may_publish(from, topic, n_topic);
-        p.frame = may ? frame_new(from, id, word->n_body) : NULL;
-        if (!p.frame) {
+        if (may)
+                r = word->value & PUBLISH_RETAIN
+                            ? topic_frame_new_alone(size, &p.frame)
+                            : topic_frame_new(&p.topics->pages, topic, n_topic, size, &p.frame);
+        if (!may || r < 0) {
                 /* Who does not wait for the answer takes it for retained. */
                 if (word->value & PUBLISH_RETAIN && !(word->value & PUBLISH_ANSWER))
                         wants_say_replaced(from, topic, n_topic, &record.message.id);
                 return may ? CODE_OVERLOAD : CODE_DENIED;
         }
-        memcpy(p.frame->data + FRAME_HEAD_SIZE, word->body, word->n_body);
+        write_head(&p.frame, from, id);
+        memcpy(p.frame.data + FRAME_HEAD_SIZE, word->body, word->n_body);
         manager->counters.topics_published++;
         if (word->value & PUBLISH_RETAIN)
-                code = retain(from, topic, n_topic, record.message.n_data > 0 ? p.frame : NULL);
+                code = retain(from, topic, n_topic, record.message.n_data > 0 ? &p.frame : NULL);
         if (code != CODE_OK)
                 wants_say_replaced(from, topic, n_topic, &record.message.id);
         if (p.topics->tree.root)
@@ -386,7 +376,7 @@ ControlCode topics_publish(Peer *from, const Control *word, const PacketId *id) 
                 wants_say_readers(from, topic, n_topic, id);
         if (manager->monitors.n > 0)
                 show(from, word, id);
-        stream_shared_unref(p.frame);
+        topic_frame_done(&p.frame);
         return code;
 }
 
@@ -430,12 +420,13 @@ void topics_announce(Manager *manager, const char *topic, const char *format, ..
                 .n_data = MIN((size_t)MAX(n, 0), sizeof(text) - 1),
         };
         record.message.total = record.message.n_data;
-        p.frame = frame_new(NULL, &id, record_size(&record));
-        if (!p.frame)
+        if (topic_frame_new(&p.topics->pages, topic, n_topic,
+                            FRAME_HEAD_SIZE + record_size(&record), &p.frame) < 0)
                 return;
-        record_encode(&record, p.frame->data + FRAME_HEAD_SIZE);
+        write_head(&p.frame, NULL, &id);
+        record_encode(&record, p.frame.data + FRAME_HEAD_SIZE);
         publish(&p, topic, n_topic);
-        stream_shared_unref(p.frame);
+        topic_frame_done(&p.frame);
 }
 
 static Subscription *find(const Peer *peer, const TopicNode *node, bool with_rest) {
@@ -458,6 +449,7 @@ static void subscription_free(Subscription *subscription) {
         user_give(peer->user, QUOTA_SUBSCRIPTIONS, 1);
         topics->n_subscriptions--;
         topic_tree_remove(&topics->tree, &subscription->leaf);
+        topic_pages_turn(&topics->pages);
         free(subscription);
 }
 
@@ -475,6 +467,7 @@ static ControlCode begin(Peer *peer, TopicNode *node, bool with_rest) {
         }
         subscription->peer = peer;
         topic_tree_add(node, with_rest, &subscription->leaf);
+        topic_pages_turn(&peer->manager->topics.pages);
         DL_APPEND2(peer->topics.subscriptions, subscription, prev_peer, next_peer);
         peer->manager->topics.n_subscriptions++;
         return CODE_OK;
@@ -550,4 +543,5 @@ void topics_leave(Peer *peer) {
 void topics_done(Topics *topics) {
         while (topics->retained)
                 retained_free(topics, topics->retained);
+        topic_pages_done(&topics->pages);
 }

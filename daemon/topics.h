@@ -7,18 +7,16 @@
  *
  * A process whose patterns (libcore/topic-tree.h) fit more than once gets one copy. Nothing is promised:
  * whoever does not read misses some, and is told how many before the next.
- *
- * A frame of more than TOPICS_COPY_MAX bytes is kept once for all who get it; the copies of a smaller
- * one cost less than keeping count.
+ * What it gets is kept once for all (topic-frame.h).
  */
 
 #include <stdint.h>
 
+#include "daemon/topic-frame.h"
 #include "libcore/control.h"
 #include "libcore/topic-tree.h"
 #include "libcore/util.h"
 
-#define TOPICS_COPY_MAX 1024
 #define TOPICS_OWN TOPIC_OWN
 
 typedef struct Manager Manager;
@@ -28,6 +26,7 @@ typedef struct Retained Retained;
 
 typedef struct Topics {
         TopicTree tree;
+        TopicPages pages;
         Retained *retained;
         uint64_t n_subscriptions;
         uint64_t n_retained;

@@ -5,10 +5,10 @@
  * in memory of the stream's own, or in a buffer somebody lent; begin and end are offsets into
  * either.
  *
- * Output is a list of chunks. A frame that many streams have is a chunk of its own, which refers to it.
- * Any other never crosses from one chunk to the next, so that it can be
- * written in place. The first chunk of an empty queue is small and the next ones grow: most
- * queues hold one small answer, a few hold megabytes.
+ * Output is a list of chunks. Frames that many streams have are chunks of their own, which refer to
+ * them. No frame crosses from one chunk to the next, so that it can be written in place. The first
+ * chunk of an empty queue is small and the next ones grow: most queues hold one small answer, a few
+ * hold megabytes.
  *
  * Descriptors to be written are kept beside the chunks, each group with the position, counted from
  * the stream's beginning, of the first byte of its frame. A write stops before such a position or
@@ -17,6 +17,7 @@
 
 #include "libcore/stream.h"
 
+#include <assert.h>
 #include <utlist.h>
 
 #include "libcore/err.h"
@@ -31,9 +32,9 @@ static const unsigned pool_limits[] = { 256, 64, 64 };
 typedef struct Chunk Chunk;
 struct Chunk {
         Chunk *next;
-        StreamShared *shared; /* then it is one frame, and not in data[]; or NULL */
+        StreamShared *shared; /* or NULL: then it is in data[] */
         unsigned class;
-        uint32_t begin, end; /* what is queued in data[] */
+        uint32_t begin, end; /* what is queued of it */
         uint8_t data[];
 };
 
@@ -330,14 +331,26 @@ static void append_chunk(Stream *stream, Chunk *chunk) {
         stream->out_last = chunk;
 }
 
-StreamShared *stream_shared_new(size_t size) {
-        StreamShared *shared = malloc(sizeof(*shared) + size);
+StreamShared *stream_shared_new(size_t room) {
+        StreamShared *shared = malloc(sizeof(*shared) + room);
 
-        if (shared) {
-                shared->n_refs = 1;
-                shared->size = (uint32_t)size;
-        }
+        if (shared)
+                *shared = (StreamShared){ .n_refs = 1, .room = (uint32_t)room };
         return shared;
+}
+
+uint8_t *stream_shared_add(StreamShared *shared, size_t size) {
+        uint8_t *frame = shared->data + shared->size;
+
+        if (size > shared->room - shared->size)
+                return NULL;
+        shared->size += (uint32_t)size;
+        return frame;
+}
+
+void stream_shared_clear(StreamShared *shared) {
+        assert(shared->n_refs == 1);
+        shared->size = 0;
 }
 
 StreamShared *stream_shared_unref(StreamShared *shared) {
@@ -346,16 +359,21 @@ StreamShared *stream_shared_unref(StreamShared *shared) {
         return NULL;
 }
 
-int stream_queue_shared(Stream *stream, StreamShared *shared) {
-        Chunk *chunk = calloc(1, sizeof(*chunk));
+int stream_queue_shared(Stream *stream, StreamShared *shared, const uint8_t *frame, size_t size) {
+        uint32_t begin = (uint32_t)(frame - shared->data);
+        Chunk *chunk = stream->out_last;
 
-        if (!chunk)
-                return err_origin(-ENOMEM);
-        shared->n_refs++;
-        chunk->shared = shared;
-        chunk->end = shared->size;
-        append_chunk(stream, chunk);
-        stream->out_size += shared->size;
+        if (!chunk || chunk->shared != shared || chunk->end != begin) {
+                chunk = calloc(1, sizeof(*chunk));
+                if (!chunk)
+                        return err_origin(-ENOMEM);
+                shared->n_refs++;
+                chunk->shared = shared;
+                chunk->begin = begin;
+                append_chunk(stream, chunk);
+        }
+        chunk->end = begin + (uint32_t)size;
+        stream->out_size += size;
         return 0;
 }
 

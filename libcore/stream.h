@@ -111,21 +111,29 @@ size_t stream_input_size(const Stream *stream);
 int stream_queue(Stream *stream, size_t size, const int *fds, size_t n_fds, uint8_t **ret_data);
 
 /*
- * A frame for many streams, kept once. Filled in by who made it before it is queued the first time, and
- * not changed after that. One thread.
+ * Frames for many streams, kept once, one behind the other. Each is filled in by who adds it before it is
+ * queued the first time, and not changed after that. A stream that gets them all writes them as one piece,
+ * and refers to them once. One thread.
  */
 typedef struct StreamShared {
         uint32_t n_refs;
-        uint32_t size;
+        uint32_t size, room;
         uint8_t data[];
 } StreamShared;
 
-/* Return: one of @size bytes with one reference, or NULL. */
-StreamShared *stream_shared_new(size_t size);
+/* Return: one with room for @room bytes, nothing in it, and one reference; or NULL. */
+StreamShared *stream_shared_new(size_t room);
 /* Frees with the last reference. Accepts NULL, returns NULL. */
 StreamShared *stream_shared_unref(StreamShared *shared);
-/* Queues it as stream_queue() does, without descriptors, by reference. Return: 0 or -ENOMEM. */
-int stream_queue_shared(Stream *stream, StreamShared *shared);
+/* The place of one more frame of @size bytes; NULL: there is no room for it. */
+uint8_t *stream_shared_add(StreamShared *shared, size_t size);
+/* Nobody but the caller has it: all of its room is for other frames. */
+void stream_shared_clear(StreamShared *shared);
+/*
+ * Queues a @frame of @shared as stream_queue() does, without descriptors, by reference. Return: 0 or
+ * -ENOMEM.
+ */
+int stream_queue_shared(Stream *stream, StreamShared *shared, const uint8_t *frame, size_t size);
 
 /* Bytes queued and not yet written. */
 size_t stream_output_size(const Stream *stream);

@@ -304,28 +304,40 @@ START_TEST(output_is_what_was_queued_in_pieces_of_any_size) {
 }
 END_TEST
 
+static const uint8_t *share(StreamShared *shared, size_t size, uint8_t seed) {
+        uint8_t *frame = stream_shared_add(shared, size);
+
+        ck_assert_ptr_nonnull(frame);
+        frame_make(frame, size, 0, seed);
+        return frame;
+}
+
 /* Between frames of its own, in two streams that are written at different times. */
-START_TEST(a_shared_frame_is_kept_until_the_last_stream_has_written_it) {
+START_TEST(shared_frames_are_kept_until_the_last_stream_has_written_them) {
         Stream *in[2], *out[2];
-        StreamShared *shared = stream_shared_new(5000);
+        StreamShared *shared = stream_shared_new(8000);
+        const uint8_t *first, *second;
         StreamFrame frame;
 
         ck_assert_ptr_nonnull(shared);
-        frame_make(shared->data, 5000, 0, 2);
+        first = share(shared, 5000, 2);
+        second = share(shared, 3000, 4);
+        ck_assert_ptr_null(stream_shared_add(shared, 1));
         for (unsigned i = 0; i < 2; i++) {
                 ck_assert_int_eq(stream_new(&in[i]), 0);
                 ck_assert_int_eq(stream_new(&out[i]), 0);
                 queue(out[i], 100, 1, NULL, 0);
-                ck_assert_int_eq(stream_queue_shared(out[i], shared), 0);
-                ck_assert_int_eq(stream_queue_shared(out[i], shared), 0);
+                ck_assert_int_eq(stream_queue_shared(out[i], shared, first, 5000), 0);
+                ck_assert_int_eq(stream_queue_shared(out[i], shared, second, 3000), 0);
+                ck_assert_int_eq(stream_queue_shared(out[i], shared, first, 5000), 0);
                 queue(out[i], 200, 3, NULL, 0);
-                ck_assert_uint_eq(stream_output_size(out[i]), 100 + 2 * 5000 + 200);
+                ck_assert_uint_eq(stream_output_size(out[i]), 100 + 2 * 5000 + 3000 + 200);
         }
         ck_assert_uint_eq(shared->n_refs, 5);
         stream_shared_unref(shared);
         for (unsigned i = 0; i < 2; i++) {
-                static const size_t expected[] = { 100, 5000, 5000, 200 };
-                static const uint8_t seeds[] = { 1, 2, 2, 3 };
+                static const size_t expected[] = { 100, 5000, 3000, 5000, 200 };
+                static const uint8_t seeds[] = { 1, 2, 4, 2, 3 };
                 struct iovec iov[STREAM_IOVECS];
                 size_t n_iov, n_fds;
                 const int *fds;
@@ -336,7 +348,7 @@ START_TEST(a_shared_frame_is_kept_until_the_last_stream_has_written_it) {
                         ck_assert_int_eq(feed(in[i], iov[0].iov_base, n, NULL, 0), 0);
                         stream_written(out[i], n);
                 }
-                for (unsigned k = 0; k < 4; k++) {
+                for (unsigned k = 0; k < ELEMENTSOF(expected); k++) {
                         ck_assert_int_eq(stream_pop(in[i], &frame), 0);
                         frame_check(&frame, expected[k], seeds[k]);
                 }
@@ -348,14 +360,47 @@ START_TEST(a_shared_frame_is_kept_until_the_last_stream_has_written_it) {
 }
 END_TEST
 
+/* As many as come, also behind one that was written in part; a gap is another piece. */
+START_TEST(shared_frames_that_follow_each_other_are_one_piece) {
+        StreamShared *shared = stream_shared_new(10000);
+        struct iovec iov[STREAM_IOVECS];
+        const uint8_t *frame = NULL;
+        size_t n_iov, n_fds;
+        const int *fds;
+        Stream *out;
+
+        ck_assert_ptr_nonnull(shared);
+        ck_assert_int_eq(stream_new(&out), 0);
+        for (unsigned i = 0; i < 50; i++) {
+                frame = share(shared, 100, (uint8_t)i);
+                if (i == 40)
+                        continue;
+                ck_assert_int_eq(stream_queue_shared(out, shared, frame, 100), 0);
+                if (i == 10)
+                        stream_written(out, 250);
+        }
+        ck_assert_uint_eq(shared->n_refs, 3);
+        ck_assert_int_eq(stream_peek(out, iov, &n_iov, &fds, &n_fds), 0);
+        ck_assert_uint_eq(n_iov, 2);
+        ck_assert_ptr_eq(iov[0].iov_base, shared->data + 250);
+        ck_assert_uint_eq(iov[0].iov_len, 40 * 100 - 250);
+        ck_assert_ptr_eq(iov[1].iov_base, shared->data + 41 * 100);
+        ck_assert_uint_eq(iov[1].iov_len, 9 * 100);
+        stream_free(out);
+        ck_assert_uint_eq(shared->n_refs, 1);
+        stream_shared_clear(shared);
+        ck_assert_ptr_eq(stream_shared_add(shared, 10000), shared->data);
+        ck_assert_ptr_null(stream_shared_unref(shared));
+}
+END_TEST
+
 START_TEST(a_freed_stream_lets_go_of_what_it_shared) {
         StreamShared *shared = stream_shared_new(3000);
         Stream *out;
 
         ck_assert_ptr_nonnull(shared);
-        frame_make(shared->data, 3000, 0, 0);
         ck_assert_int_eq(stream_new(&out), 0);
-        ck_assert_int_eq(stream_queue_shared(out, shared), 0);
+        ck_assert_int_eq(stream_queue_shared(out, shared, share(shared, 3000, 0), 3000), 0);
         ck_assert_uint_eq(shared->n_refs, 2);
         stream_free(out);
         ck_assert_uint_eq(shared->n_refs, 1);
@@ -614,7 +659,8 @@ Suite *check_suite(void) {
         tcase_add_test(in, surplus_in_the_last_frame_is_a_violation_before_it_is_handed_out);
         tcase_add_test(in, more_descriptors_than_two_frames_have_are_closed);
         tcase_add_loop_test(out, output_is_what_was_queued_in_pieces_of_any_size, 0, 5);
-        tcase_add_test(out, a_shared_frame_is_kept_until_the_last_stream_has_written_it);
+        tcase_add_test(out, shared_frames_are_kept_until_the_last_stream_has_written_them);
+        tcase_add_test(out, shared_frames_that_follow_each_other_are_one_piece);
         tcase_add_test(out, a_freed_stream_lets_go_of_what_it_shared);
         tcase_add_test(out, a_write_never_runs_over_into_descriptors_of_a_later_frame);
         tcase_add_test(out, free_closes_what_was_not_written);
