@@ -8,10 +8,19 @@
 #include <string.h>
 #include <utlist.h>
 
+#define FEW_CHILDREN 8
+
+/* A hash of the element costs more than a look at a few. */
 static TopicNode *child_of(const TopicNode *node, const char *element, size_t n) {
         TopicNode *child;
 
-        HASH_FIND(hh, node->children, element, n, child);
+        if (HASH_COUNT(node->children) > FEW_CHILDREN) {
+                HASH_FIND(hh, node->children, element, n, child);
+                return child;
+        }
+        for (child = node->children; child; child = child->hh.next)
+                if (child->n_element == n && memcmp(child->element, element, n) == 0)
+                        break;
         return child;
 }
 
