@@ -335,13 +335,13 @@ START_TEST(a_lease_that_has_ended_stops_nothing) {
 }
 END_TEST
 
-/* As send_numbers(), for a receiver that may die meanwhile. */
-static void send_idempotent(const char *to, unsigned first, unsigned n) {
+/* As send_numbers(), for a b that may die meanwhile. */
+static void send_idempotent(unsigned first, unsigned n) {
         for (unsigned i = first; i < first + n; i++) {
                 p2pbus_message *m = numbered(i);
 
                 ok(p2pbus_message_set_idempotent(m, 1));
-                ok(p2pbus_send(a, to, m, 2 * PATIENCE, NULL));
+                ok(p2pbus_send(a, p2pbus_get_full(b), m, 2 * PATIENCE, NULL));
                 ok(p2pbus_process(a));
                 p2pbus_message_unref(m);
         }
@@ -350,34 +350,29 @@ static void send_idempotent(const char *to, unsigned first, unsigned n) {
 /* T67: of what its last life had not taken, nothing is lost; what it had comes no more. */
 START_TEST(a_receiver_that_is_restarted_gets_what_the_last_one_did_not) {
         p2pbus_counters counters = { .struct_size = sizeof(counters) };
-        char path[128], full[P2PBUS_FULL_SIZE];
         unsigned n_open;
         Taker taker;
 
         wear_out(a, UINT64_MAX);
-        (void)snprintf(path, sizeof(path), "%s/key", middle.ends[1].d.folder);
-        ok(p2pbus_key_generate(path, full));
-        p2pbus_unref(b);
-        b = open_as(1, P2PBUS_OFF_HOST, path);
-        ok(p2pbus_wait_reachable(b, PATIENCE));
+        keep_key_of_b();
         taker_start(&taker);
-        send_idempotent(full, 0, 10);
+        send_idempotent(0, 10);
         ok(p2pbus_flush(a, PATIENCE));
         ask(10, 5);
         n_open = count_of(SEALED_OPEN);
         ck_assert_uint_eq(count_of(SEALED_NACK), 0);
 
         set_mischief(MISCHIEF_SWALLOW);
-        send_idempotent(full, 15, 10);
+        send_idempotent(15, 10);
         taker_stop(&taker);
         ck_assert_uint_eq(taker.n, 15);
         p2pbus_unref(b);
         tell_middle('p'); /* all that b has said is gone */
-        b = open_as(1, P2PBUS_OFF_HOST, path);
+        b = open_as(1, P2PBUS_OFF_HOST, key_of_b);
         ok(p2pbus_wait_reachable(b, PATIENCE));
         set_mischief(MISCHIEF_NONE);
         ck_assert_int_eq(pthread_create(&taker.thread, NULL, take_in_order, &taker), 0);
-        send_idempotent(full, 25, 10);
+        send_idempotent(25, 10);
         ok(p2pbus_flush(a, 2 * PATIENCE));
         ck_assert_uint_ge(count_of(SEALED_NACK), 1);
         ck_assert_uint_gt(count_of(SEALED_OPEN), n_open);

@@ -308,27 +308,7 @@ START_TEST(what_makes_no_sense_is_refused) {
 }
 END_TEST
 
-/* On two hosts: a watches, b provides there, and c, on a's host, does not go to others. */
-
-static p2pbus *c;
-static char key_of_b[128];
-
-static void far_start(void) {
-        char full[P2PBUS_FULL_SIZE];
-
-        two_hosts_start();
-        (void)snprintf(key_of_b, sizeof(key_of_b), "%s/key", middle.ends[1].d.folder);
-        ok(p2pbus_key_generate(key_of_b, full));
-        p2pbus_unref(b); /* whose key nobody keeps has no name elsewhere */
-        b = open_as(1, P2PBUS_OFF_HOST, key_of_b);
-        ok(p2pbus_wait_reachable(b, PATIENCE));
-        c = open_at(0, 0);
-}
-
-static void far_stop(void) {
-        c = p2pbus_unref(c);
-        two_hosts_stop();
-}
+/* On two hosts: a watches, and b provides there. */
 
 static void provide_far(uint16_t priority) {
         provide(b, priority);
@@ -348,19 +328,19 @@ START_TEST(who_may_go_to_other_hosts_sees_who_provides_there) {
         p2pbus_provider_change change = { .struct_size = sizeof(change) };
 
         ok(p2pbus_watch(a, NAME));
-        ok(p2pbus_watch(c, NAME));
+        ok(p2pbus_watch(home, NAME));
         provide_far(10);
         expect_far(P2PBUS_PROVIDER_HERE, 10);
-        provide(c, 20);
+        provide(home, 20);
         change = next(a);
         ck_assert_int_eq(change.remote, 0);
-        ck_assert_str_eq(change.full, p2pbus_get_full(c));
-        ck_assert_str_eq(next(c).full, p2pbus_get_full(c));
+        ck_assert_str_eq(change.full, p2pbus_get_full(home));
+        ck_assert_str_eq(next(home).full, p2pbus_get_full(home));
         provide(b, 30);
         ok(p2pbus_process(b));
         expect_far(P2PBUS_PROVIDER_CHANGED, 30);
-        hear(c);
-        fails(p2pbus_next_provider_change(c, &change), -EAGAIN);
+        hear(home);
+        fails(p2pbus_next_provider_change(home, &change), -EAGAIN);
 }
 END_TEST
 
@@ -373,10 +353,10 @@ START_TEST(who_is_not_believed_any_more_is_gone) {
         expect_far(P2PBUS_PROVIDER_HERE, 10);
         (void)snprintf(config, sizeof(config), "[Names]\nPin=%s %s\n", NAME, p2pbus_get_full(a));
         daemon_configure(&middle.ends[0].d, config);
-        ok(p2pbus_reload(c, PATIENCE));
+        ok(p2pbus_reload(home, PATIENCE));
         expect_far(P2PBUS_PROVIDER_GONE, 10);
         daemon_configure(&middle.ends[0].d, "[Names]\nTrustNames=any\n");
-        ok(p2pbus_reload(c, PATIENCE));
+        ok(p2pbus_reload(home, PATIENCE));
         expect_far(P2PBUS_PROVIDER_HERE, 10);
 }
 END_TEST
@@ -393,7 +373,7 @@ START_TEST(who_is_gone_is_not_here_again_because_another_came) {
         (void)snprintf(config, sizeof(config), "[Names]\nPin=%s %s\n", NAME, p2pbus_get_full(a));
         __atomic_store_n(&middle.settles, true, __ATOMIC_RELEASE);
         daemon_configure(&middle.ends[0].d, config);
-        ok(p2pbus_reload(c, PATIENCE));
+        ok(p2pbus_reload(home, PATIENCE));
         expect_far(P2PBUS_PROVIDER_GONE, 10);
         if (_i) {
                 unsigned n = __atomic_load_n(&middle.n_named, __ATOMIC_ACQUIRE);
@@ -404,8 +384,8 @@ START_TEST(who_is_gone_is_not_here_again_because_another_came) {
                 while (__atomic_load_n(&middle.n_named, __ATOMIC_ACQUIRE) == n)
                         (void)p2pbus_wait(a, STEP);
         }
-        provide(c, 20);
-        ck_assert_str_eq(next(a).full, p2pbus_get_full(c));
+        provide(home, 20);
+        ck_assert_str_eq(next(a).full, p2pbus_get_full(home));
         hear(a);
         fails(p2pbus_next_provider_change(a, &change), -EAGAIN);
 }
@@ -436,11 +416,11 @@ START_TEST(who_loses_other_hosts_sees_nobody_there_until_they_are_given_back) {
         provide_far(10);
         ok(p2pbus_watch(a, NAME));
         expect_far(P2PBUS_PROVIDER_HERE, 10);
-        provide(c, 20); /* who stays */
-        ck_assert_str_eq(next(a).full, p2pbus_get_full(c));
-        set_policy(0, c, "[Network]\nPublish=no\n");
+        provide(home, 20); /* who stays */
+        ck_assert_str_eq(next(a).full, p2pbus_get_full(home));
+        set_policy(0, home, "[Network]\nPublish=no\n");
         expect_far(P2PBUS_PROVIDER_GONE, 10);
-        set_policy(0, c, NULL);
+        set_policy(0, home, NULL);
         expect_far(P2PBUS_PROVIDER_HERE, 10);
 }
 END_TEST
@@ -462,7 +442,7 @@ Suite *check_suite(void) {
         suite_add_tcase(suite, one);
         tcase_add_test(limit, over_its_limit_a_name_is_asked_for_now_and_then);
         suite_add_tcase(suite, limit);
-        tcase_add_checked_fixture(two, far_start, far_stop);
+        tcase_add_checked_fixture(two, two_hosts_start_for_names, two_hosts_stop);
         tcase_add_test(two, who_may_go_to_other_hosts_sees_who_provides_there);
         tcase_add_test(two, who_is_not_believed_any_more_is_gone);
         tcase_add_loop_test(two, who_is_gone_is_not_here_again_because_another_came, 0, 2);

@@ -21,34 +21,15 @@
 #define LARGE 300000 /* bytes: more than a session sends before it hears */
 #define BUSES 3
 
-static p2pbus *c; /* may provide the name, too, beside a */
-
 typedef struct Call {
         unsigned n; /* times that it ended */
         int error;
         char text[32]; /* the answer */
 } Call;
 
-static void start(void) {
-        char path[128], full[P2PBUS_FULL_SIZE];
-
-        two_hosts_start();
-        (void)snprintf(path, sizeof(path), "%s/key", middle.ends[1].d.folder);
-        ok(p2pbus_key_generate(path, full));
-        p2pbus_unref(b); /* whose key nobody keeps has no name elsewhere */
-        b = open_as(1, P2PBUS_OFF_HOST, path);
-        ok(p2pbus_wait_reachable(b, PATIENCE));
-        c = open_at(0, 0);
-}
-
-static void stop(void) {
-        c = p2pbus_unref(c);
-        two_hosts_stop();
-}
-
 /* Waits until something happens to one of the three, and lets all do what they have to. */
 static void turn(void) {
-        p2pbus *buses[BUSES] = { a, b, c };
+        p2pbus *buses[BUSES] = { a, b, home };
         struct pollfd fds[BUSES];
         uint64_t usec, least = PATIENCE;
 
@@ -201,13 +182,13 @@ START_TEST(who_is_cut_off_keeps_only_what_no_other_may_do) {
         ask_of(&begun, NAME, "begun", LARGE, false);
         ask_of(&not_begun, NAME, "not begun", 0, false);
         ok(p2pbus_process(a));
-        ok(p2pbus_provide(c, NAME, NULL, PATIENCE));
+        ok(p2pbus_provide(home, NAME, NULL, PATIENCE));
         for (unsigned i = 0; i < 3; i++)
-                answer(c, hear_any(c));
+                answer(home, hear_any(home));
         is_answered(&repeatable, "repeatable");
         is_answered(&begun_repeatable, "begun, repeatable");
         is_answered(&not_begun, "not begun");
-        hears_no_more(c);
+        hears_no_more(home);
         ck_assert_uint_eq(owed.n + by_address.n + by_other_name.n + begun.n, 0);
 
         mend();
@@ -255,10 +236,10 @@ START_TEST(what_asks_for_parts_waits_for_whom_it_asked) {
         sign = hear(b, "call");
         until_owed();
         cut();
-        ok(p2pbus_provide(c, NAME, NULL, PATIENCE));
-        hears_and_answers(c, "call"); /* what else it was asked has gone on */
+        ok(p2pbus_provide(home, NAME, NULL, PATIENCE));
+        hears_and_answers(home, "call"); /* what else it was asked has gone on */
         is_answered(&call, "call");
-        hears_no_more(c);
+        hears_no_more(home);
         mend();
         p2pbus_message_unref(sign);
         ok(p2pbus_message_new(&m, "first", 6));
@@ -271,8 +252,8 @@ START_TEST(what_asks_for_parts_waits_for_whom_it_asked) {
 }
 END_TEST
 
-/* As a sees it: c could not be reached just now. */
-static void c_has_failed(void) {
+/* As a sees it: home could not be reached just now. */
+static void home_has_failed(void) {
         Provider *p;
         Service *s;
 
@@ -296,19 +277,19 @@ START_TEST(who_failed_a_moment_ago_is_asked_once_he_has_rested) {
         ask_of(&call, NAME, "call", 0, true);
         request = hear(b, "call");
         until_owed();
-        ok(p2pbus_provide(c, NAME, &second, PATIENCE));
+        ok(p2pbus_provide(home, NAME, &second, PATIENCE));
         cut();
         n_resolved = count_resolved();
         while (count_resolved() == n_resolved) {
-                c_has_failed();
+                home_has_failed();
                 turn();
         }
-        c_has_failed();
+        home_has_failed();
         ck_assert_int_lt(p2pbus_resolve(a, STRANGER, PATIENCE, NULL, NULL), 0);
-        ok(p2pbus_process(c));
-        hears_no_more(c);
+        ok(p2pbus_process(home));
+        hears_no_more(home);
         ck_assert_uint_eq(call.n, 0);
-        hears_and_answers(c, "call");
+        hears_and_answers(home, "call");
         is_answered(&call, "call");
         p2pbus_message_unref(request);
 }
@@ -318,7 +299,7 @@ Suite *check_suite(void) {
         Suite *suite = suite_create("services off-host");
         TCase *cuts = tcase_create("cuts");
 
-        tcase_add_checked_fixture(cuts, start, stop);
+        tcase_add_checked_fixture(cuts, two_hosts_start_for_names, two_hosts_stop);
         tcase_set_timeout(cuts, 60);
         tcase_add_test(cuts, what_may_be_repeated_waits_if_nobody_else_is_there);
         tcase_add_test(cuts, who_is_cut_off_keeps_only_what_no_other_may_do);

@@ -16,7 +16,8 @@
 #include "tests/main.h"
 
 Middle middle;
-p2pbus *a, *b;
+p2pbus *a, *b, *home;
+char key_of_b[128];
 
 static bool is_cut(void) {
         return __atomic_load_n(&middle.mischief, __ATOMIC_RELAXED) == MISCHIEF_CUT;
@@ -526,9 +527,26 @@ void two_hosts_start(void) {
         ok(p2pbus_wait_reachable(b, PATIENCE));
 }
 
+void keep_key_of_b(void) {
+        char full[P2PBUS_FULL_SIZE];
+
+        (void)snprintf(key_of_b, sizeof(key_of_b), "%s/key", middle.ends[1].d.folder);
+        ok(p2pbus_key_generate(key_of_b, full));
+        p2pbus_unref(b);
+        b = open_as(1, P2PBUS_OFF_HOST, key_of_b);
+        ok(p2pbus_wait_reachable(b, PATIENCE));
+}
+
+void two_hosts_start_for_names(void) {
+        two_hosts_start();
+        keep_key_of_b();
+        home = open_at(0, 0);
+}
+
 void two_hosts_stop(void) {
         a = p2pbus_unref(a);
         b = p2pbus_unref(b);
+        home = p2pbus_unref(home);
         ck_assert_int_eq(write(middle.stop[1], "q", 1), 1);
         ck_assert_int_eq(pthread_join(middle.thread, NULL), 0);
         for (unsigned i = 0; i < 2; i++) {

@@ -92,12 +92,18 @@ typedef struct Middle {
 
 extern Middle middle;
 extern p2pbus *a, *b;
+extern p2pbus *home;       /* on a's host, does not go to others; or NULL */
+extern char key_of_b[128]; /* the file of its key, once that is kept */
 
 /* The fixture; nothing may have gone in the clear when it ends. */
 void two_hosts_start(void);
+/* The same for what is done by names: b's key is kept, and home is there. */
+void two_hosts_start_for_names(void);
 void two_hosts_stop(void);
 p2pbus *open_as(unsigned host, uint32_t flags, const char *key_file);
 p2pbus *open_at(unsigned host, uint32_t flags);
+/* b is another one from here on, with a key that is kept: else it would have no name elsewhere. */
+void keep_key_of_b(void);
 
 void set_mischief(Mischief mischief);
 /* Has the one in the middle do something, and waits until its packets are on their way. */
