@@ -106,19 +106,17 @@ _public_ int p2pbus_next_provider_change(p2pbus *bus, p2pbus_provider_change *ch
         return bus_leave(bus, 0);
 }
 
-static int check(const char *name) {
+/* bus_enter(), for something with @name. */
+static int enter_for(p2pbus *bus, const char *name) {
         if (!name || !name_is_valid(name, strlen(name)))
                 return reason_fail_text(P2PBUS_REASON_BAD_DESTINATION, "%.64s is no service name",
                                         name ? name : "(null)");
-        return 0;
+        return bus_enter(bus);
 }
 
 _public_ int p2pbus_watch(p2pbus *bus, const char *name) {
-        int r;
+        int r = enter_for(bus, name);
 
-        r = check(name);
-        if (r == 0)
-                r = bus_enter(bus);
         if (r < 0)
                 return r;
         if (bus->is_closed)
@@ -127,11 +125,8 @@ _public_ int p2pbus_watch(p2pbus *bus, const char *name) {
 }
 
 _public_ int p2pbus_unwatch(p2pbus *bus, const char *name) {
-        int r;
+        int r = enter_for(bus, name);
 
-        r = check(name);
-        if (r == 0)
-                r = bus_enter(bus);
         if (r < 0)
                 return r;
         return bus_leave(bus, service_unwatch(bus, name));
