@@ -3,7 +3,7 @@
 #
 # Goal of this test: providers of one name on two hosts share the calls of a third one; who is slow, or
 # second by its priority, gets less; and whatever dies, each call has one answer.
-# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2016,SC2034,SC2154
+# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2016,SC2154
 . "$top_srcdir/tests/lib.sh"
 . "$top_srcdir/tests/hosts.sh"
 need_net
@@ -72,13 +72,7 @@ numbers() {
 
 for key in one two caller other; do p2pbusctl keygen "$work/$key.key" >/dev/null; done
 make_net 5 0
-ns_c=$ns_r
-for host in a b c; do
-        mkdir -p "$work/$host"
-        printf '[Names]\nTrustNames=any\n' >"$work/$host/p2pbusd.conf"
-done
-start_relay relay --listen "$address_r:0" --allow "$(p2pbusctl keygen "$work/c/bridge.key")"
-for host in a b c; do start_host "$host" "$url_relay"; done
+start_hosts_that_trust a b c
 
 # Shared
 provide a one : --jobs 4

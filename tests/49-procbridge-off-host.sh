@@ -35,11 +35,7 @@ server_asked() {
 
 for key in echo server; do p2pbusctl keygen "$work/$key.key" >/dev/null; done
 make_net 5 1
-mkdir -p "$work/a"
-printf '[Names]\nTrustNames=any\n' >"$work/a/p2pbusd.conf"
-start_relay relay --listen "$address_r:0"
-start_host a "$url_relay"
-start_host b "$url_relay"
+start_hosts_that_trust a b
 
 at b
 start_recv echo --name demo.echo --key "$work/echo.key" --exec cat

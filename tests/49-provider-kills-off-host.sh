@@ -3,7 +3,7 @@
 #
 # Goal of this test: of 10,000 calls of a name that two other hosts provide, whose providers are killed
 # again and again, each has one answer, in order.
-# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2034,SC2154
+# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2154
 . "$top_srcdir/tests/lib.sh"
 . "$top_srcdir/tests/hosts.sh"
 need_net
@@ -45,13 +45,7 @@ is 'the provider compiles' 0 "$status"
 
 for key in b c caller; do p2pbusctl keygen "$work/$key.key" >/dev/null; done
 make_net 2 0
-ns_c=$ns_r
-for host in a b c; do
-        mkdir -p "$work/$host"
-        printf '[Names]\nTrustNames=any\n' >"$work/$host/p2pbusd.conf"
-done
-start_relay relay --listen "$address_r:0" --allow "$(p2pbusctl keygen "$work/c/bridge.key")"
-for host in a b c; do start_host "$host" "$url_relay"; done
+start_hosts_that_trust a b c
 
 # provide HOST: when this returns it can be asked
 provide() {

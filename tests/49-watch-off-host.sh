@@ -3,7 +3,7 @@
 #
 # Goal of this test: who watches a name sees its providers on another host come and go, be it that they
 # are killed, beside those of its own host; and a relay that dies and comes back is no news of them.
-# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2034,SC2154
+# shellcheck source=tests/lib.sh source=tests/hosts.sh disable=SC2154
 . "$top_srcdir/tests/lib.sh"
 . "$top_srcdir/tests/hosts.sh"
 need_net
@@ -36,12 +36,7 @@ line() {
 far=$(p2pbusctl keygen "$work/far.key")
 near=$(p2pbusctl keygen "$work/near.key")
 make_net 5 0
-for host in a b; do
-        mkdir -p "$work/$host"
-        printf '[Names]\nTrustNames=any\n' >"$work/$host/p2pbusd.conf"
-done
-start_relay relay --listen "$address_r:0"
-for host in a b; do start_host "$host" "$url_relay"; done
+start_hosts_that_trust a b
 
 watch watcher
 watch local --local

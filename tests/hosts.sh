@@ -16,6 +16,8 @@
 #                                  for all links; processes bus_HOST and bridge_HOST. The bus reads
 #                                  $work/HOST/p2pbusd.conf if there is one
 #     start_bus_of HOST; start_bridge_of HOST URL...  one of these two
+#     start_hosts_that_trust HOST...  a relay and hosts on it, of a, b and c, where whoever has a name
+#                                  on another is believed; c has no wire, but is in $ns_r
 #     on HOST COMMAND...           there, with that bus; for functions of lib.sh: at HOST; ...; home
 #     wait_size FILE N             until FILE has N bytes
 #     stream NAME N COMMAND...     sends the lines of $work/lines from a to b, COMMAND when 2,000 were
@@ -120,9 +122,10 @@ in_ns() {
         fi
 }
 
+# make_keys HOST...: for the bridges of those that have none yet
 make_keys() {
-        [ -z "${allow:-}" ] || return 0
-        for host in a b; do
+        for host; do
+                [ ! -e "$work/$host/bridge.key" ] || continue
                 mkdir -p "$work/$host"
                 allow="${allow:-} --allow $(p2pbusctl keygen "$work/$host/bridge.key")"
         done
@@ -131,7 +134,7 @@ make_keys() {
 start_relay() {
         relay_name=$1
         shift
-        make_keys
+        make_keys a b
         mkdir -p "$work/$relay_name"
         printf '' >"$work/$relay_name/empty.conf"
         # shellcheck disable=SC2086 # words
@@ -187,6 +190,16 @@ start_bridge_of() {
 start_host() {
         start_bus_of "$1"
         start_bridge_of "$@"
+}
+
+start_hosts_that_trust() {
+        ns_c=$ns_r
+        make_keys "$@"
+        start_relay relay --listen "$address_r:0"
+        for trusting; do
+                printf '[Names]\nTrustNames=any\n' >"$work/$trusting/p2pbusd.conf"
+                start_host "$trusting" "$url_relay"
+        done
 }
 
 # into PIPE NAMESPACE COMMAND...: its stdout is PIPE
