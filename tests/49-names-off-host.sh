@@ -32,16 +32,6 @@ open_gate() {
 }
 gate="cat '$work/gate'"
 
-# known HOST PATTERN N: until the host knows of N providers on others whose lines match
-known() {
-        n_left=2000
-        until [ "$(on "$1" p2pbusctl services | tr '\t' ' ' | grep remote | grep -c "$2")" = "$3" ]; do
-                n_left=$((n_left - 1))
-                [ "$n_left" -gt 0 ] || return 1
-                on "$1" p2pbusctl resolve demo.far >/dev/null 2>&1 || true
-        done
-}
-
 # taken N NAME...: until they have noted N requests, all together
 taken() {
         taken_n=$1
@@ -77,7 +67,7 @@ start_hosts_that_trust a b c
 # Shared
 provide a one : --jobs 4
 provide b two : --jobs 4
-check 'both are known' known c . 2
+check 'both are known' known c demo.far 2
 calls c 100
 is 'providers on two hosts answer' '0 one two' "$status $(who)"
 numbers >"$work/numbers"
@@ -130,14 +120,14 @@ provide a one : --jobs 4
 # First and second
 stop two
 provide b two : --priority 10
-check 'one comes before the other' known c '^demo.far [^ ]* 10 ' 1
+check 'one comes before the other' known c demo.far 1 '^demo.far [^ ]* 10 '
 calls c 20
 is 'the first is asked' '0 two' "$status $(who)"
 stop two
 calls c 20
 is 'the second takes its place' '0 one' "$status $(who)"
 provide b two : --priority 10
-check 'the first is back' known c . 2
+check 'the first is back' known c demo.far 2
 calls c 20
 is '  and is asked again' '0 two' "$status $(who)"
 
@@ -145,7 +135,7 @@ is '  and is asked again' '0 two' "$status $(who)"
 stop two
 close_gate
 provide b two "$gate" --priority 10 --jobs 10
-check 'it does not answer' known c . 2
+check 'it does not answer' known c demo.far 2
 : >"$work/one.log"
 at c
 seq 50 >"$work/lines"
@@ -162,7 +152,7 @@ sort "$work/one.log" >"$work/once"
 sort -u "$work/once" >"$work/numbers"
 check '  of the other, which was asked once' cmp "$work/numbers" "$work/once"
 provide b two "$gate" --priority 10 --jobs 10
-check 'it is back' known c . 2
+check 'it is back' known c demo.far 2
 at c
 start call in_ns "$here" p2pbus-send -r --key "$work/caller.key" demo.far once 8<&-
 taken 1 two
@@ -175,7 +165,7 @@ is '  and nobody else is asked' 0 "$(lines "$work/one.log")"
 
 # Cut off
 provide b two "[ \"\$line\" = first ] || $gate" --priority 10 --jobs 10
-check 'it is back once more' known c . 2
+check 'it is back once more' known c demo.far 2
 at c
 exec 9<>"$work/feed"
 start calls in_ns "$here" p2pbus-send -r --lines -t 300 --key "$work/caller.key" demo.far \

@@ -54,16 +54,6 @@ provide() {
         wait_line "$work/provider_$1.err" ready
 }
 
-# known: until host a knows of both
-known() {
-        n_left=2000
-        until [ "$(on a p2pbusctl services | grep -c remote)" = 2 ]; do
-                n_left=$((n_left - 1))
-                [ "$n_left" -gt 0 ] || return 1
-                on a p2pbusctl resolve demo.far >/dev/null 2>&1 || true
-        done
-}
-
 # answered N: until so many calls are
 answered() {
         wait_count "$work/calls.out" . "$1"
@@ -87,7 +77,7 @@ share=$((calls / kills))
 n_killed=0
 while [ "$n_killed" -lt "$kills" ]; do
         case $((n_killed % 2)) in 0) victim=b ;; *) victim=c ;; esac
-        known || break
+        known a demo.far 2 || break
         # All of the shares before are answered then: so each call meets one kill at most.
         tail -n "+$((n_killed * share + 1))" "$work/lines" | head -n "$share" >&9
         answered $((n_killed * share + share / 10)) || break

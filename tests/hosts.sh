@@ -19,6 +19,8 @@
 #     start_hosts_that_trust HOST...  a relay and hosts on it, of a, b and c, where whoever has a name
 #                                  on another is believed; c has no wire, but is in $ns_r
 #     on HOST COMMAND...           there, with that bus; for functions of lib.sh: at HOST; ...; home
+#     known HOST NAME N [PATTERN]  until HOST knows of N providers on others whose lines match; NAME is
+#                                  what is asked for meanwhile
 #     wait_size FILE N             until FILE has N bytes
 #     stream NAME N COMMAND...     sends the lines of $work/lines from a to b, COMMAND when 2,000 were
 #                                  read of all but the last N, which are sent after it; checks that
@@ -260,6 +262,15 @@ wait_links() {
         eval "url=\$url_$1"
         for host in a b; do
                 wait_count "$work/bridge_$host.err" "link up ${url%%#*}" "$2"
+        done
+}
+
+known() {
+        n_left=2000
+        until [ "$(on "$1" p2pbusctl services | tr '\t' ' ' | grep remote | grep -c "${4-.}")" = "$3" ]; do
+                n_left=$((n_left - 1))
+                [ "$n_left" -gt 0 ] || return 1
+                on "$1" p2pbusctl resolve "$2" >/dev/null 2>&1 || true
         done
 }
 
