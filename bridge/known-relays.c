@@ -8,7 +8,7 @@
 #include <utlist.h>
 
 #include "libcore/err.h"
-#include "libws/url.h"
+#include "libcore/url.h"
 
 typedef struct KnownRelay KnownRelay;
 

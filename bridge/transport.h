@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "libws/url.h"
+#include "libcore/url.h"
 
 #define TRANSPORT_MESSAGE_MAX 65535
 #define TRANSPORT_HEADROOM 16 /* free bytes before a message that write() may use */

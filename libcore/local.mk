@@ -46,6 +46,8 @@ libp2pbus_conf_la_SOURCES = \
 	%D%/log.h \
 	%D%/program.c \
 	%D%/program.h \
+	%D%/url.c \
+	%D%/url.h \
 	%D%/wants.c \
 	%D%/wants.h \
 	$(NULL)

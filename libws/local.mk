@@ -8,8 +8,6 @@ libp2pbus_ws_la_SOURCES = \
 	%D%/progress.h \
 	%D%/resolve.c \
 	%D%/resolve.h \
-	%D%/url.c \
-	%D%/url.h \
 	%D%/ws-client.c \
 	%D%/ws-listen.c \
 	%D%/ws-private.h \

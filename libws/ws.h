@@ -21,9 +21,9 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "libcore/url.h"
 #include "libcore/util.h"
 #include "libws/loop.h"
-#include "libws/url.h"
 
 #define WS_MESSAGE_MAX 65535 /* bytes of one message, reassembled */
 #define WS_FRAGMENTS_MAX 16  /* frames of one message */

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "libcore/err.h"
+#include "libcore/url.h"
 #include "libsecure/key.h"
-#include "libws/url.h"
 
 #define BLANKS " \t"
 

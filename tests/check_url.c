@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "libws/url.h"
+#include "libcore/url.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -117,6 +117,35 @@ START_TEST(lengths_have_limits) {
 }
 END_TEST
 
+static const struct {
+        const char *a, *b;
+        bool is_same;
+} pairs[] = {
+        { "wss://relay.example", "wss://relay.example", true },
+        { "wss://relay.example", "wss://relay.example/", true },
+        { "wss://relay.example", "wss://relay.example:443/", true },
+        { "ws://relay.example#" FULL, "ws://relay.example:80", true },
+        { "WSS://Relay.Example/x", "wss://relay.example/x", true },
+        { "ws://[::1]:7", "ws://[0:0::1]:7", true },
+        { "ws://relay.example:443", "wss://relay.example", false },
+        { "wss://relay.example", "wss://relay.example:444", false },
+        { "wss://relay.example", "wss://relay.example/x", false },
+        { "wss://relay.example/X", "wss://relay.example/x", false },
+        { "wss://relay.example", "wss://relay2.example", false },
+        { "ws://[::1]:7", "ws://[::2]:7", false },
+};
+
+START_TEST(the_same_relay_may_be_spelt_in_several_ways) {
+        WsUrl a, b;
+
+        ck_assert_int_eq(ws_url_parse(pairs[_i].a, &a), 0);
+        ck_assert_int_eq(ws_url_parse(pairs[_i].b, &b), 0);
+        ck_assert_msg(ws_url_is_same_relay(&a, &b) == pairs[_i].is_same, "%s, %s", pairs[_i].a,
+                      pairs[_i].b);
+        ck_assert(ws_url_is_same_relay(&b, &a) == pairs[_i].is_same);
+}
+END_TEST
+
 START_TEST(address_is_read_and_written) {
         static const char *const texts[] = { "127.0.0.1:0", "0.0.0.0:8443", "[::1]:7", "[::]:65535",
                                              "[2001:db8::7]:443" };
@@ -164,6 +193,8 @@ Suite *check_suite(void) {
         tcase_add_loop_test(tcase, url_is_taken_apart, 0, ELEMENTSOF(good));
         tcase_add_loop_test(tcase, url_is_refused, 0, ELEMENTSOF(bad));
         tcase_add_test(tcase, lengths_have_limits);
+        tcase_add_loop_test(tcase, the_same_relay_may_be_spelt_in_several_ways, 0,
+                            ELEMENTSOF(pairs));
         tcase_add_test(tcase, address_is_read_and_written);
         tcase_add_test(tcase, address_is_refused);
         suite_add_tcase(suite, tcase);

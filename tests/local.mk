@@ -176,12 +176,12 @@ fuzz_tests += %D%/fuzz/fuzz_conf
 
 unit_tests += %D%/check_url
 %C%_check_url_CFLAGS = $(unit_cflags)
-%C%_check_url_LDADD = $(unit_libs) libp2pbus-ws.la
+%C%_check_url_LDADD = $(unit_libs) libp2pbus-conf.la
 
 fuzz_tests += %D%/fuzz/fuzz_url
-%C%_fuzz_fuzz_url_LDADD = $(fuzz_libs) libp2pbus-ws.la
+%C%_fuzz_fuzz_url_LDADD = $(fuzz_libs) libp2pbus-conf.la
 
 unit_tests += %D%/check_ws
 %C%_check_ws_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE
 %C%_check_ws_CFLAGS = $(unit_cflags) $(SYSTEMD_CFLAGS)
-%C%_check_ws_LDADD = $(unit_libs) libp2pbus-ws.la $(SYSTEMD_LIBS)
+%C%_check_ws_LDADD = $(unit_libs) libp2pbus-ws.la libp2pbus-conf.la $(SYSTEMD_LIBS)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libws/url.h"
+#include "libcore/url.h"
 #include "tests/fuzz/fuzz.h"
 
 static void assert_plain(const char *text, size_t n_max) {

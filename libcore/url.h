@@ -38,6 +38,8 @@ enum {
 
 /* Takes @text apart. Return: 0, WS_URL_E_MALFORMED; @ret is untouched then. */
 int ws_url_parse(const char *text, WsUrl *ret);
+/* Whether both lead to the same relay, however they are spelt: all but the fragment is the same. */
+bool ws_url_is_same_relay(const WsUrl *a, const WsUrl *b);
 
 /*
  * Reads "ADDR:PORT": an IPv4 address, or an IPv6 address in brackets, both numeric, and a port of

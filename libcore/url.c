@@ -5,7 +5,7 @@
  * the parser knows sets of allowed bytes and no forbidden ones, and copies only what it checked.
  */
 
-#include "libws/url.h"
+#include "libcore/url.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -158,6 +158,24 @@ int ws_url_parse(const char *text, WsUrl *ret) {
                 return WS_URL_E_MALFORMED;
         *ret = url;
         return 0;
+}
+
+/* Names have no case, and an IPv6 address has many spellings. */
+static bool is_same_host(const WsUrl *a, const WsUrl *b) {
+        struct in6_addr address_a, address_b;
+
+        if (a->literal_ipv6 != b->literal_ipv6)
+                return false;
+        if (!a->literal_ipv6)
+                return strcasecmp(a->host, b->host) == 0;
+        return inet_pton(AF_INET6, a->host, &address_a) == 1 &&
+               inet_pton(AF_INET6, b->host, &address_b) == 1 &&
+               memcmp(&address_a, &address_b, sizeof(address_a)) == 0;
+}
+
+bool ws_url_is_same_relay(const WsUrl *a, const WsUrl *b) {
+        return a->tls == b->tls && a->port == b->port && strcmp(a->path, b->path) == 0 &&
+               is_same_host(a, b);
 }
 
 int ws_address_parse(const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_size) {
