@@ -9,6 +9,7 @@
 #include "bridge/forward.h"
 #include "bridge/leases.h"
 #include "bridge/lookups.h"
+#include "bridge/relay-lists.h"
 #include "bridge/routes.h"
 #include "bridge/services.h"
 #include "bridge/wants.h"
@@ -29,6 +30,9 @@ struct Forward {
         Wants *wants;
         Lookups *name_lookups;
         Services *services;
+        RelayLists *relay_lists;
+        RelayList *next_relays; /* what RELAYS said of the LEASE that follows; or NULL */
+        Address next_relays_of;
 
         bool daemon_synced;                   /* it has handed over all its leases */
         uint64_t purge_usec;                  /* when leases it did not confirm are dropped */
@@ -53,9 +57,14 @@ static inline uint64_t forward_clock_usec(void) {
 /* Links, a bit each: those that are up, or of which @is holds. */
 uint32_t forward_links_where(const Forward *forward, bool (*is)(const Uplink *uplink));
 uint32_t forward_links_up(const Forward *forward);
+/* Links that the process with this address may use, be they up or not: none if it has no lease. */
+uint32_t forward_links_of(const Forward *forward, Address address);
+/* Why nobody can be reached if none of @links is up: one may come, or none is configured. */
+uint16_t forward_no_link(const Forward *forward, uint32_t links);
 
 /* What the processes of this host say of themselves (registrations.c) */
 extern const WantsHandlers registrations_wants;
+void registrations_on_relays(Forward *forward, const Control *control);
 void registrations_on_lease(Forward *forward, const Control *control);
 void registrations_on_wanted(Forward *forward, const Control *control);
 void registrations_on_service(Forward *forward, const Control *control);

@@ -34,6 +34,8 @@ int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
                 r = lookups_new(&f->name_lookups);
         if (r == 0)
                 r = services_new(&f->services);
+        if (r == 0)
+                r = relay_lists_new(&f->relay_lists);
         if (r < 0)
                 return err_trace(r);
         lookups_want_all(f->name_lookups, LOOKUP_NAME_TIMEOUT_USEC);
@@ -51,6 +53,8 @@ Forward *forward_free(Forward *f) {
         lookups_free(f->lookups);
         routes_free(f->routes);
         leases_free(f->leases);
+        relay_list_unref(f->next_relays);
+        relay_lists_free(f->relay_lists);
         free(f);
         return NULL;
 }
@@ -74,6 +78,20 @@ uint32_t forward_links_up(const Forward *f) {
         return forward_links_where(f, uplink_is_up);
 }
 
+static bool is_configured(const Uplink *uplink) {
+        return uplink;
+}
+
+uint32_t forward_links_of(const Forward *f, Address address) {
+        const Lease *lease = leases_find(f->leases, address, 0);
+
+        return lease ? lease_links(lease) : 0;
+}
+
+uint16_t forward_no_link(const Forward *f, uint32_t links) {
+        return forward_links_where(f, is_configured) & links ? CODE_SETTLING : CODE_NO_ROUTE;
+}
+
 static unsigned count(uint32_t links) {
         return (unsigned)__builtin_popcount(links);
 }
@@ -94,15 +112,16 @@ unsigned forward_n_uplinks(const Forward *f) {
         return n;
 }
 
-/* The link for a packet to @dst, or -1; not one of @tried. */
-static int choose(Forward *f, Address dst, uint32_t tried) {
-        uint32_t links = forward_links_up(f) & ~tried;
+/* The link for a packet of @sender to @dst, or -1; not one of @tried. */
+static int choose(Forward *f, Lease *sender, Address dst, uint32_t tried) {
+        uint32_t links = forward_links_up(f) & lease_links(sender) & ~tried;
         uint64_t round_trips[ROUTES_LINKS_MAX];
 
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                 round_trips[i] =
                         links & 1U << i ? uplink_round_trip_usec(f->uplinks[i]) : USEC_NEVER;
-        return routes_choose(f->routes, dst, links, round_trips, forward_clock_usec());
+        return routes_choose(f->routes, dst, links, round_trips, forward_clock_usec(),
+                             sender->relays ? &sender->chosen : NULL);
 }
 
 static void carry(Forward *f, unsigned slot, Parcel *parcel) {
@@ -180,6 +199,16 @@ static void refuse_remote(Uplink *uplink, Address src, Address dst, const Packet
         uplink_say_lossy(uplink, &control, src, NULL);
 }
 
+/*
+ * Whether link @slot may know the process of this host that has @address. Who has no lease is the daemon's
+ * to judge.
+ */
+static bool may_be_known_to(const Forward *f, Address address, unsigned slot) {
+        const Lease *lease = leases_find_receiver(f->leases, address);
+
+        return !lease || (lease_links(lease) & 1U << slot);
+}
+
 /* From the daemon */
 
 /* Something that came over a link was refused here: back to where it came from. */
@@ -188,6 +217,8 @@ static void on_daemon_error(Forward *f, const PacketHeader *header, const Contro
 
         if (slot < 0)
                 return; /* about a word of our own, or the link is gone */
+        if (!may_be_known_to(f, control->address, (unsigned)slot))
+                return; /* the packet came by another one */
         refuse_remote(f->uplinks[slot], header->dst, control->address, &control->ref, control->code,
                       REFUSED_BY_FAR_DAEMON);
 }
@@ -196,6 +227,9 @@ static void on_daemon_control(const PacketHeader *header, const Control *control
         Forward *f = userdata;
 
         switch (control->verb) {
+        case CONTROL_RELAYS:
+                registrations_on_relays(f, control);
+                break;
         case CONTROL_LEASE:
                 registrations_on_lease(f, control);
                 break;
@@ -227,23 +261,24 @@ static void on_daemon_control(const PacketHeader *header, const Control *control
 
 static void on_daemon_packet(const PacketHeader *header, const uint8_t *packet, void *userdata) {
         Forward *f = userdata;
+        Lease *lease = leases_find(f->leases, header->src, now_usec(CLOCK_REALTIME));
         uint16_t code = CODE_OK;
         Parcel *parcel;
         int slot;
 
         forward_wake(f);
+        slot = lease ? choose(f, lease, header->dst, 0) : -1;
         /* What a relay would close the link for is refused here: it is one process's fault. */
-        slot = choose(f, header->dst, 0);
         if (header->n_fds > 0 || header->eflags != 0 || header->last_fragment != 0)
                 code = CODE_UNSUPPORTED;
         else if (pid_is_reserved(header->dst.pid))
                 code = CODE_NOT_HERE;
+        else if (!lease && forward_links_up(f) != 0)
+                code = CODE_NOT_LEASED;
         else if (slot < 0)
-                code = CODE_SETTLING; /* relays are configured, so one may come */
+                code = forward_no_link(f, lease ? lease_links(lease) : RELAY_LISTS_ALL_LINKS);
         else if (header->hops >= FORWARD_HOPS_MAX)
                 code = CODE_OVERLOAD; /* it goes round in circles */
-        else if (!leases_find(f->leases, header->src, now_usec(CLOCK_REALTIME)))
-                code = CODE_NOT_LEASED;
         else if (parcel_new(f->pool, header, packet, &parcel) < 0)
                 code = CODE_OVERLOAD;
         if (code != CODE_OK) {
@@ -270,6 +305,7 @@ static void on_daemon_detached_from(void *userdata) {
         f->daemon_synced = false;
         f->said_synced = false;
         f->purge_usec = USEC_NEVER;
+        f->next_relays = relay_list_unref(f->next_relays);
         leases_unconfirm(f->leases);
         wants_unconfirm(f->wants);
         services_unconfirm(f->services);
@@ -291,10 +327,11 @@ static void on_link_proven(Uplink *uplink, void *userdata) {
 static void on_link_up(Uplink *uplink, void *userdata) {
         Forward *f = userdata;
 
-        (void)uplink;
         say_links(f);
-        if (f->lost)
-                say_path_changed(f); /* all that was sent meanwhile is lost */
+        /* All that was sent meanwhile is lost, also of who may use this link alone. */
+        if (f->lost ||
+            relay_lists_have_only(f->relay_lists, forward_links_up(f), uplink_slot(uplink)))
+                say_path_changed(f);
         f->lost = false;
 }
 
@@ -364,6 +401,8 @@ static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *
                 code = CODE_UNSUPPORTED;
         else if (!gateway_is_attached(f->gateway))
                 code = CODE_SETTLING;
+        else if (!may_be_known_to(f, header->dst, uplink_slot(uplink)))
+                code = CODE_NOT_HERE;
         if (code != CODE_OK) {
                 f->counters.n_refused_remote++;
                 refuse_remote(uplink, header->src, header->dst, &header->id, code,
@@ -380,6 +419,8 @@ static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control)
         Lease *lease = leases_find(f->leases, control->address, now_usec(CLOCK_REALTIME));
         Parcel *parcel = uplink_take_back(uplink, &control->ref);
 
+        if (lease && !(lease_links(lease) & 1U << uplink_slot(uplink)))
+                lease = NULL; /* not for this relay any more */
         if (lease) {
                 uplink_present(uplink, lease->address, lease->bytes);
                 wants_present(f->wants, uplink_slot(uplink), lease->address);
@@ -396,8 +437,7 @@ static void on_link_unleased(Forward *f, Uplink *uplink, const Control *control)
 }
 
 /* This link does not have the destination: the next one may. */
-static void try_next(Forward *f, Uplink *uplink, const PacketHeader *header,
-                     const Control *control) {
+static void try_next(Forward *f, Lease *sender, Uplink *uplink, const Control *control) {
         uint32_t bit = 1U << uplink_slot(uplink);
         Parcel *parcel = uplink_take_back(uplink, &control->ref);
         uint16_t code = control->code;
@@ -406,15 +446,15 @@ static void try_next(Forward *f, Uplink *uplink, const PacketHeader *header,
         routes_forget(f->routes, control->address, uplink_slot(uplink));
         if (!parcel) {
                 /* Too long ago to be repeated. Others may know: the sender shall ask again. */
-                if (forward_links_up(f) & ~bit)
+                if (forward_links_up(f) & lease_links(sender) & ~bit)
                         code = CODE_SETTLING;
-                refuse(f, header->dst, control->address, &control->ref, code, control->value);
+                refuse(f, sender->address, control->address, &control->ref, code, control->value);
                 return;
         }
 
         parcel->code = parcel->tried == 0 ? code : lookups_more_telling(parcel->code, code);
         parcel->tried |= bit;
-        slot = choose(f, parcel->dst, parcel->tried);
+        slot = choose(f, sender, parcel->dst, parcel->tried);
         if (slot >= 0)
                 carry(f, (unsigned)slot, parcel);
         else /* what an earlier link said more of, a relay said */
@@ -426,6 +466,7 @@ static void try_next(Forward *f, Uplink *uplink, const PacketHeader *header,
 static void on_link_error(Forward *f, Uplink *uplink, const PacketHeader *header,
                           const Control *control) {
         uint32_t n_suppressed;
+        Lease *sender;
 
         if (header->dst.pid == PID_BRIDGE &&
             log_rate_pass(&f->refusals, now_usec(CLOCK_MONOTONIC), &n_suppressed))
@@ -433,7 +474,8 @@ static void on_link_error(Forward *f, Uplink *uplink, const PacketHeader *header
                           &(LogFields){ .link = uplink_url(uplink), .reason = "word" },
                           "relay %s refuses a word of this bridge: %s (%u such lines left out)",
                           uplink_url(uplink), control_code_text(control->code), n_suppressed);
-        if (!leases_find(f->leases, header->dst, 0))
+        sender = leases_find(f->leases, header->dst, 0);
+        if (!sender)
                 return;
 
         switch (control->code) {
@@ -441,7 +483,7 @@ static void on_link_error(Forward *f, Uplink *uplink, const PacketHeader *header
         case CODE_GONE:
         case CODE_SETTLING:
         case CODE_WRONG_KEY:
-                try_next(f, uplink, header, control);
+                try_next(f, sender, uplink, control);
                 break;
         default:
                 refuse(f, header->dst, control->address, &control->ref, control->code,
@@ -497,6 +539,7 @@ void forward_set_uplink(Forward *f, unsigned slot, Uplink *uplink) {
         bool was_up = f->uplinks[slot] && uplink_is_up(f->uplinks[slot]);
 
         f->uplinks[slot] = uplink;
+        relay_lists_set_link(f->relay_lists, slot, uplink ? uplink_url(uplink) : NULL);
         link_gone(f, slot);
         say_links(f);
         if (was_up)

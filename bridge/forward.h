@@ -12,6 +12,10 @@
  * does, to the one with the shortest of all. A link that does not have it after all gives the packet to
  * the next, and its sender hears of it only when all links that are up said so.
  *
+ * Who may use some relays only ([Network] Relays=) is known to these alone: all that is said of it, and all
+ * that it sends and asks, goes by links that its list allows (bridge/relay-lists.h), and what comes for it
+ * by another is refused as if it were not here.
+ *
  * Who wants which topics passes through, from the daemon to all links and from these to the daemon
  * (bridge/wants.h).
  *

@@ -20,11 +20,12 @@ typedef struct EntryKey {
 typedef struct Entry {
         Lease lease; /* first: a Lease that we gave out is its Entry */
         EntryKey key;
-        UT_hash_handle hh;
+        UT_hash_handle hh, by_pid;
 } Entry;
 
 struct Leases {
         Entry *by_address;
+        Entry *by_pid;
         Lease *list;
         unsigned n;
         unsigned leases_max;
@@ -55,6 +56,8 @@ void leases_drop(Leases *leases, Lease *lease) {
 
         DL_DELETE(leases->list, lease);
         HASH_DELETE(hh, leases->by_address, entry);
+        HASH_DELETE(by_pid, leases->by_pid, entry);
+        relay_list_unref(lease->relays);
         leases->n--;
         free(entry);
 }
@@ -87,7 +90,9 @@ static int entry_add(Leases *leases, Address address, uint64_t now_usec, Entry *
                 return err_origin(-ENOMEM);
 
         entry->key = (EntryKey){ .pid = address.pid, .tag = address.tag };
+        entry->lease.chosen = -1;
         HASH_ADD(hh, leases->by_address, key, sizeof(entry->key), entry);
+        HASH_ADD(by_pid, leases->by_pid, key.pid, sizeof(entry->key.pid), entry);
         DL_APPEND(leases->list, &entry->lease);
         leases->n++;
         *ret = entry;
@@ -133,6 +138,20 @@ Lease *leases_find(Leases *leases, Address address, uint64_t now_usec) {
         Entry *entry = entry_find(leases, address);
 
         return entry && entry->lease.not_after_usec > now_usec ? &entry->lease : NULL;
+}
+
+Lease *leases_find_receiver(Leases *leases, Address address) {
+        Entry *entry;
+
+        if (address.tag != 0)
+                return leases_find(leases, address, 0);
+        HASH_FIND(by_pid, leases->by_pid, &address.pid, sizeof(address.pid), entry);
+        return entry ? &entry->lease : NULL;
+}
+
+void lease_set_relays(Lease *lease, RelayList *relays) {
+        relay_list_unref(lease->relays);
+        lease->relays = relays;
 }
 
 Lease *leases_first(Leases *leases) {

@@ -6,10 +6,12 @@
  * Leases: the processes of this host that may be carried, and which links know them
  *
  * The daemon hands them over, already verified, at attach and whenever one is signed anew; each
- * link gets all of them before anything else. Links are slots, as in bridge/routes.h.
+ * link gets all of them that it may know before anything else. Links are slots, as in bridge/routes.h.
  *
  * When the daemon goes away its processes live on and come back with it, so their leases stay; but
  * those that it has not handed over again after a while belong to processes that are no more.
+ *
+ * Through which relays a process may be known and send is a part of its lease here, though not of its bytes.
  *
  * Pure: no I/O, time is an argument (wall clock, since a lease's end is one).
  */
@@ -17,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bridge/relay-lists.h"
 #include "libcore/control.h"
 #include "libcore/pid.h"
 #include "libcore/util.h"
@@ -31,9 +34,11 @@ struct Lease {
         uint8_t bytes[CONTROL_LEASE_SIZE];
         uint64_t issued_usec;
         uint64_t not_after_usec;
-        uint32_t leased; /* links that have confirmed it */
-        bool confirmed;  /* by the daemon that we are attached to now */
-        bool is_renewed; /* there was an earlier one of this process */
+        uint32_t leased;   /* links that have confirmed it */
+        RelayList *relays; /* that it may use; NULL: all */
+        int chosen;        /* if not all: by which it sent last (routes_choose()), or -1 */
+        bool confirmed;    /* by the daemon that we are attached to now */
+        bool is_renewed;   /* there was an earlier one of this process */
         Lease *prev, *next;
 };
 
@@ -60,8 +65,20 @@ int leases_put(Leases *leases, const uint8_t bytes[static CONTROL_LEASE_SIZE], u
                Lease **ret);
 /* NULL if there is none, or if it is over. */
 Lease *leases_find(Leases *leases, Address address, uint64_t now_usec);
+/* Of the process that a packet to @address is for: with a TAG of 0, of one that has this PID. */
+Lease *leases_find_receiver(Leases *leases, Address address);
+/* The process may use these relays from now on; the reference is the lease's. NULL: all. */
+void lease_set_relays(Lease *lease, RelayList *relays);
 /* The process has left. */
 void leases_drop(Leases *leases, Lease *lease);
+
+/*
+ * The links that the process may use, be they up or not: nothing else decides where it is known, where it
+ * sends and asks, and from where it is sent to.
+ */
+static inline uint32_t lease_links(const Lease *lease) {
+        return relay_list_links(lease->relays);
+}
 
 /* All of them, for DL_FOREACH(). */
 Lease *leases_first(Leases *leases);

@@ -30,6 +30,8 @@ libp2pbus_bridge_la_SOURCES = \
 	%D%/presence.h \
 	%D%/questions.c \
 	%D%/registrations.c \
+	%D%/relay-lists.c \
+	%D%/relay-lists.h \
 	%D%/routes.c \
 	%D%/routes.h \
 	%D%/services.c \

@@ -15,6 +15,7 @@
  *      leases.c         the processes of this host that may be carried
  *      routes.c         which links know whom elsewhere
  *      lookups.c        one question on several links
+ *      relay-lists.c    which links a process may use, by the URLs of its policy
  *      wants.c          who wants what is published, here and elsewhere
  *      services.c       which names the processes of this host provide
  *      uplink.c         the link to one relay, for as long as it is configured

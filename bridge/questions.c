@@ -2,7 +2,7 @@
 
 /*
  * What the processes of this host want to know of others: the daemon's questions to the links, and what
- * these answer. Of an address the first good answer counts, of a name all links are heard.
+ * these answer. Whose relays are not all has them in its question. Of an address the first good answer counts, of a name all links are heard.
  */
 
 #include "bridge/forward-state.h"
@@ -37,21 +37,22 @@ static void end_name_lookup(Forward *f, const LookupResult *result) {
         gateway_say(f->gateway, &control, to_daemon, NULL);
 }
 
-/* Without a link that could answer: relays are configured, so one may come. */
+/* Asks those of the links @allowed that can answer. */
 static void ask_links(Forward *f, Lookups *lookups, const PacketHeader *header,
-                      const Control *question, void (*end)(Forward *f, const LookupResult *no)) {
-        uint32_t links = forward_links_where(f, uplink_is_synced);
+                      const Control *question, uint32_t allowed,
+                      void (*end)(Forward *f, const LookupResult *no)) {
+        uint32_t links = forward_links_where(f, uplink_is_synced) & allowed;
         LookupResult no = {
                 .ref = header->id,
                 .address = question->address,
-                .code = CODE_SETTLING,
+                .code = forward_no_link(f, allowed),
         };
         uint64_t number;
         PacketId id;
 
-        if (links != 0 &&
-            lookups_add(lookups, &header->id, question->address, links,
-                        links != forward_links_up(f), forward_clock_usec(), &number) != 0) {
+        if (links != 0 && lookups_add(lookups, &header->id, question->address, links,
+                                      links != (forward_links_up(f) & allowed),
+                                      forward_clock_usec(), &number) != 0) {
                 no.code = CODE_OVERLOAD;
                 links = 0;
         }
@@ -67,12 +68,15 @@ static void ask_links(Forward *f, Lookups *lookups, const PacketHeader *header,
 
 void questions_ask(Forward *f, const PacketHeader *header, const Control *control) {
         const Control question = { .verb = CONTROL_RESOLVE, .address = control->address };
+        _cleanup_(relay_list_unrefp) RelayList *relays = NULL;
 
         forward_wake(f);
-        ask_links(f, f->lookups, header, &question, end_lookup);
+        if (control->n_body > 0)
+                relays = relay_lists_get(f->relay_lists, control->body, control->n_body);
+        ask_links(f, f->lookups, header, &question, relay_list_links(relays), end_lookup);
 }
 
-/* Who only asks again wakes nobody. */
+/* The daemon asks for all its processes, whatever their relays. Who only asks again wakes nobody. */
 void questions_ask_name(Forward *f, const PacketHeader *header, const Control *control) {
         const Control question = {
                 .verb = CONTROL_RESOLVE_NAME,
@@ -82,7 +86,7 @@ void questions_ask_name(Forward *f, const PacketHeader *header, const Control *c
 
         if (control->value != RESOLVE_NAME_AGAIN)
                 forward_wake(f);
-        ask_links(f, f->name_lookups, header, &question, end_name_lookup);
+        ask_links(f, f->name_lookups, header, &question, RELAY_LISTS_ALL_LINKS, end_name_lookup);
 }
 
 void questions_on_resolved(Forward *f, Uplink *uplink, const Control *control) {

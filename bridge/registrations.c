@@ -45,35 +45,18 @@ static void on_wants_link(unsigned slot, const Control *word, void *userdata) {
         uplink_say(f->uplinks[slot], word, to_relay, NULL);
 }
 
-static void on_wants_links(const Control *word, void *userdata) {
-        Forward *f = userdata;
-
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
-                        on_wants_link(i, word, f);
+/* Links that hear of the process with this address. */
+static uint32_t links_for(const Forward *f, Address address) {
+        return forward_links_where(f, uplink_takes_leases) & forward_links_of(f, address);
 }
 
-void registrations_on_lease(Forward *f, const Control *control) {
-        Lease *lease;
-        int r;
+static void on_wants_links(const Control *word, void *userdata) {
+        Forward *f = userdata;
+        uint32_t links = links_for(f, word->address);
 
-        r = leases_put(f->leases, control->body, now_usec(CLOCK_REALTIME), &lease);
-        if (r == LEASES_E_HELD) {
-                registrations_say_leased(f, lease, CODE_OK);
-                return;
-        }
-        if (r != 0) {
-                log_write(f->log, LOG_LEVEL_WARNING, NULL, "a lease cannot be kept: %s",
-                          r == LEASES_E_FULL ? "too many processes"
-                          : r < 0            ? strerror(-r)
-                                             : "malformed");
-                return;
-        }
-        if (!lease->is_renewed)
-                forward_wake(f);
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
-                        uplink_present(f->uplinks[i], lease->address, lease->bytes);
+                if (links & 1U << i)
+                        on_wants_link(i, word, f);
 }
 
 void registrations_on_wanted(Forward *f, const Control *control) {
@@ -100,24 +83,86 @@ void registrations_say_services(Forward *f, Uplink *uplink, Address address) {
         say_service(uplink, service);
 }
 
+/* Of the process with its address. */
 static void say_to_links(Forward *f, const Control *control) {
+        uint32_t links = links_for(f, control->address);
+
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
+                if (links & 1U << i)
                         uplink_say(f->uplinks[i], control, to_relay, NULL);
 }
 
-/* It provides the name no more, and did not say so itself. */
-static void end_service(Forward *f, Service *service) {
-        const Control control = {
+static Control provided_no_more(const Service *service) {
+        return (Control){
                 .verb = CONTROL_SERVICE,
                 .code = CODE_GONE,
                 .address = service->address,
                 .body = (const uint8_t *)service_name(service),
                 .n_body = service->n_name,
         };
+}
+
+/* It provides the name no more, and did not say so itself. */
+static void end_service(Forward *f, Service *service) {
+        const Control control = provided_no_more(service);
 
         say_to_links(f, &control);
         services_drop(f->services, service);
+}
+
+/* The link is to know nothing of the process any more. */
+static void withdraw(Forward *f, Lease *lease, unsigned slot) {
+        const Service *service;
+
+        wants_withdraw(f->wants, slot, lease->address);
+        DL_FOREACH2(services_first_of(f->services, lease->address), service, next_own) {
+                const Control control = provided_no_more(service);
+
+                uplink_say(f->uplinks[slot], &control, to_relay, NULL);
+        }
+        uplink_detach(f->uplinks[slot], lease->address);
+        lease->leased &= ~(1U << slot);
+}
+
+void registrations_on_relays(Forward *f, const Control *control) {
+        relay_list_unref(f->next_relays);
+        f->next_relays = relay_lists_get(f->relay_lists, control->body, control->n_body);
+        f->next_relays_of = control->address;
+}
+
+/* What was said of the relays of the process whose lease has come, with the reference. */
+static RelayList *take_relays(Forward *f, const Lease *lease) {
+        RelayList *relays = TAKE_PTR(f->next_relays);
+
+        return address_equal(f->next_relays_of, lease->address) ? relays : relay_list_unref(relays);
+}
+
+void registrations_on_lease(Forward *f, const Control *control) {
+        uint32_t before, links;
+        Lease *lease;
+        int r;
+
+        r = leases_put(f->leases, control->body, now_usec(CLOCK_REALTIME), &lease);
+        if (r != 0 && r != LEASES_E_HELD) {
+                f->next_relays = relay_list_unref(f->next_relays);
+                log_write(f->log, LOG_LEVEL_WARNING, NULL, "a lease cannot be kept: %s",
+                          r == LEASES_E_FULL ? "too many processes"
+                          : r < 0            ? strerror(-r)
+                                             : "malformed");
+                return;
+        }
+        if (r == 0 && !lease->is_renewed)
+                forward_wake(f);
+        before = r == 0 && !lease->is_renewed ? 0 : links_for(f, lease->address);
+        lease_set_relays(lease, take_relays(f, lease));
+        links = links_for(f, lease->address);
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (before & ~links & 1U << i)
+                        withdraw(f, lease, i);
+                else if (links & 1U << i && (r == 0 || !(before & 1U << i)))
+                        uplink_present(f->uplinks[i], lease->address, lease->bytes);
+        if (r == LEASES_E_HELD)
+                registrations_say_leased(f, lease, CODE_OK);
 }
 
 void registrations_on_service(Forward *f, const Control *control) {
@@ -168,16 +213,17 @@ void registrations_on_synced(Forward *f) {
 
 static void lease_end(Forward *f, Lease *lease) {
         Address address = lease->address;
+        uint32_t links = forward_links_of(f, address);
         Service *service;
 
-        leases_drop(f->leases, lease);
         wants_on_detached(f->wants, address);
         /* Said of each, for if the process is back before a link hears of its leaving it never does. */
         while ((service = services_first_of(f->services, address)))
                 end_service(f, service);
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (f->uplinks[i])
+                if (f->uplinks[i] && links & 1U << i)
                         uplink_detach(f->uplinks[i], address);
+        leases_drop(f->leases, lease);
 }
 
 void registrations_on_detached(Forward *f, const Control *control) {
@@ -189,10 +235,11 @@ void registrations_on_detached(Forward *f, const Control *control) {
 
 void registrations_tell(Forward *f, Uplink *uplink) {
         uint64_t now = now_usec(CLOCK_REALTIME);
+        uint32_t bit = 1U << uplink_slot(uplink);
         Lease *lease;
 
         DL_FOREACH (leases_first(f->leases), lease)
-                if (lease->not_after_usec > now) {
+                if (lease->not_after_usec > now && lease_links(lease) & bit) {
                         uplink_present(uplink, lease->address, lease->bytes);
                         registrations_say_services(f, uplink, lease->address);
                 }
@@ -205,8 +252,8 @@ void registrations_on_leased(Forward *f, Uplink *uplink, const Control *control)
         char text[PID_TAGGED_SIZE];
         uint32_t n_suppressed;
 
-        if (!lease)
-                return; /* it has left since */
+        if (!lease || !(lease_links(lease) & bit))
+                return; /* it has left since, or the link */
         if (control->code == CODE_OK) {
                 /* What the relay heard before it had this lease it may have refused, or dropped. */
                 if (!(lease->leased & bit)) {

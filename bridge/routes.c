@@ -167,14 +167,16 @@ static int shortest_of(uint32_t links, const uint64_t round_trip_usec[static ROU
 }
 
 int routes_choose(Routes *routes, Address address, uint32_t links,
-                  const uint64_t round_trip_usec[static ROUTES_LINKS_MAX], uint64_t now_usec) {
+                  const uint64_t round_trip_usec[static ROUTES_LINKS_MAX], uint64_t now_usec,
+                  int *chosen) {
         Entry *entry = entry_find(routes, address);
-        int *chosen = entry ? &entry->chosen : &routes->chosen;
         uint32_t known = entry ? entry_known(entry, now_usec) & links : 0;
         int best;
 
         if (links == 0)
                 return -1;
+        if (!chosen)
+                chosen = entry ? &entry->chosen : &routes->chosen;
         if (known != 0)
                 links = known;
         best = shortest_of(links, round_trip_usec);

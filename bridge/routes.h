@@ -50,8 +50,10 @@ void routes_forget_link(Routes *routes, unsigned slot);
 Route routes_find(const Routes *routes, Address address, uint64_t now_usec);
 /*
  * By which of @links a packet to @address goes: of those that know it, or, if none does, of all.
- * @round_trip_usec is theirs, by slot; USEC_NEVER: not measured. Return: the slot, -1 without links.
+ * @round_trip_usec is theirs, by slot; USEC_NEVER: not measured. @chosen: the last choice of a sender that
+ * may not use all, or -1, and then this one; NULL: it is kept here. Return: the slot, -1 without links.
  */
 int routes_choose(Routes *routes, Address address, uint32_t links,
-                  const uint64_t round_trip_usec[static ROUTES_LINKS_MAX], uint64_t now_usec);
+                  const uint64_t round_trip_usec[static ROUTES_LINKS_MAX], uint64_t now_usec,
+                  int *chosen);
 unsigned routes_count(const Routes *routes);

@@ -131,14 +131,24 @@ bool wants_on_daemon(Wants *wants, const Control *word) {
         return r == 0;
 }
 
+/* All that this one wants is over. */
+static Control wanted_no_more(const Wanter *wanter) {
+        return (Control){
+                .verb = CONTROL_WANTED,
+                .value = WANTED_END,
+                .address = wanter->address,
+                .body = wanter->key,
+                .n_body = sizeof(wanter->key),
+        };
+}
+
 void wants_on_detached(Wants *wants, Address address) {
         Wanter *wanter = wants_of(&wants->own, address);
-        Control word = { .verb = CONTROL_WANTED, .value = WANTED_END, .address = address };
+        Control word;
 
         if (!wanter)
                 return;
-        word.body = wanter->key;
-        word.n_body = sizeof(wanter->key);
+        word = wanted_no_more(wanter);
         wants->handlers->say_links(&word, wants->userdata);
         while ((wanter = wants_of(&wants->own, address)))
                 wants_drop(&wants->own, wanter->wants);
@@ -170,6 +180,16 @@ void wants_present(Wants *wants, unsigned slot, Address address) {
 
                 wants->handlers->say_link(slot, &word, wants->userdata);
         }
+}
+
+void wants_withdraw(Wants *wants, unsigned slot, Address address) {
+        const Wanter *wanter = wants_of(&wants->own, address);
+        Control word;
+
+        if (!wanter)
+                return;
+        word = wanted_no_more(wanter);
+        wants->handlers->say_link(slot, &word, wants->userdata);
 }
 
 /* Of others */

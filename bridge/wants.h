@@ -30,7 +30,7 @@ typedef struct Wants Wants;
 
 typedef struct WantsHandlers {
         void (*say_daemon)(const Control *word, void *userdata);
-        /* To all links that take leases. */
+        /* To all links that take leases, and may know the process. */
         void (*say_links)(const Control *word, void *userdata);
         void (*say_link)(unsigned slot, const Control *word, void *userdata);
 } WantsHandlers;
@@ -52,6 +52,8 @@ void wants_tell_daemon(Wants *wants);
 
 /* The link has the lease of this process now: it hears of all that the process wants. */
 void wants_present(Wants *wants, unsigned slot, Address address);
+/* The link may know nothing of this process any more: it hears that it wants nothing. */
+void wants_withdraw(Wants *wants, unsigned slot, Address address);
 /* A WANTED of the relay. Return: false if it is malformed. */
 bool wants_on_link(Wants *wants, unsigned slot, const Control *word);
 void wants_forget_link(Wants *wants, unsigned slot);

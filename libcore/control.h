@@ -35,6 +35,7 @@
 #define CONTROL_WELCOME_SIZE 24       /* largest message 8, queue bytes 8, instance's age 8 */
 #define CONTROL_LINK_HEAD_SIZE 8      /* round trip 8; the URL follows */
 #define CONTROL_LINK_URL_MAX 255
+#define CONTROL_RELAYS_MAX 8192       /* URLs, each with its zero */
 #define CONTROL_LINKS_MAX 8           /* links of a gateway that it tells of one by one */
 #define CONTROL_MONITORED_HEAD_SIZE 8 /* time 8; a packet's header and payload follow */
 #define CONTROL_MONITORED_LOST_MAX (UINT32_MAX / MONITORED_LOST) /* more are counted as so many */
@@ -65,6 +66,7 @@ typedef enum ControlVerb {
         CONTROL_DETACHED = 24,
         CONTROL_UNLEASED = 25,
         CONTROL_REVOKE = 26,
+        CONTROL_RELAYS = 27,
 
         CONTROL_GATEWAY = 30,
         CONTROL_SYNCED = 31,

@@ -23,6 +23,7 @@ void relay_change_key(FakeRelay *relay) {
 void relay_init(FakeRelay *relay) {
         memset(relay, 0, sizeof(*relay));
         relay->driver.class = &fake_class;
+        relay->port = 1;
         ck_assert_int_eq(crypto_init(), 0);
         ck_assert_int_eq(encryption_key_new_random(&relay->key), 0);
         relay_change_key(relay);
@@ -44,7 +45,8 @@ void relay_done(FakeRelay *relay) {
 const char *relay_url(const FakeRelay *relay, bool pinned, char text[static 128]) {
         char key[KEY_TEXT_SIZE];
 
-        snprintf(text, 128, "%s://relay.example:1%s%s", pinned ? "ws" : "wss", pinned ? "#" : "",
+        snprintf(text, 128, "%s://relay.example:%u%s%s", pinned ? "ws" : "wss", relay->port,
+                 pinned ? "#" : "",
                  pinned ? key_format(identity_public(relay->identity), key) : "");
         return text;
 }

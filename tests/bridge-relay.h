@@ -28,6 +28,7 @@ typedef struct RelayFrame {
 struct FakeRelay {
         TransportDriver driver; /* what the uplink is made with */
         IdentityKey *identity;
+        unsigned port; /* in its URL; 1 after relay_init() */
 
         bool refuses; /* closes every transport before it opens */
         bool clear;   /* keeps nothing in frames: for long runs */
@@ -54,7 +55,7 @@ void relay_init(FakeRelay *relay);
 void relay_done(FakeRelay *relay);
 /* Another key from the next link on. */
 void relay_change_key(FakeRelay *relay);
-/* "ws://relay.example:1", with the key of the relay behind it if @pinned. */
+/* "ws://relay.example:PORT", with the key of the relay behind it if @pinned. */
 const char *relay_url(const FakeRelay *relay, bool pinned, char text[static 128]);
 
 /* Lets both sides talk until there is silence. */

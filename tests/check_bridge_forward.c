@@ -148,6 +148,7 @@ static void setup(void) {
                 };
 
                 relay_init(&relays[i]);
+                relays[i].port = i + 1;
                 options.url = relay_url(&relays[i], true, url);
                 ck_assert_int_eq(uplink_new(&uplinks[i], &options), 0);
                 forward_set_uplink(forward, i, uplinks[i]);
@@ -938,7 +939,8 @@ static void expect_link(unsigned slot, uint16_t code, bool is_measured) {
         ck_assert_ptr_nonnull(last);
         ck_assert_uint_eq(last->code, code);
         ck_assert_uint_eq(last->n_body, CONTROL_LINK_HEAD_SIZE + strlen("ws://relay.example:1"));
-        ck_assert_mem_eq(last->body + CONTROL_LINK_HEAD_SIZE, "ws://relay.example:1", 20);
+        ck_assert_mem_eq(last->body + CONTROL_LINK_HEAD_SIZE, "ws://relay.example:", 19);
+        ck_assert_uint_eq(last->body[CONTROL_LINK_HEAD_SIZE + 19], '1' + slot);
         ck_assert(is_measured == (load_le64(last->body) != USEC_NEVER));
 }
 
@@ -1104,11 +1106,265 @@ START_TEST(a_relay_that_is_no_longer_configured_counts_as_dead) {
 }
 END_TEST
 
+/* Who may use some relays only: alice, in most of these the second */
+
+#define FIRST "ws://relay.example:1"
+#define SECOND "WS://Relay.Example:2/" /* as somebody may spell it */
+#define ANOTHER "wss://another.example/p2pbus"
+#define LIST(urls) urls, sizeof(urls) /* zeros between, and one behind */
+
+static uint64_t issued;
+
+static void relays_are(const char *urls, size_t n_urls) {
+        const Control control = {
+                .verb = CONTROL_RELAYS,
+                .address = alice,
+                .body = (const uint8_t *)urls,
+                .n_body = n_urls,
+        };
+
+        daemon_says(&control, alice, 0);
+}
+
+/* Both links are up, and alice's lease, her name and what she wants were said where they are known. */
+static void ready_with_relays(const char *urls, size_t n_urls) {
+        Control wanted = { .verb = CONTROL_WANTED, .value = WANTED_BEGIN, .address = alice };
+        uint8_t body[CONTROL_KEY_SIZE + 3];
+
+        issued = now_usec(CLOCK_REALTIME);
+        if (urls)
+                relays_are(urls, n_urls);
+        lease(issued);
+        service("a.b", issued, 0);
+        memcpy(body, identity_public(alice_key)->bytes, CONTROL_KEY_SIZE);
+        memcpy(body + CONTROL_KEY_SIZE, "a.b", 3);
+        wanted.body = body;
+        wanted.n_body = sizeof(body);
+        daemon_says(&wanted, alice, 0);
+        daemon_synced();
+        for (unsigned i = 0; i < N; i++)
+                bring_up(i);
+        n_words = 0;
+}
+
+static void relay_leases(unsigned i) {
+        const Control leased = { .verb = CONTROL_LEASED, .address = alice };
+
+        relay_says(i, &leased, to_bridge);
+}
+
+/* How many frames are about alice, or by her. */
+static unsigned relay_knows(unsigned slot) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < relays[slot].n_frames; i++) {
+                const RelayFrame *f = &relays[slot].frames[i];
+
+                n += f->header.kind == PACKET_CONTROL ? address_equal(f->control.address, alice)
+                                                      : address_equal(f->header.src, alice);
+        }
+        return n;
+}
+
+static void expect_refused(const PacketId *id, uint16_t code) {
+        const RelayFrame *word = NULL;
+
+        ck_assert_uint_gt(heard(CONTROL_ERROR, &word), 0);
+        ck_assert_mem_eq(&word->control.ref, id, sizeof(*id));
+        ck_assert_uint_eq(word->control.code, code);
+        n_words = 0;
+}
+
+START_TEST(who_may_use_one_relay_is_never_known_to_another) {
+        const Control detached = { .verb = CONTROL_DETACHED, .address = alice };
+
+        ready_with_relays(LIST(ANOTHER "\0" SECOND));
+        relay_leases(0); /* of whom it cannot know */
+        relay_leases(1);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_LEASE, NULL), 1);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_WANTED, NULL), 1);
+        ck_assert_uint_gt(relay_heard(&relays[1], CONTROL_SERVICE, NULL), 0);
+        service("a.b", issued + 1, 0);
+        relays_are(LIST(SECOND "\0" ANOTHER));
+        lease(issued + 1);
+        daemon_says(&detached, to_bridge, 0);
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_LEASE, NULL), 2);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_DETACHED, NULL), 1);
+        ck_assert_uint_eq(relay_knows(0), 0);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SYNCED, NULL), 1);
+}
+END_TEST
+
+START_TEST(what_is_no_url_is_no_relay) {
+        ready_with_relays(LIST("\0relay.example:1\0" FIRST "/x\0wss://relay.example:1"));
+        ck_assert_uint_eq(relay_knows(0) + relay_knows(1), 0);
+}
+END_TEST
+
+START_TEST(its_packets_take_no_other_relay_however_near) {
+        Control pong = { .verb = CONTROL_PONG };
+        const RelayFrame *ping = NULL, *word = NULL;
+        PacketId id;
+
+        ready_with_relays(LIST(SECOND));
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_PING, &ping), 1);
+        pong.ref = ping->header.id;
+        relay_says(0, &pong, to_bridge);                   /* the other was never measured */
+        relay_send_packet(&relays[0], far, alice, 200, 1); /* and does not know far */
+        id = send_packet(far, 0, 1);
+        ck_assert_uint_eq(relay_packets(&relays[1], NULL), 1);
+        n_words = 0;
+        relay_refuses(1, CODE_NOT_HERE, &id, far);
+        ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_NOT_HERE);
+        ck_assert_uint_eq(relay_packets(&relays[0], NULL), 0);
+}
+END_TEST
+
+START_TEST(while_its_relay_is_down_it_has_none) {
+        PacketId id;
+
+        ready_with_relays(LIST(SECOND));
+        hang_up(1);
+        id = send_packet(far, 0, 1);
+        expect_refused(&id, CODE_SETTLING); /* it may come back */
+        bring_up(1);
+        ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, NULL), 1); /* as the last one would */
+        id = send_packet(far, 0, 2);
+        ck_assert_uint_eq(relay_packets(&relays[1], NULL), 1);
+        ck_assert_uint_eq(relay_knows(0), 0);
+
+        forward_set_uplink(forward, 1, NULL);
+        id = send_packet(far, 0, 3);
+        expect_refused(&id, CODE_NO_ROUTE);
+        forward_set_uplink(forward, 1, uplinks[1]);
+        id = send_packet(far, 0, 4);
+        ck_assert_uint_eq(relay_packets(&relays[1], NULL), 2);
+}
+END_TEST
+
+/* Asked for a process that may use these. */
+static void resolve_by(const char *urls, size_t n_urls) {
+        const Control control = {
+                .verb = CONTROL_RESOLVE,
+                .address = far,
+                .body = (const uint8_t *)urls,
+                .n_body = n_urls,
+        };
+
+        daemon_says(&control, to_bridge, 55);
+        run();
+}
+
+START_TEST(its_questions_go_nowhere_else) {
+        const RelayFrame *word = NULL;
+
+        ready_with_relays(NULL, 0);
+        resolve_by(LIST(SECOND));
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_RESOLVE, NULL), 0);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_RESOLVE, &word), 1);
+        ck_assert_uint_eq(word->control.n_body, 0); /* it is not told for whom */
+        relay_resolves(1, CODE_NOT_HERE);
+        ck_assert_uint_eq(heard(CONTROL_RESOLVED, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_NOT_HERE); /* nobody else is waited for */
+
+        resolve_by(LIST(ANOTHER));
+        ck_assert_uint_eq(heard(CONTROL_RESOLVED, &word), 2);
+        ck_assert_uint_eq(word->control.code, CODE_NO_ROUTE);
+        hang_up(1);
+        resolve_by(LIST(SECOND));
+        ck_assert_uint_eq(heard(CONTROL_RESOLVED, &word), 3);
+        ck_assert_uint_eq(word->control.code, CODE_SETTLING);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_RESOLVE, NULL), 0);
+}
+END_TEST
+
+START_TEST(what_comes_for_it_by_another_relay_is_not_given_to_it) {
+        const Address bare = { .pid = alice.pid };
+        const RelayFrame *word = NULL;
+
+        ready_with_relays(LIST(SECOND));
+        relay_send_packet(&relays[0], far, alice, 200, 1);
+        relay_send_packet(&relays[0], far, bare, 200, 1);
+        run();
+        ck_assert_uint_eq(n_passed, 0);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_ERROR, &word), 2);
+        ck_assert_uint_eq(word->control.code, CODE_NOT_HERE);
+        relay_send_packet(&relays[1], far, alice, 200, 1);
+        relay_send_packet(&relays[1], far, bare, 200, 1);
+        ck_assert_uint_eq(n_passed, 2);
+}
+END_TEST
+
+START_TEST(a_refusal_does_not_tell_another_relay_of_it) {
+        const Control error = { .verb = CONTROL_ERROR, .code = CODE_QUEUE_FULL, .address = alice };
+
+        ready_with_relays(LIST(SECOND));
+        relay_send_packet(&relays[1], far, alice, 200, 1);
+        relay_send_packet(&relays[0], far, (Address){ 0x4444444444444444, 5 }, 200, 1);
+        daemon_says(&error, far, 0);
+        run();
+        ck_assert_uint_eq(relay_knows(0), 0);
+}
+END_TEST
+
+START_TEST(a_new_policy_takes_it_from_a_relay_and_gives_it_back) {
+        Control unleased = { .verb = CONTROL_UNLEASED, .address = alice };
+        const RelayFrame *word = NULL;
+
+        ready_with_relays(NULL, 0);
+        for (unsigned i = 0; i < N; i++) {
+                relay_leases(i);
+                relay_forget(&relays[i]);
+        }
+        relays_are(LIST(SECOND));
+        lease(issued);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_DETACHED, NULL), 1);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_WANTED, &word), 1);
+        ck_assert_uint_eq(word->control.value, WANTED_END);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_GONE);
+        ck_assert_uint_eq(relay_knows(1), 0); /* there all is as it was */
+        ck_assert_uint_gt(heard(CONTROL_LEASED, &word), 0);
+        ck_assert_uint_eq(word->control.value, 1);
+        relay_says(0, &unleased, to_bridge);
+        hang_up(0);
+        bring_up(0);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_LEASE, NULL), 0);
+
+        relay_forget(&relays[0]);
+        lease(issued); /* nothing is said of relays: all */
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_LEASE, NULL), 1);
+        relay_leases(0);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_WANTED, NULL), 1);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, NULL), 1);
+        ck_assert_uint_eq(relay_knows(1), 0);
+        heard(CONTROL_LEASED, &word);
+        ck_assert_uint_eq(word->control.value, 2);
+}
+END_TEST
+
+START_TEST(relays_are_said_of_one_lease_and_of_one_process) {
+        Control relays_of = { .verb = CONTROL_RELAYS, .address = { 0x4444444444444444, 5 } };
+
+        ready_with_relays(LIST(SECOND));
+        daemon_says(&relays_of, alice, 0); /* of somebody else */
+        lease(issued);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_LEASE, NULL), 1);
+        relays_are(LIST(SECOND));
+        forward_gateway_handlers.on_detached(forward); /* whose lease never came */
+        lease(issued);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_DETACHED, NULL), 0);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("bridge forward");
         TCase *leases = tcase_create("leases"), *out = tcase_create("out"),
               *in = tcase_create("in"), *questions = tcase_create("questions"),
-              *links = tcase_create("links"), *names = tcase_create("names");
+              *links = tcase_create("links"), *names = tcase_create("names"),
+              *some = tcase_create("some relays");
 
         tcase_add_checked_fixture(leases, setup, teardown);
         tcase_add_test(leases, leases_are_presented_before_synced);
@@ -1170,5 +1426,17 @@ Suite *check_suite(void) {
         tcase_add_test(links, who_is_new_wakes_the_links_and_who_renews_his_lease_does_not);
         tcase_add_test(links, a_relay_that_is_no_longer_configured_counts_as_dead);
         suite_add_tcase(suite, links);
+
+        tcase_add_checked_fixture(some, setup, teardown);
+        tcase_add_test(some, who_may_use_one_relay_is_never_known_to_another);
+        tcase_add_test(some, what_is_no_url_is_no_relay);
+        tcase_add_test(some, its_packets_take_no_other_relay_however_near);
+        tcase_add_test(some, while_its_relay_is_down_it_has_none);
+        tcase_add_test(some, its_questions_go_nowhere_else);
+        tcase_add_test(some, what_comes_for_it_by_another_relay_is_not_given_to_it);
+        tcase_add_test(some, a_refusal_does_not_tell_another_relay_of_it);
+        tcase_add_test(some, a_new_policy_takes_it_from_a_relay_and_gives_it_back);
+        tcase_add_test(some, relays_are_said_of_one_lease_and_of_one_process);
+        suite_add_tcase(suite, some);
         return suite;
 }

@@ -99,12 +99,16 @@ START_TEST(the_longest_unheard_makes_room) {
 END_TEST
 
 /* Which of @links, whose round trips are those of @trips in ms (0: not measured), is chosen. */
-static int choose(Address address, uint32_t links, const unsigned trips[3]) {
+static int choose_by(int *chosen, Address address, uint32_t links, const unsigned trips[3]) {
         uint64_t usec[ROUTES_LINKS_MAX] = { 0 };
 
         for (unsigned i = 0; i < 3; i++)
                 usec[i] = trips[i] ? trips[i] * USEC_PER_MSEC : USEC_NEVER;
-        return routes_choose(routes, address, links, usec, T);
+        return routes_choose(routes, address, links, usec, T, chosen);
+}
+
+static int choose(Address address, uint32_t links, const unsigned trips[3]) {
+        return choose_by(NULL, address, links, trips);
 }
 
 #define TRIPS(...) ((const unsigned[3]){ __VA_ARGS__ })
@@ -173,6 +177,17 @@ START_TEST(who_becomes_known_goes_on_as_before) {
         routes_learn(routes, alice, 0, T);
         routes_learn(routes, alice, 1, T);
         ck_assert_int_eq(choose(alice, 3, TRIPS(19, 20)), 1);
+}
+END_TEST
+
+START_TEST(who_may_not_use_all_has_a_choice_of_its_own) {
+        int chosen = -1;
+
+        ck_assert_int_eq(choose(alice, 7, TRIPS(10, 20, 21)), 0);
+        ck_assert_int_eq(choose_by(&chosen, alice, 6, TRIPS(10, 20, 21)), 1);
+        ck_assert_int_eq(choose(alice, 7, TRIPS(21, 20, 19)), 0); /* others stay where they were */
+        ck_assert_int_eq(choose_by(&chosen, alice, 6, TRIPS(21, 20, 19)), 1); /* and so does it */
+        ck_assert_int_eq(choose_by(&chosen, alice, 4, TRIPS(21, 20, 19)), 2);
 }
 END_TEST
 
@@ -297,6 +312,7 @@ Suite *check_suite(void) {
         tcase_add_test(table, round_trips_that_wander_change_nothing);
         tcase_add_test(table, a_link_that_comes_back_takes_over_only_if_it_is_clearly_shorter);
         tcase_add_test(table, who_becomes_known_goes_on_as_before);
+        tcase_add_test(table, who_may_not_use_all_has_a_choice_of_its_own);
         suite_add_tcase(suite, table);
 
         tcase_add_checked_fixture(questions, setup, teardown);

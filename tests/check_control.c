@@ -158,7 +158,7 @@ static const struct {
         { CONTROL_NOT_LOCAL, 0, 200 },
         { CONTROL_NOW_LOCAL, 0, 0 },
         { CONTROL_QUEUE_SPACE, 0, 0 },
-        { CONTROL_RESOLVE, 0, 0 },
+        { CONTROL_RESOLVE, 0, 8192 },
         { CONTROL_RESOLVED, 0, 200 },
         { CONTROL_PATH_CHANGED, 0, 0 },
         { CONTROL_LEASE_REQUEST, 48, 48 },
@@ -168,6 +168,7 @@ static const struct {
         { CONTROL_DETACHED, 0, 0 },
         { CONTROL_UNLEASED, 0, 0 },
         { CONTROL_REVOKE, 160, 160 },
+        { CONTROL_RELAYS, 0, 8192 },
         { CONTROL_GATEWAY, 0, 0 },
         { CONTROL_SYNCED, 0, 0 },
         { CONTROL_LINKS, 0, 0 },
@@ -218,7 +219,7 @@ START_TEST(bodies_have_limits) {
 END_TEST
 
 START_TEST(verb_zero_is_a_violation_and_others_are_unknown) {
-        static const uint16_t unknown[] = { 6,   9,     16, 27, 36, 45, 58, 59, _CONTROL_VERB_MAX,
+        static const uint16_t unknown[] = { 6,   9,     16, 28, 36, 45, 58, 59, _CONTROL_VERB_MAX,
                                             256, 0xffff };
         uint8_t data[CONTROL_HEAD_SIZE] = { 0 };
 
