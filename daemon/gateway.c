@@ -16,11 +16,20 @@
 #include "libcore/buf.h"
 #include "libsecure/signed-record.h"
 
-/* A question to the gateway; all who ask for one address share it. */
+/*
+ * What is asked for, and by whom: nobody stands for all who may use all relays. Others ask and know each for
+ * itself. A key of tables: no padding.
+ */
+typedef struct QuestionKey {
+        uint64_t pid, by_pid;
+        uint32_t tag, by_tag;
+} QuestionKey;
+
+/* A question to the gateway; all who ask for one address, and may use all relays, share it. */
 struct Pending {
-        UT_hash_handle by_id, by_address;
+        UT_hash_handle by_id, by_key;
         uint64_t id; /* the unique half of our packet's id */
-        uint8_t address_bytes[12];
+        QuestionKey key;
         Address address;
         uint64_t deadline_usec;
         Waiter *waiters;
@@ -28,16 +37,17 @@ struct Pending {
 
 struct CachedLease {
         UT_hash_handle hh;
-        uint8_t address_bytes[12]; /* as it was asked for, with or without TAG */
-        Address address;
+        QuestionKey key; /* as it was asked for, with or without TAG */
         uint64_t until_usec;
         uint8_t bytes[CONTROL_LEASE_SIZE];
 };
 
-/* As a key of tables: no padding. */
-static void address_pack(Address address, uint8_t out[static 12]) {
-        store_be64(out, address.pid);
-        store_le32(out + 8, address.tag);
+/* @asker: NULL: nobody. */
+static QuestionKey question_key(Address address, const Peer *asker) {
+        Address by =
+                asker && asker->subject->has_some_relays ? asker->entry.address : (Address){ 0 };
+
+        return (QuestionKey){ address.pid, by.pid, address.tag, by.tag };
 }
 
 /* The note of the life before: STATE/gateway-seen. */
@@ -117,7 +127,7 @@ static void waiter_free(Manager *manager, Waiter *waiter) {
 
 static void pending_free(Gateway *gateway, Pending *pending) {
         HASH_DELETE(by_id, gateway->by_id, pending);
-        HASH_DELETE(by_address, gateway->by_address, pending);
+        HASH_DELETE(by_key, gateway->by_key, pending);
         free(pending);
 }
 
@@ -227,54 +237,53 @@ static ControlCode absence(const Peer *asker, Address address) {
         return asker->off_host && gateway->was_here ? CODE_NO_ROUTE : CODE_NOT_HERE;
 }
 
-static CachedLease *cache_find(const Manager *manager, const uint8_t address_bytes[static 12]) {
+static CachedLease *cache_find(const Manager *manager, const QuestionKey *key) {
         CachedLease *cached;
 
-        HASH_FIND(hh, manager->gateway.cache, address_bytes, 12, cached);
+        HASH_FIND(hh, manager->gateway.cache, key, sizeof(*key), cached);
         return cached && cached->until_usec > manager->now_usec ? cached : NULL;
 }
 
-static void cache_forget(Gateway *gateway, Address address) {
+static void cache_forget(Gateway *gateway, QuestionKey key) {
         CachedLease *cached;
-        uint8_t key[12];
 
         for (unsigned i = 0; i < 2; i++) {
-                address_pack(address, key);
-                HASH_FIND(hh, gateway->cache, key, sizeof(key), cached);
+                HASH_FIND(hh, gateway->cache, &key, sizeof(key), cached);
                 if (cached)
                         cache_remove(gateway, cached);
-                address.tag = 0;
+                key.tag = 0;
         }
 }
 
 /* Best effort: what is not kept is asked for again. */
-static void cache_add(Manager *manager, Address address, const uint8_t *lease,
+static void cache_add(Manager *manager, const Pending *pending, const uint8_t *lease,
                       const SignedRecord *record) {
         Gateway *gateway = &manager->gateway;
         uint64_t wall_usec = now_usec(CLOCK_REALTIME);
         CachedLease *cached;
 
-        cache_forget(gateway, address);
+        cache_forget(gateway, pending->key);
         if (HASH_COUNT(gateway->cache) >= GATEWAY_CACHE_MAX)
                 cache_remove(gateway, gateway->cache);
         cached = calloc(1, sizeof(*cached));
         if (!cached)
                 return;
-        address_pack(address, cached->address_bytes);
-        cached->address = address;
+        cached->key = pending->key;
         cached->until_usec =
                 manager->now_usec + MIN(GATEWAY_CACHE_USEC, record->not_after_usec - wall_usec);
         memcpy(cached->bytes, lease, CONTROL_LEASE_SIZE);
-        HASH_ADD(hh, gateway->cache, address_bytes, 12, cached);
+        HASH_ADD(hh, gateway->cache, key, sizeof(cached->key), cached);
         if (!cached->hh.tbl)
                 free(cached);
 }
 
 /* Asks the gateway. Return: NULL if there is no memory. */
-static Pending *pending_new(Manager *manager, Address address) {
+static Pending *pending_new(const Peer *asker, Address address) {
+        Manager *manager = asker->manager;
         Gateway *gateway = &manager->gateway;
         Pending *pending = calloc(1, sizeof(*pending));
-        Control word = { .verb = CONTROL_RESOLVE, .address = address };
+        uint8_t relays[CONTROL_RELAYS_MAX];
+        Control word = { .verb = CONTROL_RESOLVE, .address = address, .body = relays };
         PacketId id;
 
         if (!pending)
@@ -283,18 +292,20 @@ static Pending *pending_new(Manager *manager, Address address) {
         pending->id = load_be64(id.bytes + 8);
         pending->address = address;
         pending->deadline_usec = manager->now_usec + GATEWAY_ANSWER_USEC;
-        address_pack(address, pending->address_bytes);
+        pending->key = question_key(address, asker);
         HASH_ADD(by_id, gateway->by_id, id, sizeof(pending->id), pending);
         if (!pending->by_id.tbl) {
                 free(pending);
                 return NULL;
         }
-        HASH_ADD(by_address, gateway->by_address, address_bytes, 12, pending);
-        if (!pending->by_address.tbl) {
+        HASH_ADD(by_key, gateway->by_key, key, sizeof(pending->key), pending);
+        if (!pending->by_key.tbl) {
                 HASH_DELETE(by_id, gateway->by_id, pending);
                 free(pending);
                 return NULL;
         }
+        if (asker->subject->has_some_relays)
+                word.n_body = policy_write_relays(asker->subject, relays);
         peer_say_with_id(gateway->peer, &word, &id);
         manager_wake_at(manager, pending->deadline_usec);
         return pending;
@@ -304,7 +315,7 @@ static ControlCode wait_for_answer(Peer *asker, Address address, const PacketId 
                                    bool is_question) {
         Manager *manager = asker->manager;
         Gateway *gateway = &manager->gateway;
-        uint8_t key[12];
+        QuestionKey key = question_key(address, asker);
         Pending *pending;
         Waiter *waiter;
 
@@ -312,11 +323,10 @@ static ControlCode wait_for_answer(Peer *asker, Address address, const PacketId 
                 return CODE_OVERLOAD;
         if (user_take(asker->user, QUOTA_REQUESTS, 1) != 0)
                 return CODE_QUOTA;
-        address_pack(address, key);
-        HASH_FIND(by_address, gateway->by_address, key, sizeof(key), pending);
+        HASH_FIND(by_key, gateway->by_key, &key, sizeof(key), pending);
         waiter = calloc(1, sizeof(*waiter));
         if (waiter && !pending)
-                pending = pending_new(manager, address);
+                pending = pending_new(asker, address);
         if (!waiter || !pending) {
                 free(waiter);
                 user_give(asker->user, QUOTA_REQUESTS, 1);
@@ -336,14 +346,14 @@ void gateway_resolve(Peer *asker, Address address, const PacketId *ref, bool is_
         Manager *manager = asker->manager;
         const CachedLease *cached;
         ControlCode code;
-        uint8_t key[12];
+        QuestionKey key;
 
         if (!asker->off_host || !manager->gateway.peer || pid_is_reserved(address.pid)) {
                 answer(asker, is_question, ref, address, absence(asker, address), NULL);
                 return;
         }
-        address_pack(address, key);
-        cached = cache_find(manager, key);
+        key = question_key(address, asker);
+        cached = cache_find(manager, &key);
         if (cached) {
                 answer(asker, is_question, ref, address, CODE_OK, cached->bytes);
                 return;
@@ -353,8 +363,9 @@ void gateway_resolve(Peer *asker, Address address, const PacketId *ref, bool is_
                 answer(asker, is_question, ref, address, code, NULL);
 }
 
-/* Checks the lease that is to be believed for @address. Return: CODE_OK, or what is wrong. */
-static ControlCode check_lease(Manager *manager, Address address, const Control *word) {
+/* Checks the lease that answers @pending. Return: CODE_OK, or what is wrong. */
+static ControlCode check_lease(Manager *manager, const Pending *pending, const Control *word) {
+        Address address = pending->address;
         SignedRecordCheck check = {
                 .type = SIGNED_RECORD_LEASE,
                 .now_usec = now_usec(CLOCK_REALTIME),
@@ -378,7 +389,7 @@ static ControlCode check_lease(Manager *manager, Address address, const Control 
                 return CODE_WRONG_KEY;
         if ((record.flags & SIGNED_RECORD_WITHDRAWN) || key_is_zero(&record.lease.bridge))
                 return CODE_NOT_HERE;
-        cache_add(manager, address, word->body, &record);
+        cache_add(manager, pending, word->body, &record);
         return CODE_OK;
 }
 
@@ -392,7 +403,7 @@ void gateway_on_resolved(Manager *manager, const Control *word) {
         if (!pending)
                 return; /* too late: those who asked were answered */
         if (code == CODE_OK)
-                code = check_lease(manager, pending->address, word);
+                code = check_lease(manager, pending, word);
         if ((code == CODE_NOT_HERE || code == CODE_NO_ROUTE) && !gateway->synced)
                 code = CODE_SETTLING;
         if (code == CODE_NOT_HERE && registry_has_left(&manager->registry, pending->address))
@@ -472,18 +483,20 @@ void gateway_on_path_changed(Manager *manager, uint32_t generation) {
 
 void gateway_on_error(Manager *manager, const Control *word, Address to) {
         RegistryEntry *entry;
+        Peer *peer = NULL;
 
-        cache_forget(&manager->gateway, word->address);
+        if (registry_find(&manager->registry, to, &entry) == 0)
+                peer = container_of(entry, Peer, entry);
+        cache_forget(&manager->gateway, question_key(word->address, peer));
         if (word->code == CODE_NOT_HERE || word->code == CODE_GONE)
                 remote_names_on_gone(manager, word->address);
-        if (registry_find(&manager->registry, to, &entry) != 0) {
+        if (!peer) {
                 manager->counters.words_dropped++;
                 return;
         }
-        peer_say(container_of(entry, Peer, entry),
-                 &(Control){ .verb = CONTROL_ERROR,
-                             .code = word->code < _CODE_MAX ? word->code : CODE_NO_ROUTE,
-                             .value = word->value < _REFUSED_BY_MAX ? word->value : 0,
-                             .ref = word->ref,
-                             .address = word->address });
+        peer_say(peer, &(Control){ .verb = CONTROL_ERROR,
+                                   .code = word->code < _CODE_MAX ? word->code : CODE_NO_ROUTE,
+                                   .value = word->value < _REFUSED_BY_MAX ? word->value : 0,
+                                   .ref = word->ref,
+                                   .address = word->address });
 }

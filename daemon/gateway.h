@@ -53,7 +53,7 @@ typedef struct Gateway {
         uint32_t links_up, links_configured;
         GatewayLink links[CONTROL_LINKS_MAX];
         Pending *by_id;
-        Pending *by_address;
+        Pending *by_key;
         unsigned n_waiters;
         uint64_t last_request;
         CachedLease *cache; /* oldest first */

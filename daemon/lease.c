@@ -65,6 +65,20 @@ bool lease_is_given(const Peer *peer) {
                key_equal(&lease->bridge, &gateway->key);
 }
 
+/* Through which relays it is to be known; nothing: through all. */
+static void say_relays(Peer *peer) {
+        uint8_t body[CONTROL_RELAYS_MAX];
+        const Control word = {
+                .verb = CONTROL_RELAYS,
+                .address = peer->entry.address,
+                .body = body,
+                .n_body = policy_write_relays(peer->subject, body),
+        };
+
+        if (peer->subject->has_some_relays)
+                peer_say(peer->manager->gateway.peer, &word);
+}
+
 /* And with it what others need to know of the process. */
 static void lease_give(Peer *peer) {
         Control word = {
@@ -74,6 +88,7 @@ static void lease_give(Peer *peer) {
                 .n_body = CONTROL_LEASE_SIZE,
         };
 
+        say_relays(peer);
         peer_say(peer->manager->gateway.peer, &word);
         topics_say_wants(peer);
         own_services_give(peer);
@@ -105,6 +120,11 @@ void lease_hand_over(Peer *peer) {
         }
         lease->is_held = false;
         lease_request(peer);
+}
+
+void lease_give_again(Peer *peer) {
+        if (lease_is_given(peer))
+                lease_give(peer);
 }
 
 ControlCode lease_accept(Peer *peer, const uint8_t *bytes, size_t n_bytes) {

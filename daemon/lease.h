@@ -23,6 +23,8 @@ typedef struct Lease Lease;
 void lease_hand_over(Peer *peer);
 /* Whether the gateway that is attached has it. */
 bool lease_is_given(const Peer *peer);
+/* @peer's policy has other relays: the gateway, if it has its lease, is given it again with these. */
+void lease_give_again(Peer *peer);
 /* Handles LEASE: checks, keeps and hands over. Return: CODE_OK, or what is wrong with it. */
 ControlCode lease_accept(Peer *peer, const uint8_t *bytes, size_t n_bytes);
 /* Whether the gateway that is attached has @peer's lease. */

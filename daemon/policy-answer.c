@@ -194,6 +194,9 @@ PolicyAnswer policy_off_host(const Subject *subject) {
 
         if (subject->caps.off_host || subject_number(subject, POLICY_NETWORK_PUBLISH) == 0)
                 return policy_role(subject, POLICY_NETWORK_PUBLISH);
+        if (!subject->has_relays)
+                return denied_by(POLICY_NETWORK_RELAYS, subject->said[POLICY_NETWORK_RELAYS].last,
+                                 "");
         /* It may be known elsewhere, but neither say nor hear anything. */
         found = subject_find_remote(subject, POLICY_DENY_SEND_TO);
         if (found)

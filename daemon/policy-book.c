@@ -53,6 +53,7 @@ static const Key keys[_POLICY_SLOTS] = {
         [POLICY_NETWORK_RECEIVE] = { "Network", "ReceiveFrom", parse_terms, TERM_GRAMMAR_RECEIVE, 0, 0 },
         [POLICY_NETWORK_TOPICS] = { "Network", "Topics", parse_terms, TERM_GRAMMAR_TOPIC, 0, 0 },
         [POLICY_DENY_NETWORK_TOPICS] = { "Network", "DenyTopics", parse_terms, TERM_GRAMMAR_TOPIC, 0, 0 },
+        [POLICY_NETWORK_RELAYS] = { "Network", "Relays", parse_terms, TERM_GRAMMAR_RELAYS, 0, 0 },
 
         [POLICY_NETWORK_PUBLISH] = { "Network", "Publish", parse_yes, 0, 0, 0 },
         [POLICY_GATEWAY] = { "Role", "Gateway", parse_yes, 0, 0, 0 },
@@ -412,8 +413,23 @@ static int add_traits(PolicyBook *book, Statement *s) {
         return r;
 }
 
+/* All that is said of relays goes into one control word, whoever all of it is said of. */
+static int add_relays(size_t *n_relays, const Statement *s, ConfError *ret_error) {
+        if (s->slot != POLICY_NETWORK_RELAYS)
+                return 0;
+        for (size_t i = 0; i < s->n_terms; i++)
+                *n_relays += strlen(s->terms[i].text) + 1;
+        if (*n_relays <= CONTROL_RELAYS_MAX)
+                return 0;
+        (void)snprintf(ret_error->text, CONF_ERROR_MAX,
+                       "%s:%u: Relays=: more than %u bytes of URLs in all files", s->path, s->line,
+                       CONTROL_RELAYS_MAX);
+        return CONF_E_BAD;
+}
+
 int policy_book_finish(PolicyBook *book, ConfError *ret_error) {
         PolicyFile *file, *next;
+        size_t n_relays = 0;
         Statement *s;
         int r;
 
@@ -437,7 +453,9 @@ int policy_book_finish(PolicyBook *book, ConfError *ret_error) {
                 book->has_units = book->has_units || file->first[POLICY_MATCH_UNIT];
                 LL_FOREACH (file->statements, s) {
                         r = add_traits(book, s);
-                        if (r < 0)
+                        if (r == 0)
+                                r = add_relays(&n_relays, s, ret_error);
+                        if (r != 0)
                                 return r;
                 }
         }

@@ -44,6 +44,7 @@ typedef enum PolicySlot {
         POLICY_NETWORK_RECEIVE,
         POLICY_NETWORK_TOPICS,
         POLICY_DENY_NETWORK_TOPICS,
+        POLICY_NETWORK_RELAYS, /* where none, unlike nothing, is a word that counts */
         _POLICY_LISTS,
 
         /* Values: what is said last counts. */

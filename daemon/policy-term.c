@@ -11,6 +11,7 @@
 #include "libcore/err.h"
 #include "libcore/name.h"
 #include "libcore/topic.h"
+#include "libcore/url.h"
 #include "libcore/util.h"
 
 static uint32_t find_user(const char *name) {
@@ -223,6 +224,20 @@ static int read_network(const char *word, bool is_send, Term *term, const char *
                            : "neither any, none, pinned, granted nor key: with a value");
 }
 
+static int read_relay(const char *word, Term *term, const char **ret_reason) {
+        WsUrl url;
+
+        if (read_fixed(word, KINDS(TERM_NONE), term) == 0)
+                return 0;
+        term->kind = TERM_RELAY;
+        if (ws_url_parse(word, &url) != 0)
+                return bad(ret_reason, "neither none nor a URL, ws[s]://HOST[:PORT][/PATH]");
+        return url.fragment[0] == '\0'
+                       ? 0
+                       : bad(ret_reason, "the key of a relay stands in the bridge's "
+                                         "configuration; leave out # and it");
+}
+
 static int read_pattern(const char *word, TermGrammar grammar, Term *term,
                         const char **ret_reason) {
         term->kind = TERM_PATTERN;
@@ -257,6 +272,8 @@ static int read_word(const char *word, TermGrammar grammar, const Accounts *acco
         case TERM_GRAMMAR_SEND:
         case TERM_GRAMMAR_RECEIVE:
                 return read_network(word, grammar == TERM_GRAMMAR_SEND, term, ret_reason);
+        case TERM_GRAMMAR_RELAYS:
+                return read_relay(word, term, ret_reason);
         default:
                 return read_pattern(word, grammar, term, ret_reason);
         }

@@ -31,6 +31,7 @@ typedef enum TermKind {
         TERM_UNIT,    /* @text, as fnmatch() has it */
         TERM_SYSTEM_BUS,
         TERM_USER_BUS,
+        TERM_RELAY, /* @text, a URL */
 } TermKind;
 
 typedef struct Term {
@@ -63,6 +64,7 @@ typedef enum TermGrammar {
         TERM_GRAMMAR_TOPIC,   /* patterns of topics */
         TERM_GRAMMAR_SEND,    /* [Network] */
         TERM_GRAMMAR_RECEIVE, /* [Network] */
+        TERM_GRAMMAR_RELAYS,  /* URLs */
 } TermGrammar;
 
 enum {

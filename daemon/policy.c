@@ -377,6 +377,30 @@ size_t policy_write_network(const Subject *subject, uint8_t *out, size_t n_out) 
         return w.at;
 }
 
+/* --- what the bridge enforces --- */
+
+size_t policy_write_relays(const Subject *subject, uint8_t out[static CONTROL_RELAYS_MAX]) {
+        const StatementList *list = &subject->said[POLICY_NETWORK_RELAYS];
+        BufWriter w = buf_writer(out, CONTROL_RELAYS_MAX); /* the book is bounded by it */
+
+        for (size_t i = 0; i < list->n; i++)
+                for (size_t k = 0; k < list->items[i]->n_terms; k++) {
+                        const Term *term = &list->items[i]->terms[k];
+
+                        if (term->kind == TERM_RELAY)
+                                buf_put_bytes(&w, term->text, strlen(term->text) + 1);
+                }
+        return w.at;
+}
+
+bool policy_has_same_relays(const Subject *a, const Subject *b) {
+        uint8_t of_a[CONTROL_RELAYS_MAX], of_b[CONTROL_RELAYS_MAX];
+        size_t n = policy_write_relays(a, of_a);
+
+        return a->has_some_relays == b->has_some_relays && n == policy_write_relays(b, of_b) &&
+               memcmp(of_a, of_b, n) == 0;
+}
+
 bool policy_is_answer(const uint8_t *payload, size_t n_payload) {
         size_t at = 0;
 

@@ -24,6 +24,7 @@
 #include "daemon/policy-folder.h"
 #include "daemon/quota.h"
 #include "daemon/subject.h"
+#include "libcore/control.h"
 
 #define POLICY_SUBJECTS_KEPT 4096  /* that no process has any more */
 #define POLICY_VERDICTS_KEPT 65536 /* of pairs */
@@ -85,6 +86,11 @@ bool policy_is_old_denial(Subject *subject, PolicySlot slot);
 /* What libraries enforce of [Network], the body of NETWORK; nothing in it: nothing is allowed. Return: its
  * size. */
 size_t policy_write_network(const Subject *subject, uint8_t *out, size_t n_out);
+
+/* What the bridge enforces of it, the body of RELAYS; only if it has some relays. Return: its size. */
+size_t policy_write_relays(const Subject *subject, uint8_t out[static CONTROL_RELAYS_MAX]);
+/* Whether both may use the same relays, said in the same way. */
+bool policy_has_same_relays(const Subject *a, const Subject *b);
 
 /* Whether the records in @payload only answer or steer: no one-way message, no request. */
 bool policy_is_answer(const uint8_t *payload, size_t n_payload);

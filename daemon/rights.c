@@ -174,10 +174,19 @@ static void take_off_host(Peer *peer) {
         name_watches_look_again(peer);
 }
 
-static void reevaluate_off_host(Peer *peer, bool was_open) {
+/* What it sent through one that it may not use any more has to go another way. */
+static void give_relays(Peer *peer) {
+        lease_give_again(peer);
+        peer_say(peer, &(Control){ .verb = CONTROL_PATH_CHANGED });
+}
+
+/* @was: what it was before. */
+static void reevaluate_off_host(Peer *peer, const Subject *was) {
+        if (peer->off_host && peer->caps.off_host && !policy_has_same_relays(was, peer->subject))
+                give_relays(peer);
         if (peer->off_host && !peer->caps.off_host)
                 take_off_host(peer);
-        else if (peer->off_host && !(was_open && peer->subject->network_is_open))
+        else if (peer->off_host && !(was->network_is_open && peer->subject->network_is_open))
                 say_network(peer);
         else if (peer->asks_off_host && !peer->off_host && peer->caps.off_host)
                 give_off_host(peer);
@@ -198,25 +207,26 @@ static void reevaluate_gateway(Peer *peer) {
 }
 
 void rights_reevaluate(Peer *peer) {
-        bool was_open;
+        Subject *was;
 
         if (peer->state != PEER_ATTACHED)
                 return;
         if (peer->was_denied)
                 peer_say(peer, &(Control){ .verb = CONTROL_RIGHTS, .value = RIGHTS_CHANGED });
         peer->was_denied = false;
-        was_open = peer->subject->network_is_open;
+        was = subject_ref(peer->subject);
         credentials_read_unit(peer->fd, policy_wanted_unit(peer->manager->policy), &peer->creds);
         (void)rights_classify(peer);
         if (peer->subject && names_reevaluate(peer))
                 (void)rights_classify(peer);
-        if (!peer->subject) {
+        if (peer->subject) {
+                (void)bring_limits(peer); /* all users' limits are set after this */
+                topics_reevaluate_of(peer);
+                reevaluate_off_host(peer, was);
+                monitor_reevaluate(peer);
+                reevaluate_gateway(peer);
+        } else {
                 peer_refuse(peer, CODE_OVERLOAD, "no_memory", "no memory for its policy");
-                return;
         }
-        (void)bring_limits(peer); /* all users' limits are set after this */
-        topics_reevaluate_of(peer);
-        reevaluate_off_host(peer, was_open);
-        monitor_reevaluate(peer);
-        reevaluate_gateway(peer);
+        subject_unref(was);
 }

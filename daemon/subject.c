@@ -28,6 +28,8 @@ static int say(Subject *subject, const Statement *statement) {
         /* Values are lists of which only the last counts. */
         if (statement->resets || statement->slot >= _POLICY_LISTS)
                 list->n = 0;
+        if (statement->slot == POLICY_NETWORK_RELAYS) /* without any of it: all */
+                return statement->n_terms > 0 ? list_add(list, statement) : 0;
         return statement->resets ? 0 : list_add(list, statement);
 }
 
@@ -46,10 +48,10 @@ static bool has_all_topics(const StatementList *list) {
         return false;
 }
 
-static bool has_any(const StatementList *list) {
+static bool has_kind(const StatementList *list, TermKind kind) {
         for (size_t i = 0; i < list->n; i++)
                 for (size_t k = 0; k < list->items[i]->n_terms; k++)
-                        if (list->items[i]->terms[k].kind == TERM_ANY)
+                        if (list->items[i]->terms[k].kind == kind)
                                 return true;
         return false;
 }
@@ -61,15 +63,19 @@ static void settle(Subject *subject) {
         bool receives = said[POLICY_NETWORK_RECEIVE].n > 0 &&
                         !subject_find_remote(subject, POLICY_DENY_RECEIVE_FROM);
 
+        subject->has_some_relays = said[POLICY_NETWORK_RELAYS].n > 0;
+        subject->has_relays =
+                !subject->has_some_relays || has_kind(&said[POLICY_NETWORK_RELAYS], TERM_RELAY);
         subject->caps = (Capabilities){
                 .monitor = (uint32_t)subject_number(subject, POLICY_MONITOR),
                 .admin = subject_number(subject, POLICY_ADMIN) > 0,
                 .gateway = subject_number(subject, POLICY_GATEWAY) > 0,
-                .off_host =
-                        subject_number(subject, POLICY_NETWORK_PUBLISH) > 0 && (sends || receives),
+                .off_host = subject_number(subject, POLICY_NETWORK_PUBLISH) > 0 &&
+                            (sends || receives) && subject->has_relays,
         };
-        subject->network_is_open = sends && receives && has_any(&said[POLICY_NETWORK_SEND]) &&
-                                   has_any(&said[POLICY_NETWORK_RECEIVE]);
+        subject->network_is_open = sends && receives &&
+                                   has_kind(&said[POLICY_NETWORK_SEND], TERM_ANY) &&
+                                   has_kind(&said[POLICY_NETWORK_RECEIVE], TERM_ANY);
         subject->publishes_all =
                 said[POLICY_DENY_PUBLISH].n == 0 && has_all_topics(&said[POLICY_PUBLISH]);
         subject->subscribes_all =

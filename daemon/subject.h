@@ -43,6 +43,8 @@ typedef struct Subject {
         Capabilities caps;
         bool publishes_all, subscribes_all; /* no topic has to be compared */
         bool network_is_open; /* [Network] and the denials of remote leave nothing out */
+        bool has_relays;      /* that it may use; all, if not has_some_relays */
+        bool has_some_relays; /* [Network] Relays= says which */
         bool knows_itself;    /* may_send_to_itself was found out */
         bool may_send_to_itself;
         uint64_t denied_slots; /* that were logged, a bit each */

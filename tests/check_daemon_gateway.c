@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "libcore/record.h"
 #include "libsecure/signed-record.h"
@@ -348,6 +349,132 @@ START_TEST(there_is_one_gateway_and_it_speaks_for_strangers_alone) {
 }
 END_TEST
 
+/* From now on @c may use these relays. */
+static void rule(Client *g, const Client *c, const char *relays) {
+        char key[KEY_TEXT_SIZE], text[512];
+
+        (void)snprintf(text, sizeof(text), "[Match]\nKey=%s\n[Network]\nRelays=%s\n",
+                       key_format(identity_public(c->key), key), relays);
+        daemon_rule(&d, "50-test.policy", text);
+        client_say(g, &(Control){ .verb = CONTROL_RELOAD });
+        expect_word(g, CONTROL_OK);
+}
+
+#define RELAYS "wss://a.example\0ws://b:1" /* and a zero */
+
+static void expect_relays(Client *g, const Client *c) {
+        const Control *word = expect_word(g, CONTROL_RELAYS);
+
+        ck_assert(address_equal(word->address, c->address));
+        ck_assert_uint_eq(word->n_body, sizeof(RELAYS));
+        ck_assert_mem_eq(word->body, RELAYS, sizeof(RELAYS));
+}
+
+START_TEST(relays_are_said_before_the_lease_and_follow_the_policy) {
+        uint8_t lease[CONTROL_LEASE_SIZE], of_b[CONTROL_LEASE_SIZE];
+        const Control *word;
+        Client a, b, g;
+
+        bystanders_start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        rule(&g, &a, "wss://a.example ws://b:1");
+        answer_lease_request(&a, lease);
+        expect_relays(&g, &a);
+        ck_assert_mem_eq(expect_word(&g, CONTROL_LEASE)->body, lease, sizeof(lease));
+        expect_word(&a, CONTROL_PATH_CHANGED); /* what it has sent may have gone elsewhere */
+        client_open(&b, &d, ATTACH_OFF_HOST);
+        answer_lease_request(&b, of_b);
+        expect_word(&g, CONTROL_LEASE); /* its relays are all */
+        rule(&g, &a, "wss://a.example  ws://b:1");
+        expect_silence(&g); /* nothing is another */
+
+        daemon_rule(&d, "50-test.policy", NULL);
+        client_say(&g, &(Control){ .verb = CONTROL_RELOAD });
+        expect_word(&g, CONTROL_LEASE);
+        ck_assert_mem_eq(g.last.word.body, lease, sizeof(lease));
+        expect_word(&g, CONTROL_OK);
+        expect_word(&a, CONTROL_PATH_CHANGED);
+        daemon_rule(&d, "50-test.policy", "[Network]\nRelays=wss://a.example\nRelays=ws://b:1\n");
+        client_say(&g, &(Control){ .verb = CONTROL_RELOAD });
+        for (unsigned i = 0; i < 2; i++) {
+                expect_relays(&g, i == 0 ? &a : &b);
+                expect_word(&g, CONTROL_LEASE);
+                expect_word(i == 0 ? &a : &b, CONTROL_PATH_CHANGED);
+        }
+        expect_word(&g, CONTROL_OK);
+        expect_silence(&a);
+        expect_silence(&b);
+        client_close(&b);
+        expect_word(&g, CONTROL_DETACHED);
+
+        daemon_rule(&d, "50-test.policy", "[Network]\nRelays=none\n");
+        client_say(&g, &(Control){ .verb = CONTROL_RELOAD });
+        ck_assert(address_equal(expect_word(&g, CONTROL_DETACHED)->address, a.address));
+        word = expect_word(&a, CONTROL_RIGHTS);
+        ck_assert_uint_eq(word->code, CODE_DENIED);
+        ck_assert_uint_eq(word->value, CONTROL_LEASE);
+        ck_assert_ptr_nonnull(memmem(word->body, word->n_body, "[Network] Relays=none", 21));
+        client_close(&a);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
+START_TEST(who_may_not_use_all_relays_asks_for_itself) {
+        uint8_t lease[CONTROL_LEASE_SIZE], payload[CONTROL_HEAD_SIZE];
+        Address there = lease_from_elsewhere(lease);
+        const Control question = { .verb = CONTROL_RESOLVE, .address = there };
+        Control refused = { .verb = CONTROL_ERROR, .code = CODE_NOT_HERE, .address = there };
+        Control found = { .verb = CONTROL_RESOLVED, .body = lease, .n_body = sizeof(lease) };
+        Control absent = { .verb = CONTROL_RESOLVED, .code = CODE_NOT_HERE };
+        PacketHeader header = { .src = { PID_BRIDGE, 0 }, .kind = PACKET_CONTROL };
+        Client a, b, g;
+
+        bystanders_start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        expect_word(&a, CONTROL_LEASE_REQUEST);
+        rule(&g, &a, "wss://a.example ws://b:1");
+        expect_word(&a, CONTROL_PATH_CHANGED);
+        client_open(&b, &d, ATTACH_OFF_HOST);
+        expect_word(&b, CONTROL_LEASE_REQUEST);
+
+        client_say(&b, &question);
+        ck_assert_uint_eq(expect_word(&g, CONTROL_RESOLVE)->n_body, 0);
+        found.ref = g.last.header.id;
+        client_say(&a, &question);
+        ck_assert_uint_eq(expect_word(&g, CONTROL_RESOLVE)->n_body, sizeof(RELAYS));
+        ck_assert_mem_eq(g.last.word.body, RELAYS, sizeof(RELAYS));
+        absent.ref = g.last.header.id;
+        client_say(&g, &found);
+        ck_assert_uint_eq(expect_word(&b, CONTROL_RESOLVED)->code, CODE_OK);
+        client_say(&a, &question); /* what b was told is not kept for it */
+        expect_silence(&a);
+        client_say(&g, &absent);
+        for (unsigned i = 0; i < 2; i++)
+                ck_assert_uint_eq(expect_word(&a, CONTROL_RESOLVED)->code, CODE_NOT_HERE);
+
+        /* Nor does b lose what is kept because a does not get there. */
+        control_encode(&refused, payload);
+        header.dst = a.address;
+        ck_assert(client_send_header(&g, header, payload, sizeof(payload)));
+        expect_error(&a, CODE_NOT_HERE);
+        client_say(&b, &question);
+        ck_assert_uint_eq(expect_word(&b, CONTROL_RESOLVED)->code, CODE_OK);
+        expect_silence(&g);
+        client_close(&b);
+        client_close(&a);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
 static char *status_of(Client *c) {
         const Control *word;
 
@@ -455,6 +582,8 @@ Suite *check_suite(void) {
         tcase_add_loop_test(gateway, what_a_terminal_would_not_bear_is_no_url, 0,
                             ELEMENTSOF(bad_urls));
         tcase_add_test(gateway, a_host_that_had_a_gateway_is_settling_after_a_restart);
+        tcase_add_test(gateway, relays_are_said_before_the_lease_and_follow_the_policy);
+        tcase_add_test(gateway, who_may_not_use_all_relays_asks_for_itself);
 
         suite_add_tcase(suite, gateway);
         return suite;

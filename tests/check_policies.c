@@ -691,10 +691,18 @@ END_TEST
 
 START_TEST(without_a_question_all_that_holds_is_told) {
         start("--user");
+        daemon_rule(&d, "50-test.policy", "[Network]\nRelays=wss://a.example  ws://b\n");
+        reload(&a);
         client_say(&a, &(Control){ .verb = CONTROL_EXPLAIN });
         expect_word(&a, CONTROL_ANSWER);
         said(&a, "Own\tName\tuser.%u.*\t(built-in) 00-default.policy:6\n");
         said(&a, "Own\tName\t*\t(built-in) 40-owner.policy:9\n");
+        said(&a, "Network\tRelays\twss://a.example  ws://b\t");
+        daemon_rule(&d, "50-test.policy", "[Network]\nRelays=none\n");
+        reload(&a);
+        client_say(&a, &(Control){ .verb = CONTROL_EXPLAIN });
+        expect_word(&a, CONTROL_ANSWER);
+        said(&a, "Network\tRelays\tnone\t");
         said(&a, "Role\tAdmin\tyes\t(built-in) 40-owner.policy:20\n");
         stop();
 }

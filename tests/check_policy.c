@@ -288,6 +288,11 @@ static const struct Row {
         { "who may not be known is not off-host", "[Network]\nPublish=no\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
         { "who may neither say nor hear anything is not, either", "[Network]\nSend=none\nReceiveFrom=none\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
         { "denials of remote count", "[Talk]\nDenySendTo=remote\nDenyReceiveFrom=remote\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
+        { "who has no relay is not off-host", "[Network]\nRelays=none\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:2" },
+        { "who has some is", "[Network]\nRelays=wss://a.example\n", false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:11" },
+        { "also after none", "[Network]\nRelays=none\nRelays=wss://a.example\n", false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:11" },
+        { "but not before it", "[Network]\nRelays=wss://a.example\nRelays=none\n", false, &in_net, OFF_HOST, NULL, NULL, false, "50-test.policy:3" },
+        { "what is taken back was not said", "[Network]\nRelays=none\nRelays=\n", false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:11" },
         { "one direction is enough", "[Talk]\nDenySendTo=remote\n", false, &in_net, OFF_HOST, NULL, NULL, true, "30-net.policy:11" },
 };
 /* clang-format on */
@@ -375,8 +380,11 @@ static const struct {
 } bad_texts[] = {
         { "unknown section", "[Foo]\nX=1\n", ":1: unknown section [Foo]" },
         { "unknown key", "[Own]\nNames=a.b\n", ":2: unknown key Names= in section [Own]" },
-        { "Relays=, which is the bridge's", "[Network]\nRelays=wss://a\n",
-          ":2: unknown key Relays=" },
+        { "Relay=, which is the bridge's", "[Network]\nRelay=wss://a\n", ":2: unknown key Relay=" },
+        { "no URL of a relay", "[Network]\nRelays=https://a\n",
+          ":2: Relays=https://a: neither none nor a URL" },
+        { "a relay's key", "[Network]\nRelays=wss://a#k\n", "leave out # and it" },
+        { "no relay and one", "[Network]\nRelays=none wss://a\n", "none stands alone" },
         { "duplicate section", "[Own]\nName=a.b\n[Own]\n",
           ":3: section [Own]: stands in this file twice" },
         { "neither", "[Own]\nfoo\n", ":2: neither [Section] nor Key=value" },
@@ -787,6 +795,80 @@ START_TEST(what_libraries_enforce_is_told_in_entries) {
 }
 END_TEST
 
+/* What the bridge hears of @who: these @n bytes; NULL: nothing, it may use all. */
+static void expect_relays(const char *text, const Who *who, const char *relays, size_t n) {
+        uint8_t out[CONTROL_RELAYS_MAX];
+        Policy *policy;
+        Subject *self;
+
+        write_text(text);
+        policy = load_good(false);
+        self = subject(policy, who);
+        ck_assert(self->has_some_relays == (relays != NULL));
+        ck_assert_uint_eq(policy_write_relays(self, out), n);
+        if (relays)
+                ck_assert_mem_eq(out, relays, n);
+        subject_unref(self);
+        policy_free(policy);
+}
+
+START_TEST(relays_are_told_as_urls_with_zeros) {
+        write_file(0, "40-more.policy",
+                   "[Match]\nUser=bob\n[Network]\nRelays=wss://b.example/p2pbus\n");
+        expect_relays("[Own]\n", &alice, NULL, 0);
+        expect_relays("[Network]\nRelays=ws://a:1 wss://[::1]/\n", &alice, "ws://a:1\0wss://[::1]/",
+                      22);
+        expect_relays("[Network]\nRelays=ws://a:1\n", &bob, "wss://b.example/p2pbus\0ws://a:1", 32);
+        expect_relays("[Network]\nRelays=none\nRelays=ws://a:1\n", &bob, "ws://a:1", 9);
+        expect_relays("[Network]\nRelays=\n", &bob, NULL, 0);
+        expect_relays("[Network]\nRelays=none\n", &bob, "", 0);
+}
+END_TEST
+
+START_TEST(who_may_use_the_same_relays_is_told_from_others) {
+        Subject *a, *b, *c;
+        Policy *policy;
+
+        write_text("[Network]\nRelays=wss://a.example\n");
+        write_file(0, "60-more.policy", "[Match]\nUser=bob\n[Network]\nRelays=wss://b.example\n");
+        write_file(0, "70-more.policy", "[Match]\nUser=root\n[Network]\nRelays=\n");
+        policy = load_good(false);
+        a = subject(policy, &alice);
+        b = subject(policy, &bob);
+        c = subject(policy, &root);
+        ck_assert(policy_has_same_relays(a, a));
+        ck_assert(policy_has_same_relays(c, c));
+        ck_assert(!policy_has_same_relays(a, b));
+        ck_assert(!policy_has_same_relays(a, c));
+        ck_assert(!policy_has_same_relays(c, a));
+        subject_unref(a);
+        subject_unref(b);
+        subject_unref(c);
+        policy_free(policy);
+}
+END_TEST
+
+START_TEST(more_relays_than_a_word_has_room_for_are_refused) {
+        char text[CONTROL_RELAYS_MAX + 512] = "[Network]\n";
+        size_t n = strlen(text);
+        Policy *policy;
+
+        for (unsigned i = 0; i < CONTROL_RELAYS_MAX / 128; i++)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "Relays=ws://a/%0120u\n", i);
+        write_file(0, "50-test.policy", text);
+        policy = load_good(false);
+        policy_free(policy);
+        write_file(0, "60-more.policy", "[Match]\nUser=bob\n\n[Network]\nRelays=ws://a\n");
+        {
+                ConfError error = { "" };
+
+                ck_assert_int_eq(load(false, &policy, &error), CONF_E_BAD);
+                ck_assert_msg(strstr(error.text, "60-more.policy:5: Relays=: more than 8192 bytes"),
+                              "%s", error.text);
+        }
+}
+END_TEST
+
 START_TEST(attach_group_keeps_others_out) {
         const PolicyOptions options = {
                 .accounts = &accounts,
@@ -932,6 +1014,9 @@ Suite *check_suite(void) {
         tcase_add_test(files, limits_that_processes_bring_are_in_the_order_of_files);
         tcase_add_test(files, who_has_no_more_limits_than_its_user_brings_none);
         tcase_add_test(files, what_libraries_enforce_is_told_in_entries);
+        tcase_add_test(files, relays_are_told_as_urls_with_zeros);
+        tcase_add_test(files, who_may_use_the_same_relays_is_told_from_others);
+        tcase_add_test(files, more_relays_than_a_word_has_room_for_are_refused);
         suite_add_tcase(suite, files);
         return suite;
 }
