@@ -38,7 +38,7 @@ check_PROGRAMS += %D%/memgrep %D%/notified %D%/vwire
 long_shell_tests += %D%/48-services-off-host.sh %D%/49-names-off-host.sh %D%/49-provider-kills-off-host.sh %D%/54-bad-network.sh %D%/50-two-hosts.sh %D%/55-idle-bridge.sh
 shell_tests += %D%/51-relay-dies.sh %D%/53-bridge.sh %D%/56-known-peers.sh \
 	%D%/57-slow-receiver.sh %D%/59-who-refused.sh %D%/49-policy-off-host.sh
-long_shell_tests += %D%/49-watch-off-host.sh
+long_shell_tests += %D%/49-relays-off-host.sh %D%/49-watch-off-host.sh
 EXTRA_DIST += %D%/hosts.sh
 
 # A sanitizer keeps what was freed, and has terabytes of memory of its own: no place to look for a
