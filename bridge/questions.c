@@ -2,7 +2,8 @@
 
 /*
  * What the processes of this host want to know of others: the daemon's questions to the links, and what
- * these answer. Whose relays are not all has them in its question. Of an address the first good answer counts, of a name all links are heard.
+ * these answer. Whose relays are not all has them in its question. Of an address the first good answer
+ * counts, of a name all links are heard.
  */
 
 #include "bridge/forward-state.h"
