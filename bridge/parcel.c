@@ -65,15 +65,6 @@ static unsigned class_of(size_t size) {
         return c;
 }
 
-/* A packet that was "sent" after its deadline has no time left at all. */
-static uint64_t life_of(const PacketHeader *header) {
-        uint64_t sent_at = packet_id_sent_at(&header->id);
-
-        if (header->deadline_usec == 0)
-                return USEC_NEVER;
-        return header->deadline_usec > sent_at ? header->deadline_usec - sent_at : 0;
-}
-
 int parcel_new(ParcelPool *pool, const PacketHeader *header, const uint8_t *data, Parcel **ret) {
         unsigned c = class_of(header->size);
         Parcel *p = pool->spare[c];
@@ -88,7 +79,7 @@ int parcel_new(ParcelPool *pool, const PacketHeader *header, const uint8_t *data
         }
 
         *p = (Parcel){
-                .life_usec = life_of(header),
+                .life_usec = packet_span_usec(&header->id, header->deadline_usec),
                 .src = header->src,
                 .dst = header->dst,
                 .id = header->id,

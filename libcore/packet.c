@@ -8,6 +8,7 @@
 #include "libcore/packet.h"
 
 #include "libcore/buf.h"
+#include "libcore/util.h"
 
 #define HELLO_SIZE 80
 #define ATTACH_SIZE 104
@@ -125,6 +126,14 @@ PacketId packet_id_make(uint64_t sent_at_usec, uint64_t unique) {
         store_be64(id.bytes, sent_at_usec);
         store_be64(id.bytes + 8, unique);
         return id;
+}
+
+uint64_t packet_span_usec(const PacketId *id, uint64_t deadline_usec) {
+        uint64_t sent_at = packet_id_sent_at(id);
+
+        if (deadline_usec == 0)
+                return USEC_NEVER;
+        return deadline_usec > sent_at ? deadline_usec - sent_at : 0;
 }
 
 bool packet_id_is_later(const PacketId *id, const PacketId *than) {

@@ -114,5 +114,10 @@ static inline void packet_set_n_fds(uint8_t *packet, size_t n_fds) {
 /* Wall-clock time of sending, in microseconds, as the sender saw it. */
 uint64_t packet_id_sent_at(const PacketId *id);
 PacketId packet_id_make(uint64_t sent_at_usec, uint64_t unique);
+/*
+ * How long each hop may hold packet @id: its deadline is a span, from the time of sending; USEC_NEVER
+ * without one. A packet that was "sent" after its deadline has no time left at all.
+ */
+uint64_t packet_span_usec(const PacketId *id, uint64_t deadline_usec);
 /* Whether @id is of a later one than @than, of the same sender: it may have begun again at 0. */
 bool packet_id_is_later(const PacketId *id, const PacketId *than);

@@ -159,11 +159,7 @@ int outbox_push_control(Outbox *outbox, size_t n, uint8_t **ret_data) {
 }
 
 static uint64_t worthless_usec(const PacketHeader *h, uint64_t now_usec) {
-        uint64_t sent_at = packet_id_sent_at(&h->id), span = OUTBOX_HOLD_MAX_USEC;
-
-        if (h->deadline_usec != 0)
-                span = h->deadline_usec > sent_at ? MIN(span, h->deadline_usec - sent_at) : 0;
-        return now_usec + span;
+        return now_usec + MIN(packet_span_usec(&h->id, h->deadline_usec), OUTBOX_HOLD_MAX_USEC);
 }
 
 int outbox_push(Outbox *outbox, uint64_t source, const PacketHeader *header, const uint8_t *data,

@@ -220,6 +220,16 @@ START_TEST(an_id_is_the_time_and_something_unique) {
 }
 END_TEST
 
+START_TEST(a_deadline_is_a_span_from_the_time_of_sending) {
+        PacketId id = packet_id_make(1000, 7);
+
+        ck_assert_uint_eq(packet_span_usec(&id, 1500), 500);
+        ck_assert_uint_eq(packet_span_usec(&id, 1000), 0);
+        ck_assert_uint_eq(packet_span_usec(&id, 1), 0); /* over before it was sent */
+        ck_assert_uint_eq(packet_span_usec(&id, 0), USEC_NEVER);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("packet");
         TCase *header = tcase_create("header");
@@ -240,6 +250,7 @@ Suite *check_suite(void) {
 
         tcase_add_test(help, hops_change_nothing_that_sealing_covers);
         tcase_add_test(help, an_id_is_the_time_and_something_unique);
+        tcase_add_test(help, a_deadline_is_a_span_from_the_time_of_sending);
         suite_add_tcase(suite, help);
         return suite;
 }
