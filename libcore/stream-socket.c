@@ -81,7 +81,20 @@ int stream_socket_read(Stream *stream, int fd, size_t *ret_n) {
         return 0;
 }
 
-int stream_socket_write(Stream *stream, int fd, size_t *ret_n) {
+/* Return: how many of the pieces hold the first @most bytes; the last is cut to fit. */
+static size_t cut_pieces(struct iovec *iov, size_t n_iov, size_t most) {
+        size_t i = 0;
+
+        for (; i < n_iov && most > 0; i++) {
+                iov[i].iov_len = MIN(iov[i].iov_len, most);
+                most -= iov[i].iov_len;
+        }
+        return i;
+}
+
+/* Inlined twice: a write without a bound, as nearly all are, looks at none. */
+static inline __attribute__((always_inline)) int write_most(Stream *stream, int fd, size_t most,
+                                                            size_t *ret_n) {
         struct iovec iov[STREAM_IOVECS];
         struct msghdr message = { .msg_iov = iov };
         ControlBuffer control;
@@ -94,6 +107,8 @@ int stream_socket_write(Stream *stream, int fd, size_t *ret_n) {
         r = stream_peek(stream, iov, &message.msg_iovlen, &fds, &n_fds);
         if (r == STREAM_E_EMPTY)
                 return 0;
+        if (most < SIZE_MAX)
+                message.msg_iovlen = cut_pieces(iov, message.msg_iovlen, most);
 
         if (n_fds > 0) {
                 struct cmsghdr *c;
@@ -117,4 +132,12 @@ int stream_socket_write(Stream *stream, int fd, size_t *ret_n) {
         stream_written(stream, (size_t)n);
         *ret_n = (size_t)n;
         return 0;
+}
+
+int stream_socket_write(Stream *stream, int fd, size_t *ret_n) {
+        return write_most(stream, fd, SIZE_MAX, ret_n);
+}
+
+int stream_socket_write_most(Stream *stream, int fd, size_t most, size_t *ret_n) {
+        return write_most(stream, fd, most, ret_n);
 }

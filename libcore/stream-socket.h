@@ -32,3 +32,5 @@ int stream_socket_read(Stream *stream, int fd, size_t *ret_n);
  * _CLOSED, -errno (-ETOOMANYREFS: too many descriptors of this user are in flight); @ret_n as above.
  */
 int stream_socket_write(Stream *stream, int fd, size_t *ret_n);
+/* The same, but no more than the first @most bytes. */
+int stream_socket_write_most(Stream *stream, int fd, size_t most, size_t *ret_n);

@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <utlist.h>
 
+#include "libcore/buf.h"
 #include "libcore/err.h"
 
 /* Sizes of chunks, header included; the last takes any frame. */
@@ -66,11 +67,16 @@ struct Stream {
         Chunk *out_first, *out_last;
         size_t out_size;
         uint64_t out_position; /* of the next byte to be written */
+        uint64_t out_frame;    /* of a frame's first byte: stream_walk() was there */
         FdGroup *out_fds;
 };
 
 static size_t chunk_room(const Chunk *chunk) {
         return chunk->shared ? 0 : chunk_sizes[chunk->class] - sizeof(Chunk) - chunk->end;
+}
+
+static uint8_t *chunk_data(Chunk *chunk) {
+        return chunk->shared ? chunk->shared->data : chunk->data;
 }
 
 static Chunk *chunk_new(StreamPool *pool, unsigned class) {
@@ -446,13 +452,56 @@ int stream_peek(const Stream *stream, struct iovec iov[static STREAM_IOVECS], si
              chunk = chunk->next) {
                 size_t n = MIN(left, (size_t)(chunk->end - chunk->begin));
 
-                uint8_t *data = chunk->shared ? chunk->shared->data : chunk->data;
-
-                iov[n_iov++] = (struct iovec){ data + chunk->begin, n };
+                iov[n_iov++] = (struct iovec){ chunk_data(chunk) + chunk->begin, n };
                 left -= n;
         }
         *ret_n_iov = n_iov;
         return 0;
+}
+
+/*
+ * What was written of a chunk stays in it until all is, so the begin of a frame is still there. Of one
+ * that is shared others may have what stands before that; it is small.
+ */
+static uint32_t find_first_frame(Stream *stream) {
+        Chunk *chunk = stream->out_first;
+        uint64_t chunk_position = stream->out_position - chunk->begin;
+        const uint8_t *data = chunk_data(chunk);
+        uint32_t at = 0, size;
+
+        if (!chunk->shared && stream->out_frame > chunk_position)
+                at = (uint32_t)(stream->out_frame - chunk_position);
+        while (size = load_le32(data + at), at + size <= chunk->begin)
+                at += size;
+        stream->out_frame = chunk_position + at;
+        return at;
+}
+
+bool stream_walk(Stream *stream, StreamWalk *walk) {
+        Chunk *chunk = walk->chunk;
+        uint32_t at;
+
+        if (!chunk) {
+                chunk = stream->out_first;
+                if (!chunk)
+                        return false;
+                at = find_first_frame(stream);
+        } else {
+                at = (uint32_t)(walk->data - chunk_data(chunk) + walk->size);
+                if (at == chunk->end) {
+                        chunk = chunk->next;
+                        if (!chunk)
+                                return false;
+                        at = chunk->begin;
+                }
+        }
+        *walk = (StreamWalk){
+                .data = chunk_data(chunk) + at,
+                .size = load_le32(chunk_data(chunk) + at),
+                .n_written = at < chunk->begin ? chunk->begin - at : 0,
+                .chunk = chunk,
+        };
+        return true;
 }
 
 /* Those that belong to the next byte. */

@@ -146,7 +146,25 @@ size_t stream_output_size(const Stream *stream);
 int stream_peek(const Stream *stream, struct iovec iov[static STREAM_IOVECS], size_t *ret_n_iov,
                 const int **ret_fds, size_t *ret_n_fds);
 
+/* One frame of those that wait to be written. */
+typedef struct StreamWalk {
+        const uint8_t *data; /* all of it, prefix included */
+        size_t size;
+        size_t n_written; /* bytes of it that are gone: less than size */
+        void *chunk;      /* the stream's own */
+} StreamWalk;
+
+/*
+ * Walks over the frames that wait, the first of which may have been begun. @walk is all zero before
+ * the first one; it is of no use any more once something was queued or written.
+ * Return: false if none is left.
+ */
+bool stream_walk(Stream *stream, StreamWalk *walk);
+
 /* The descriptors that stream_peek() showed cannot go: they are closed, and their frame goes without. */
 void stream_drop_fds(Stream *stream);
-/* @n bytes of what stream_peek() showed were written; descriptors that went along are closed. */
+/*
+ * @n bytes of what stream_peek() showed were written; descriptors that went along are closed. So are
+ * those of a whole frame that is dropped: to the stream it is one that was written.
+ */
 void stream_written(Stream *stream, size_t n);

@@ -394,6 +394,87 @@ START_TEST(shared_frames_that_follow_each_other_are_one_piece) {
 }
 END_TEST
 
+/*
+ * Frames of all sizes, written in steps of any size. Some are shared, where those stand that other
+ * streams get: before them, and between them.
+ */
+START_TEST(what_waits_can_be_walked_over_however_much_is_written) {
+        static const size_t steps[] = { 1, 72, 100, 2047, 40000 };
+        static const size_t waiting[] = { 72, 73, 200, 5000, 700, 72, 900, 2047, 16384, 72, 72 };
+        _cleanup_(stream_freep) Stream *s = NULL;
+        StreamShared *shared = stream_shared_new(8000);
+        size_t total = 0, first = 0, n_written = 0;
+
+        ck_assert_int_eq(stream_new(&s), 0);
+        ck_assert(!stream_walk(s, &(StreamWalk){ 0 }));
+        ck_assert_ptr_nonnull(shared);
+        (void)share(shared, 250, 0xee);
+        for (unsigned i = 0; i < ELEMENTSOF(waiting); i++) {
+                if (i == 3 || i == 4 || i == 6)
+                        ck_assert_int_eq(stream_queue_shared(s, shared,
+                                                             share(shared, waiting[i], (uint8_t)i),
+                                                             waiting[i]),
+                                         0);
+                else
+                        queue(s, waiting[i], (uint8_t)i, NULL, 0);
+                if (i == 5)
+                        (void)share(shared, 100, 0xee);
+                total += waiting[i];
+        }
+        ck_assert_uint_eq(shared->n_refs, 3);
+        stream_shared_unref(shared);
+        while (total > 0) {
+                size_t step = MIN(steps[_i], total);
+                StreamWalk walk = { 0 };
+
+                for (size_t i = first; i < ELEMENTSOF(waiting); i++) {
+                        StreamFrame frame;
+
+                        if (!stream_walk(s, &walk) || walk.size != waiting[i] ||
+                            walk.n_written != (i == first ? n_written : 0))
+                                ck_abort_msg("frame %zu with %zu bytes left in all", i, total);
+                        frame = (StreamFrame){ .data = walk.data, .size = walk.size };
+                        if (steps[_i] > 1)
+                                frame_check(&frame, waiting[i], (uint8_t)i);
+                }
+                if (stream_walk(s, &walk))
+                        ck_abort_msg("a frame too many with %zu bytes left", total);
+                stream_written(s, step);
+                total -= step;
+                for (n_written += step; first < ELEMENTSOF(waiting) && n_written >= waiting[first];
+                     first++)
+                        n_written -= waiting[first];
+        }
+        ck_assert(!stream_walk(s, &(StreamWalk){ 0 }));
+}
+END_TEST
+
+START_TEST(a_frame_that_is_dropped_takes_its_descriptors_along_and_no_others) {
+        _cleanup_(stream_freep) Stream *s = NULL;
+        unsigned n_before = count_fds();
+        struct iovec iov[STREAM_IOVECS];
+        int dropped[2] = { some_fd(), some_fd() }, kept = some_fd();
+        size_t n_iov, n_fds;
+        const int *fds;
+        StreamWalk walk = { 0 };
+
+        ck_assert_int_eq(stream_new(&s), 0);
+        queue(s, 100, 0, NULL, 0);
+        queue(s, 200, 1, dropped, 2);
+        queue(s, 300, 2, &kept, 1);
+        stream_written(s, 100);
+        ck_assert(stream_walk(s, &walk));
+        ck_assert_uint_eq(walk.size, 200);
+        ck_assert_uint_eq(walk.n_written, 0);
+        stream_written(s, walk.size);
+        ck_assert_uint_eq(count_fds(), n_before + 1);
+        ck_assert_int_eq(stream_peek(s, iov, &n_iov, &fds, &n_fds), 0);
+        ck_assert_uint_eq(iov[0].iov_len, 300);
+        ck_assert_uint_eq(n_fds, 1);
+        ck_assert_int_eq(fds[0], kept);
+}
+END_TEST
+
 START_TEST(a_freed_stream_lets_go_of_what_it_shared) {
         StreamShared *shared = stream_shared_new(3000);
         Stream *out;
@@ -555,6 +636,38 @@ START_TEST(descriptors_survive_a_socket_with_tiny_reads_and_short_writes) {
 }
 END_TEST
 
+START_TEST(a_write_ends_where_it_is_to_end) {
+        static const size_t most[] = { 1, 100, 200, 250, 20000, 16384 };
+        _cleanup_(stream_freep) Stream *out = NULL, *in = NULL;
+        unsigned popped = 0;
+        int sockets[2];
+        StreamFrame frame;
+        size_t n;
+
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+        ck_assert_int_eq(stream_new(&out), 0);
+        ck_assert_int_eq(stream_new(&in), 0);
+        for (unsigned i = 0; i < 4; i++) /* chunks of several sizes */
+                queue(out, i < 2 ? 100 : 18368, (uint8_t)i, NULL, 0);
+        for (unsigned i = 0; i < ELEMENTSOF(most); i++) {
+                size_t before = stream_output_size(out);
+
+                ck_assert_int_eq(stream_socket_write_most(out, sockets[0], most[i], &n), 0);
+                ck_assert_uint_eq(n, MIN(most[i], before));
+                ck_assert_uint_eq(stream_output_size(out), before - n);
+        }
+        ck_assert_uint_eq(stream_output_size(out), 1);
+        ck_assert_int_eq(stream_socket_write(out, sockets[0], &n), 0);
+        while (popped < 4) {
+                ck_assert_int_eq(stream_socket_read(in, sockets[1], &n), 0);
+                for (; stream_pop(in, &frame) == 0; popped++)
+                        frame_check(&frame, popped < 2 ? 100 : 18368, (uint8_t)popped);
+        }
+        close(sockets[0]);
+        close(sockets[1]);
+}
+END_TEST
+
 START_TEST(too_many_descriptors_in_one_message_are_a_violation_and_leak_nothing) {
         unsigned n_before = count_fds();
         _cleanup_(stream_freep) Stream *in = NULL;
@@ -661,9 +774,12 @@ Suite *check_suite(void) {
         tcase_add_loop_test(out, output_is_what_was_queued_in_pieces_of_any_size, 0, 5);
         tcase_add_test(out, shared_frames_are_kept_until_the_last_stream_has_written_them);
         tcase_add_test(out, shared_frames_that_follow_each_other_are_one_piece);
+        tcase_add_loop_test(out, what_waits_can_be_walked_over_however_much_is_written, 0, 5);
+        tcase_add_test(out, a_frame_that_is_dropped_takes_its_descriptors_along_and_no_others);
         tcase_add_test(out, a_freed_stream_lets_go_of_what_it_shared);
         tcase_add_test(out, a_write_never_runs_over_into_descriptors_of_a_later_frame);
         tcase_add_test(out, free_closes_what_was_not_written);
+        tcase_add_test(sockets, a_write_ends_where_it_is_to_end);
         tcase_add_loop_test(sockets, descriptors_survive_a_socket_with_tiny_reads_and_short_writes,
                             0, 6);
         tcase_add_loop_test(sockets, what_finds_no_room_in_our_table_is_missing_in_its_frame_alone,
