@@ -45,11 +45,13 @@ static int outbox_grow(Outbox *outbox) {
 }
 
 /* The run that @size more bytes of @usage go to; NULL: a new one, for which there is room. */
-static int find_run(Outbox *outbox, const Usage *usage, size_t size, OutboxRun **ret) {
+static int find_run(Outbox *outbox, const Usage *usage, size_t size, uint64_t now_usec,
+                    OutboxRun **ret) {
         OutboxRun *last = outbox->n_runs > 0 ? run_at(outbox, outbox->n_runs - 1) : NULL;
         int r;
 
-        if (!last || last->usage != usage || last->charged + size > OUTBOX_RUN_MAX) {
+        if (!last || last->usage != usage || last->charged + size > OUTBOX_RUN_MAX ||
+            now_usec - last->since_usec > OUTBOX_SLACK_USEC) {
                 if (outbox->n_runs == outbox->n_room) {
                         r = outbox_grow(outbox);
                         if (r < 0)
@@ -79,7 +81,7 @@ int outbox_reserve(Outbox *outbox, Usage *usage, size_t size, const int *fds, si
         OutboxRun *run;
         int r;
 
-        r = find_run(outbox, usage, size, &run);
+        r = find_run(outbox, usage, size, now_usec, &run);
         if (r < 0)
                 return err_trace(r);
         if (usage_charge(usage, size, 1, n_fds) != 0)
@@ -98,7 +100,7 @@ int outbox_share(Outbox *outbox, Usage *usage, StreamShared *shared, const uint8
         OutboxRun *run;
         int r;
 
-        r = find_run(outbox, usage, size, &run);
+        r = find_run(outbox, usage, size, now_usec, &run);
         if (r < 0)
                 return err_trace(r);
         if (usage_charge(usage, size, 1, 0) != 0)
@@ -130,6 +132,39 @@ void outbox_written(Outbox *outbox, size_t n) {
                 free(outbox->runs);
                 outbox_init(outbox, outbox->stream);
         }
+}
+
+static bool is_late(const StreamWalk *frame, uint64_t held_usec) {
+        PacketHeader header;
+
+        return frame->n_written == 0 &&
+               packet_header_decode(frame->data, frame->size, &header) == 0 &&
+               header.kind == PACKET_SEALED &&
+               packet_span_usec(&header.id, header.deadline_usec) < held_usec;
+}
+
+/* The first run alone is looked at, whose packets are of one age: those behind it are younger. */
+size_t outbox_in_time(const Outbox *outbox, uint64_t now_usec, const uint8_t **ret_late) {
+        const OutboxRun *run = &outbox->runs[outbox->first];
+        StreamWalk walk = { 0 };
+        size_t n = 0;
+
+        if (outbox->n_runs == 0 || now_usec - run->since_usec <= OUTBOX_SLACK_USEC)
+                return SIZE_MAX;
+        while (n < run->bytes && stream_walk(outbox->stream, &walk) &&
+               !is_late(&walk, now_usec - run->since_usec - OUTBOX_SLACK_USEC))
+                n += walk.size - walk.n_written;
+        *ret_late = walk.data;
+        return n;
+}
+
+void outbox_drop_first(Outbox *outbox) {
+        StreamWalk walk = { 0 };
+
+        if (!stream_walk(outbox->stream, &walk))
+                return;
+        stream_written(outbox->stream, walk.size);
+        outbox_written(outbox, walk.size);
 }
 
 void outbox_discard(Outbox *outbox) {

@@ -7,7 +7,8 @@
  *
  * The bytes are in the Stream. Beside them stand runs, in the same order: so many bytes and packets
  * on behalf of this Usage, queued since then. A run is released when its last byte was written;
- * neighbours of one payer are joined up to a size, so that a long stream is released as it goes.
+ * neighbours of one payer are joined up to a size, so that a long stream is released as it goes, and
+ * up to a difference in age: how long a packet has waited is known to within OUTBOX_SLACK_USEC.
  */
 
 #include <stdint.h>
@@ -17,6 +18,7 @@
 
 #define OUTBOX_RUN_MAX 65536 /* bytes; a single packet may be more */
 #define OUTBOX_RUNS_INLINE 2
+#define OUTBOX_SLACK_USEC USEC_PER_SEC
 
 typedef struct OutboxRun {
         Usage *usage;
@@ -56,6 +58,17 @@ int outbox_share(Outbox *outbox, Usage *usage, StreamShared *shared, const uint8
                  size_t size, uint64_t now_usec);
 /* The stream has written @n bytes: releases what was charged for them. */
 void outbox_written(Outbox *outbox, size_t n);
+/*
+ * What may be written at @now_usec: SEALED packets whose span (packet_span_usec()) they have waited
+ * here may not. One is late up to OUTBOX_SLACK_USEC after its span, never before, and not once it was
+ * begun.
+ *
+ * Return: so many bytes, then this is to be asked again (SIZE_MAX: all); 0: the first packet is late,
+ * it is at @ret_late.
+ */
+size_t outbox_in_time(const Outbox *outbox, uint64_t now_usec, const uint8_t **ret_late);
+/* Drops the first packet, of which nothing was written. */
+void outbox_drop_first(Outbox *outbox);
 /* Nobody will read them: drops all. */
 void outbox_discard(Outbox *outbox);
 

@@ -272,6 +272,31 @@ static void route_from_process(Peer *from, const StreamFrame *frame, uint64_t ki
         deliver_or_refuse(from, route->to, route->usage, frame, hflags, 1);
 }
 
+/* @to is where the packet came from: its source, or the gateway, who passes it on to that. */
+static void say_refused(Peer *to, const uint8_t *packet, ControlCode code) {
+        to->refused++;
+        peer_say_to(to,
+                    &(Control){ .verb = CONTROL_ERROR,
+                                .code = (uint16_t)code,
+                                .value = REFUSED_BY_DAEMON,
+                                .ref = packet_id(packet),
+                                .address = packet_dst(packet) },
+                    packet_src(packet));
+}
+
+void route_give_back(Manager *manager, const uint8_t *packet, ControlCode code) {
+        RegistryEntry *entry;
+
+        if (manager->stop_usec > 0)
+                return; /* GOODBYE was said */
+        if ((packet[AT_HFLAGS] & PACKET_REMOTE) == 0) {
+                if (registry_find(&manager->registry, packet_src(packet), &entry) == 0)
+                        say_refused(container_of(entry, Peer, entry), packet, code);
+        } else if (manager->gateway.peer) {
+                say_refused(manager->gateway.peer, packet, code);
+        }
+}
+
 /*
  * The gateway speaks for others, of other hosts: never for a process that is attached here. The
  * same answer for "not here" and "may not": a stranger must not learn who is.
@@ -279,7 +304,6 @@ static void route_from_process(Peer *from, const StreamFrame *frame, uint64_t ki
 static void route_from_gateway(Peer *from, const StreamFrame *frame) {
         Manager *manager = from->manager;
         Address src = packet_src(frame->data), dst = packet_dst(frame->data);
-        PacketId id = packet_id(frame->data);
         uint8_t hops = frame->data[AT_HOPS];
         RegistryEntry *entry;
         ControlCode code;
@@ -315,15 +339,8 @@ static void route_from_gateway(Peer *from, const StreamFrame *frame) {
                 return;
 
         frame_close_fds(frame);
-        from->refused++;
         manager->counters.refused[code]++;
-        peer_say_to(from,
-                    &(Control){ .verb = CONTROL_ERROR,
-                                .code = (uint16_t)(code == CODE_QUEUE_FULL ? CODE_OVERLOAD : code),
-                                .value = REFUSED_BY_DAEMON,
-                                .ref = id,
-                                .address = dst },
-                    src);
+        say_refused(from, frame->data, code == CODE_QUEUE_FULL ? CODE_OVERLOAD : code);
 }
 
 void route_packet(Peer *from, const StreamFrame *frame) {

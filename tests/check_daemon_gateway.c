@@ -483,6 +483,105 @@ static char *status_of(Client *c) {
         return strndup((const char *)word->body, word->n_body);
 }
 
+#define AFAR ((Address){ UINT64_C(0x4242424242424242), 7 })
+#define FILLING 60000 /* bytes of a payload; a frame's size is that of its header more */
+#define N_FILLING 50  /* so many are more than a socket takes, and less than a queue */
+#define NO_TIME 1     /* a deadline that was over when the packet was sent */
+
+/* @c: who sends it, in @src's name. */
+static PacketId send_from(Client *c, Address src, Address dst, PacketKind kind, uint64_t deadline,
+                          const void *payload, size_t n) {
+        PacketHeader header = {
+                .src = src,
+                .dst = dst,
+                .id = packet_id_make(now_usec(CLOCK_REALTIME), ++c->n_sent),
+                .deadline_usec = deadline,
+                .kind = (uint16_t)kind,
+        };
+
+        ck_assert(client_send_header(c, header, payload, n));
+        return header.id;
+}
+
+static uint64_t in_a_minute(void) {
+        return now_usec(CLOCK_REALTIME) + 60 * USEC_PER_SEC;
+}
+
+static void open_gateway_and(Client *g, Client *a) {
+        bystanders_start(NULL);
+        client_open(g, &d, 0);
+        become_gateway(g);
+        expect_word(g, CONTROL_SYNCED);
+        client_open(a, &d, ATTACH_OFF_HOST);
+        expect_word(a, CONTROL_LEASE_REQUEST);
+        expect_silence(a);
+}
+
+/* More than a second passes for the daemon: it closes who connected now and said nothing. */
+static void wait_for_a_second(void) {
+        Client silent;
+
+        daemon_configure(&d, "[Bus]\nAttachTimeout=1100ms\n");
+        client_say(&y, &(Control){ .verb = CONTROL_RELOAD });
+        expect_word(&y, CONTROL_OK);
+        client_connect(&silent, &d, NULL);
+        expect_error(&silent, CODE_TIMEOUT);
+        expect_closed(&silent);
+        client_close(&silent);
+}
+
+static void expect_refusal(Client *c, ControlCode code, const PacketId *id, Address src,
+                           Address dst) {
+        const Control *word = expect_error(c, code);
+
+        ck_assert_mem_eq(word->ref.bytes, id->bytes, PACKET_ID_SIZE);
+        ck_assert_uint_eq(word->value, REFUSED_BY_DAEMON);
+        ck_assert(address_equal(word->address, dst));
+        ck_assert(address_equal(c->last.header.dst, src));
+}
+
+START_TEST(what_has_waited_for_too_long_is_not_delivered_and_its_source_hears_of_it) {
+        static const uint8_t filling[FILLING];
+        PacketId late[3];
+        char *status;
+        Client a, g;
+
+        open_gateway_and(&g, &a);
+        for (unsigned i = 0; i < N_FILLING; i++)
+                client_send(&x, a.address, PACKET_RECORDS, filling, sizeof(filling));
+        expect_silence(&x);
+        late[0] = send_from(&g, AFAR, a.address, PACKET_SEALED, NO_TIME, "late", 4);
+        send_from(&g, AFAR, a.address, PACKET_SEALED, in_a_minute(), "from afar", 9);
+        late[1] = send_from(&g, AFAR, a.address, PACKET_SEALED, NO_TIME, "late", 4);
+        expect_silence(&g);
+        late[2] = send_from(&x, x.address, a.address, PACKET_SEALED, NO_TIME, "late", 4);
+        send_from(&x, x.address, a.address, PACKET_RECORDS, NO_TIME, "records", 7);
+        send_from(&x, x.address, a.address, PACKET_SEALED, in_a_minute(), "from here", 9);
+        send_from(&x, x.address, a.address, PACKET_SEALED, 0, "for ever", 8);
+        expect_word(&x, CONTROL_NOW_LOCAL);
+        expect_silence(&x);
+        wait_for_a_second();
+
+        for (unsigned i = 0; i < N_FILLING; i++)
+                expect_payload(&a, PACKET_RECORDS, filling, sizeof(filling));
+        expect_payload(&a, PACKET_SEALED, "from afar", 9);
+        expect_payload(&a, PACKET_RECORDS, "records", 7);
+        expect_payload(&a, PACKET_SEALED, "from here", 9);
+        expect_payload(&a, PACKET_SEALED, "for ever", 8);
+        expect_refusal(&g, CODE_EXPIRED, &late[0], AFAR, a.address);
+        expect_refusal(&g, CODE_EXPIRED, &late[1], AFAR, a.address);
+        expect_silence(&g);
+        expect_refusal(&x, CODE_EXPIRED, &late[2], x.address, a.address);
+        expect_silence(&x);
+        status = status_of(&y);
+        ck_assert_ptr_nonnull(strstr(status, "expired before it was delivered\t3\n"));
+        free(status);
+        client_close(&a);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
 static void say_link(Client *g, uint32_t number, uint16_t code, uint64_t usec, const char *url) {
         uint8_t body[CONTROL_LINK_HEAD_SIZE + CONTROL_LINK_URL_MAX];
         Control word = { .verb = CONTROL_LINK, .code = code, .value = number, .body = body };
@@ -578,6 +677,8 @@ Suite *check_suite(void) {
         tcase_add_test(gateway, the_gateway_says_where_others_are);
         tcase_add_test(gateway, lies_of_the_gateway_are_not_believed);
         tcase_add_test(gateway, there_is_one_gateway_and_it_speaks_for_strangers_alone);
+        tcase_add_test(gateway,
+                       what_has_waited_for_too_long_is_not_delivered_and_its_source_hears_of_it);
         tcase_add_test(gateway, what_the_gateway_says_of_its_links_is_shown);
         tcase_add_loop_test(gateway, what_a_terminal_would_not_bear_is_no_url, 0,
                             ELEMENTSOF(bad_urls));

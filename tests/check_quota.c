@@ -253,9 +253,156 @@ START_TEST(an_outbox_releases_as_it_is_written) {
 }
 END_TEST
 
+/* An outbox of a user, at whose own cost packets without a payload wait. */
+typedef struct Queue {
+        User *user;
+        Usage *usage;
+        Stream *stream;
+        Outbox outbox;
+} Queue;
+
+static void queue_open(Queue *q) {
+        ck_assert_int_eq(user_get(&quota, 1000, &q->user), 0);
+        ck_assert_int_eq(usage_get(q->user, 1000, &q->usage), 0);
+        ck_assert_int_eq(stream_new(&q->stream), 0);
+        outbox_init(&q->outbox, q->stream);
+}
+
+static void queue_close(Queue *q) {
+        outbox_done(&q->outbox);
+        stream_free(q->stream);
+        usage_unref(q->usage);
+        user_unref(q->user);
+}
+
+/* @span_usec: USEC_NEVER for one without a deadline. */
+static void queue_packet(Queue *q, PacketKind kind, uint64_t span_usec, const int *fds,
+                         size_t n_fds, uint64_t now_usec) {
+        PacketHeader header = {
+                .size = PACKET_HEADER_SIZE,
+                .n_fds = (uint8_t)n_fds,
+                .id = packet_id_make(1000, 1),
+                .deadline_usec = span_usec == USEC_NEVER ? 0 : 1000 + span_usec,
+                .kind = (uint16_t)kind,
+        };
+        uint8_t *data;
+
+        ck_assert_int_eq(
+                outbox_reserve(&q->outbox, q->usage, header.size, fds, n_fds, now_usec, &data), 0);
+        packet_header_encode(&header, data);
+}
+
+static void queue_written(Queue *q, size_t n) {
+        stream_written(q->stream, n);
+        outbox_written(&q->outbox, n);
+}
+
+#define QUEUED_USEC (100 * USEC_PER_SEC)
+
+static const struct {
+        const char *what;
+        PacketKind kind;
+        uint64_t span_usec;
+        size_t n_begun;
+        uint64_t in_time_usec; /* after it was queued; one more is too long */
+} spans[] = {
+        { "none at all", PACKET_SEALED, 0, 0, OUTBOX_SLACK_USEC },
+        { "five seconds", PACKET_SEALED, 5 * USEC_PER_SEC, 0,
+          5 * USEC_PER_SEC + OUTBOX_SLACK_USEC },
+        { "no deadline", PACKET_SEALED, USEC_NEVER, 0, USEC_NEVER },
+        { "begun", PACKET_SEALED, 0, 1, USEC_NEVER },
+        { "records", PACKET_RECORDS, 0, 0, USEC_NEVER },
+        { "a word", PACKET_CONTROL, 0, 0, USEC_NEVER },
+};
+
+START_TEST(a_sealed_packet_is_late_when_its_span_is_over_and_no_sooner) {
+        const size_t left = PACKET_HEADER_SIZE - spans[_i].n_begun;
+        const uint8_t *late = NULL;
+        Queue q;
+
+        queue_open(&q);
+        queue_packet(&q, spans[_i].kind, spans[_i].span_usec, NULL, 0, QUEUED_USEC);
+        queue_written(&q, spans[_i].n_begun);
+        if (spans[_i].in_time_usec == USEC_NEVER) {
+                ck_assert_uint_eq(outbox_in_time(&q.outbox, USEC_NEVER / 2, &late), left);
+        } else {
+                uint64_t last_usec = QUEUED_USEC + spans[_i].in_time_usec;
+
+                ck_assert_uint_ge(outbox_in_time(&q.outbox, last_usec, &late), left);
+                ck_assert_uint_eq(outbox_in_time(&q.outbox, last_usec + 1, &late), 0);
+                ck_assert_uint_eq(late[64], PACKET_SEALED);
+        }
+        queue_close(&q);
+}
+END_TEST
+
+START_TEST(a_packet_is_not_late_because_one_before_it_waits_for_long) {
+        const uint8_t *late;
+        Queue q;
+
+        queue_open(&q);
+        ck_assert_uint_eq(outbox_in_time(&q.outbox, QUEUED_USEC, &late), SIZE_MAX);
+        queue_packet(&q, PACKET_RECORDS, 0, NULL, 0, QUEUED_USEC);
+        queue_packet(&q, PACKET_SEALED, 0, NULL, 0, QUEUED_USEC + OUTBOX_SLACK_USEC);
+        ck_assert_uint_eq(q.outbox.n_runs, 1);
+        queue_packet(&q, PACKET_SEALED, 0, NULL, 0, QUEUED_USEC + OUTBOX_SLACK_USEC + 1);
+        ck_assert_uint_eq(q.outbox.n_runs, 2);
+        queue_written(&q, 2 * (size_t)PACKET_HEADER_SIZE);
+        ck_assert_uint_eq(outbox_in_time(&q.outbox, QUEUED_USEC + 2 * OUTBOX_SLACK_USEC + 1, &late),
+                          SIZE_MAX);
+        ck_assert_uint_eq(outbox_in_time(&q.outbox, QUEUED_USEC + 2 * OUTBOX_SLACK_USEC + 2, &late),
+                          0);
+        queue_close(&q);
+}
+END_TEST
+
+START_TEST(what_is_late_goes_wherever_it_stands_and_nothing_else_does) {
+        const uint64_t now_usec = QUEUED_USEC + 10 * USEC_PER_SEC;
+        const size_t one = PACKET_HEADER_SIZE;
+        const uint8_t *late;
+        int ends[2];
+        Queue q;
+
+        queue_open(&q);
+        ck_assert_int_eq(pipe(ends), 0);
+        queue_packet(&q, PACKET_SEALED, 0, &ends[1], 1, QUEUED_USEC);
+        queue_packet(&q, PACKET_SEALED, USEC_PER_SEC, NULL, 0, QUEUED_USEC);
+        queue_packet(&q, PACKET_RECORDS, 0, NULL, 0, QUEUED_USEC);
+        queue_packet(&q, PACKET_SEALED, 60 * USEC_PER_SEC, NULL, 0, QUEUED_USEC);
+        queue_packet(&q, PACKET_SEALED, 2 * USEC_PER_SEC, NULL, 0, QUEUED_USEC);
+        queue_packet(&q, PACKET_SEALED, 0, NULL, 0, now_usec);
+        ck_assert_uint_eq(q.user->used[QUOTA_FDS], 1);
+
+        for (unsigned i = 0; i < 2; i++) {
+                ck_assert_uint_eq(outbox_in_time(&q.outbox, now_usec, &late), 0);
+                outbox_drop_first(&q.outbox);
+        }
+        ck_assert_int_eq(read(ends[0], &(char){ 0 }, 1), 0); /* the other end was closed */
+        ck_assert_uint_eq(outbox_in_time(&q.outbox, now_usec, &late), 2 * one);
+        queue_written(&q, one + 1); /* one is begun */
+        ck_assert_uint_eq(outbox_in_time(&q.outbox, now_usec, &late), one - 1);
+        queue_written(&q, one - 1);
+        ck_assert_uint_eq(outbox_in_time(&q.outbox, now_usec, &late), 0);
+        outbox_drop_first(&q.outbox);
+        /* That was all of one age: nothing is held for it any more. */
+        ck_assert_uint_eq(q.outbox.n_packets, 1);
+        ck_assert_uint_eq(outbox_size(&q.outbox), one);
+        ck_assert_uint_eq(q.user->used[QUOTA_BYTES], one);
+        ck_assert_uint_eq(q.user->used[QUOTA_MESSAGES], 1);
+        ck_assert_uint_eq(q.user->used[QUOTA_FDS], 0);
+        ck_assert_uint_eq(outbox_in_time(&q.outbox, now_usec, &late), SIZE_MAX);
+        queue_written(&q, one);
+        ck_assert_uint_eq(q.outbox.n_packets, 0);
+        ck_assert_uint_eq(q.user->used[QUOTA_BYTES], 0);
+        close(ends[0]);
+        queue_close(&q);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("quota");
-        TCase *tcase = tcase_create("formula"), *users = tcase_create("users");
+        TCase *tcase = tcase_create("formula"), *users = tcase_create("users"),
+              *late = tcase_create("late");
 
         tcase_add_loop_test(tcase, a_share_is_what_the_formula_says, 0, ELEMENTSOF(formula));
         tcase_add_checked_fixture(users, setup, teardown);
@@ -267,7 +414,13 @@ Suite *check_suite(void) {
         tcase_add_test(users, attaches_come_in_a_burst_and_then_at_their_rate);
         tcase_add_test(users, what_is_charged_outlives_who_charged_it);
         tcase_add_test(users, an_outbox_releases_as_it_is_written);
+        tcase_add_checked_fixture(late, setup, teardown);
+        tcase_add_loop_test(late, a_sealed_packet_is_late_when_its_span_is_over_and_no_sooner, 0,
+                            ELEMENTSOF(spans));
+        tcase_add_test(late, a_packet_is_not_late_because_one_before_it_waits_for_long);
+        tcase_add_test(late, what_is_late_goes_wherever_it_stands_and_nothing_else_does);
         suite_add_tcase(suite, tcase);
         suite_add_tcase(suite, users);
+        suite_add_tcase(suite, late);
         return suite;
 }
