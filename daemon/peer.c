@@ -103,6 +103,17 @@ void peer_announce(Peer *peer, const char *topic) {
                         peer->comm);
 }
 
+/* Packets of other hosts in its outbox are answered as if they came now, those that were begun, too. */
+static void give_back_remote(Peer *peer, ControlCode code) {
+        StreamWalk walk = { 0 };
+
+        if (!peer->manager->gateway.peer)
+                return;
+        while (stream_walk(peer->stream, &walk))
+                if (route_is_remote(walk.data))
+                        route_give_back(peer->manager, walk.data, code);
+}
+
 /*
  * Until the end of the turn it may still stand in the batch of epoll's events, in the list of
  * those to be written, and on the stack of whoever handles its frame.
@@ -125,6 +136,7 @@ void peer_kill(Peer *peer) {
                 registry_remove(&manager->registry, &peer->entry);
                 gateway_remove(peer);
                 rights_leave(peer);
+                give_back_remote(peer, CODE_NOT_HERE);
                 peer_announce(peer, TOPICS_OWN "process.gone");
         } else {
                 DL_DELETE2(manager->unattached, peer, prev_unattached, next_unattached);
@@ -275,6 +287,7 @@ void peer_flush(Peer *peer) {
                 /* What it said before it went is still to be read: the end comes from there. */
                 peer->output_dead = true;
                 peer->manager->counters.lost_at_close += peer->outbox.n_packets;
+                give_back_remote(peer, CODE_GONE);
                 outbox_discard(&peer->outbox);
         }
         peer_want_out(peer, r == STREAM_SOCKET_E_AGAIN);
@@ -474,7 +487,8 @@ static void peer_read(Peer *peer) {
 void peer_on_io(Peer *peer, uint32_t events) {
         if (peer->state == PEER_DEAD)
                 return;
-        if (events & EPOLLOUT) {
+        /* Who has gone is read to the end first, and what it was owed goes back then. */
+        if ((events & (EPOLLOUT | EPOLLHUP)) == EPOLLOUT) {
                 peer_flush(peer);
                 if (peer->name_watches)
                         peer_touch(peer); /* it may be owed an answer */

@@ -289,12 +289,16 @@ void route_give_back(Manager *manager, const uint8_t *packet, ControlCode code) 
 
         if (manager->stop_usec > 0)
                 return; /* GOODBYE was said */
-        if ((packet[AT_HFLAGS] & PACKET_REMOTE) == 0) {
+        if (!route_is_remote(packet)) {
                 if (registry_find(&manager->registry, packet_src(packet), &entry) == 0)
                         say_refused(container_of(entry, Peer, entry), packet, code);
         } else if (manager->gateway.peer) {
                 say_refused(manager->gateway.peer, packet, code);
         }
+}
+
+bool route_is_remote(const uint8_t *packet) {
+        return packet[AT_HFLAGS] & PACKET_REMOTE;
 }
 
 /*

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "libcore/record.h"
 #include "libsecure/signed-record.h"
@@ -582,6 +584,52 @@ START_TEST(what_has_waited_for_too_long_is_not_delivered_and_its_source_hears_of
 }
 END_TEST
 
+/* Both of whose process is gone and of one that reads no more. */
+START_TEST(what_came_from_afar_for_who_ends_is_answered_as_if_it_came_now) {
+        static const uint8_t filling[FILLING];
+        const ControlCode code = _i == 0 ? CODE_NOT_HERE : CODE_GONE;
+        PacketId ids[N_FILLING];
+        unsigned n_whole;
+        char lost[64], *status;
+        int n_written;
+        Client a, g;
+
+        open_gateway_and(&g, &a);
+        for (unsigned i = 0; i < N_FILLING; i++)
+                ids[i] = send_from(&g, AFAR, a.address, PACKET_SEALED, in_a_minute(), filling,
+                                   sizeof(filling));
+        expect_silence(&g);
+        client_send(&x, a.address, PACKET_SEALED, "from here", 9);
+        expect_word(&x, CONTROL_NOW_LOCAL);
+
+        /* What is in the socket is out of the daemon's hands; but not the one that is so in part. */
+        ck_assert_int_eq(ioctl(a.fd, FIONREAD, &n_written), 0);
+        n_whole = (unsigned)n_written / (PACKET_HEADER_SIZE + FILLING);
+        ck_assert_uint_lt(n_whole, N_FILLING);
+        if (_i == 0) {
+                client_close(&a);
+        } else {
+                uint8_t buffer[65536];
+
+                ck_assert_int_eq(shutdown(a.fd, SHUT_RD), 0);
+                while (recv(a.fd, buffer, sizeof(buffer), 0) > 0)
+                        ;
+        }
+        for (unsigned i = n_whole; i < N_FILLING; i++)
+                expect_refusal(&g, code, &ids[i], AFAR, a.address);
+        expect_silence(&g);
+        expect_silence(&x); /* a session of this host sees for itself */
+        (void)snprintf(lost, sizeof(lost), "\nlost_at_close\t%u\n", N_FILLING - n_whole + 1);
+        status = status_of(&y);
+        ck_assert_msg(strstr(status, lost), "not %s in %s", lost, status);
+        free(status);
+        if (_i == 1)
+                client_close(&a);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
 static void say_link(Client *g, uint32_t number, uint16_t code, uint64_t usec, const char *url) {
         uint8_t body[CONTROL_LINK_HEAD_SIZE + CONTROL_LINK_URL_MAX];
         Control word = { .verb = CONTROL_LINK, .code = code, .value = number, .body = body };
@@ -679,6 +727,8 @@ Suite *check_suite(void) {
         tcase_add_test(gateway, there_is_one_gateway_and_it_speaks_for_strangers_alone);
         tcase_add_test(gateway,
                        what_has_waited_for_too_long_is_not_delivered_and_its_source_hears_of_it);
+        tcase_add_loop_test(gateway, what_came_from_afar_for_who_ends_is_answered_as_if_it_came_now,
+                            0, 2);
         tcase_add_test(gateway, what_the_gateway_says_of_its_links_is_shown);
         tcase_add_loop_test(gateway, what_a_terminal_would_not_bear_is_no_url, 0,
                             ELEMENTSOF(bad_urls));
