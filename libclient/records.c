@@ -195,8 +195,7 @@ void peer_consume(p2pbus *bus, const PeerSource *source, const uint8_t *records,
                 peer = peer_find(bus, source->address, source->key);
         if (peer) {
                 learn_path(peer, source);
-                if (source->key)
-                        session_begin_packet(peer->session, bus->is_marked);
+                session_begin_packet(peer->session, source->key && bus->is_marked);
                 peer->full_wait_usec = 0;
                 peer->traffic.bytes_in += n;
                 peer_mark(peer);

@@ -219,6 +219,8 @@ int session_consume(Session *session, const Record *record, uint64_t now_usec) {
 }
 
 void session_begin_packet(Session *session, bool is_marked) {
+        session->out.passed = NULL;
+        session->out.passed_seq = 0;
         if (session->in.is_off_host)
                 session_in_begin_packet(&session->in, is_marked);
 }

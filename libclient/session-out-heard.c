@@ -93,6 +93,11 @@ static void refuse(SessionOut *out, Message *m, uint16_t reason) {
         m->was_refused = true;
 }
 
+/*
+ * Refusals of one packet come in the order of what they refuse, so all of them are found in one walk: who
+ * has been granted much has sent much, and a packet of nonsense must not cost a walk for each of its words.
+ * What is out of order is not found, and said again.
+ */
 int session_out_skipped(SessionOut *out, const Record *r, bool *ret_progress) {
         Message *m;
 
@@ -118,14 +123,15 @@ int session_out_skipped(SessionOut *out, const Record *r, bool *ret_progress) {
         /* A refusal: `taken` cannot pass it, and it is said again until we have given it up. */
         if (r->skipped.reason == 0 || r->seq >= out->received)
                 return 0;
-        DL_FOREACH (out->sent, m) {
-                if (m->first_seq > r->seq)
-                        break;
-                if (m->first_seq != r->seq)
-                        continue;
+        if (r->seq < out->passed_seq)
+                return 0;
+        m = out->passed_seq > 0 ? out->passed : out->sent;
+        while (m && m->first_seq < r->seq)
+                m = m->next;
+        out->passed = m;
+        out->passed_seq = r->seq + 1;
+        if (m && m->first_seq == r->seq)
                 refuse(out, m, r->skipped.reason);
-                break;
-        }
         return 0;
 }
 

@@ -115,6 +115,8 @@ void session_out_remove_sent(SessionOut *out, Message *m) {
                 out->unreceived = m->next;
         if (out->named == m)
                 out->named = m->next;
+        if (out->passed == m)
+                out->passed = m->next;
         DL_DELETE(out->sent, m);
 }
 

@@ -38,6 +38,7 @@ typedef struct SessionOut {
         uint64_t cursor_at;
         Message *unreceived; /* the first of @sent that the peer does not have whole; or NULL */
         Message *named;      /* the one of @sent that was refused last; or NULL */
+        Message *passed;     /* the first of @sent behind what this packet refused; or NULL */
 
         uint64_t next_seq;          /* of the next record that was never produced */
         uint64_t position;          /* bytes of all below */
@@ -45,6 +46,7 @@ typedef struct SessionOut {
         uint64_t received_position; /* at least that many bytes */
         uint64_t taken;
         uint64_t limit;
+        uint64_t passed_seq; /* this packet refused nothing from here on; 0: nothing at all */
         Ranges *ranges; /* it has these, too */
         Flight *flight; /* off-host: when what was sent, and how much more may be; else NULL */
 

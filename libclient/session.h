@@ -149,7 +149,7 @@ int session_produce(Session *session, bool single, uint64_t now_usec, uint8_t *o
 
 /*
  * What session_consume() is given from here on came in one packet; @is_marked: a queue on its way was
- * long. Off-host only, and only there of use: how soon to acknowledge, and what to say of it.
+ * long, which is of use off-host: how soon to acknowledge, and what to say of it.
  */
 void session_begin_packet(Session *session, bool is_marked);
 

@@ -374,6 +374,36 @@ START_TEST(what_stands_behind_a_refused_message_is_delivered) {
 }
 END_TEST
 
+/* Each costs the sender a look at what it sent; those of one packet are found in one walk. */
+START_TEST(refusals_out_of_order_wait_for_another_packet) {
+        Record sent[3], r[4];
+        uint64_t seqs[3];
+
+        for (unsigned i = 0; i < 3; i++) {
+                sends(a, 100, MESSAGE_ONE_WAY);
+                ck_assert_uint_eq(said(a, &sent[i], 1), 1);
+                seqs[i] = sent[i].seq;
+                ck_assert_int_eq(session_refuse(b, &sent[i], CODE_DENIED, now), 0);
+        }
+        ck_assert_uint_eq(said(b, r, 4), 4);
+        for (unsigned i = 0; i < 3; i++)
+                ck_assert_uint_eq(r[1 + i].seq, seqs[i]);
+
+        session_begin_packet(a, false);
+        ck_assert_int_eq(session_consume(a, &r[0], now), 0);
+        ck_assert_int_eq(session_consume(a, &r[3], now), 0);
+        ck_assert_int_eq(session_consume(a, &r[1], now), 0);
+        finished(a, CODE_DENIED);
+        nothing_finished(a);
+        for (unsigned i = 1; i < 3; i++) {
+                session_begin_packet(a, false);
+                ck_assert_int_eq(session_consume(a, &r[3 - i], now), 0);
+                finished(a, CODE_DENIED);
+        }
+        nothing_finished(a);
+}
+END_TEST
+
 /* The same refusal twice, and our SKIP lost between them: the second one is no answer to it. */
 START_TEST(a_refusal_that_comes_twice_answers_no_skip) {
         Record r[2], ack[2];
@@ -592,6 +622,7 @@ Suite *check_suite(void) {
         tcase_add_test(local, what_is_too_big_for_the_receiver_is_refused);
         tcase_add_test(local, a_refused_message_says_why);
         tcase_add_test(local, what_stands_behind_a_refused_message_is_delivered);
+        tcase_add_test(local, refusals_out_of_order_wait_for_another_packet);
         tcase_add_test(local, a_refusal_that_comes_twice_answers_no_skip);
         tcase_add_test(local, a_refusal_that_was_lost_is_said_again);
         tcase_add_test(local, one_is_refused_while_another_is_not_taken);

@@ -629,6 +629,7 @@ START_TEST(of_who_answers_no_skip_only_so_many_refusals_are_told_at_once) {
                 ack.ack.received = i + 1;
                 ack.ack.taken = 1;
                 ack.ack.limit = UINT64_C(1) << 40;
+                session_begin_packet(a, false);
                 ck_assert_int_eq(session_consume(a, &ack, now), 0);
                 refusal.skipped.last = refusal.skipped.from = i;
                 refusal.skipped.reason = CODE_UNSUPPORTED;
