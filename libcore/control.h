@@ -208,6 +208,8 @@ enum {
 
         PUBLISH_READERS = 1 << 2, /* say who on other hosts reads it */
 
+        PING_ALL = 1, /* PING's and PONG's value: all behind who answers have what was said before */
+
         WANTED_END = 0,   /* WANTED's value; without a body: that was all that is wanted */
         WANTED_BEGIN = 1, /* without a body: all that is wanted follows, anew */
 
