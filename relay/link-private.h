@@ -70,8 +70,11 @@ void relay_link_close(RelayLink *link, unsigned code, Counter counter, const cha
 void relay_link_violated(RelayLink *link, const char *what);
 /* Queues a control word for @to, if it is up; Careful: @link may be closing after it. */
 void relay_link_say(RelayLink *link, const Control *control, Address to);
-/* The same for a word that can wait: false, and nothing is queued, while others do. */
-bool relay_link_offer(RelayLink *link, const Control *control);
+/*
+ * The same, to its bridge, for a word that can wait: false, and nothing is queued, while others do. @id:
+ * NULL for one that is not answered.
+ */
+bool relay_link_offer(RelayLink *link, const Control *control, const PacketId *id);
 /* Something waits in its outbox. */
 void relay_link_flush_later(RelayLink *link);
 /* What a signature costs; the debt is looked at when the message was handled. */

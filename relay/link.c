@@ -222,14 +222,14 @@ void relay_link_say(RelayLink *link, const Control *control, Address to) {
                 link_pause(link, PAUSE_CONTROL);
 }
 
-bool relay_link_offer(RelayLink *link, const Control *control) {
+bool relay_link_offer(RelayLink *link, const Control *control, const PacketId *id) {
         static const PacketId no_id;
         uint8_t *data;
 
         if (link->phase != PHASE_UP || outbox_control_bytes(link->outbox) > CONTROL_LOW ||
             outbox_push_control(link->outbox, control_packet_size(control), &data) < 0)
                 return false;
-        control_packet_encode(control, from_relay, to_bridge, &no_id, data);
+        control_packet_encode(control, from_relay, to_bridge, id ? id : &no_id, data);
         relay_link_flush_later(link);
         return true;
 }
@@ -544,7 +544,7 @@ void relay_link_tick(RelayLink *link, uint64_t now) {
                                          "handshake took too long");
                 break;
         case PHASE_UP:
-                relay_wants_feed(link->shared->wants, &link->topics); /* if memory was short */
+                relay_wants_tick(link->shared->wants, &link->topics);
                 if (link_is_stalled(link, now))
                         relay_link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_STALLED,
                                          "it takes nothing any more");

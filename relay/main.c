@@ -16,7 +16,7 @@
  *      forward.c             what becomes of a packet
  *      directory.h           who can be reached through which link
  *      directory-embedded.c  that, in memory
- *      wants.c               what processes behind the links want of what is published
+ *      wants.c               what processes behind the links want of what is published; the barrier
  *      outbox.c              what waits for one link, and whose turn it is
  *      limits.c              what strangers and bridges may cost
  *      tombs.c               the file of revoked keys

@@ -8,6 +8,8 @@
 
 #include "libcore/err.h"
 
+#define LATE_TICKS 2
+
 struct RelayWant {
         Want want; /* first: an item of the set */
         WantsRoute *owner;
@@ -18,6 +20,7 @@ struct RelayWants {
         WantSet set;
         WantsSay say;
         WantsRoute *routes;
+        uint64_t n_asked; /* questions so far, by which they are numbered */
 };
 
 static RelayWant *item_of(const Want *want) {
@@ -58,13 +61,37 @@ static Control wanted_one(const Want *want, uint32_t value) {
         return word;
 }
 
+/* All that it waited for have answered its question. */
+static void say_pong(RelayWants *wants, WantsRoute *route) {
+        const Control pong = {
+                .verb = CONTROL_PONG,
+                .value = route->is_so ? PING_ALL : 0,
+                .ref = route->asks_id,
+        };
+
+        if (route->asks != 0 && route->n_waiting == 0 && wants->say(route, &pong, NULL))
+                route->asks = 0;
+}
+
+/* Others ask what it has not been asked yet. */
+static void say_ping(RelayWants *wants, WantsRoute *route) {
+        const Control ping = { .verb = CONTROL_PING, .value = PING_ALL };
+        const PacketId id = packet_id_make(0, wants->n_asked);
+
+        if (route->is_asked || route->needed <= route->heard || !wants->say(route, &ping, &id))
+                return;
+        route->probe = wants->n_asked;
+        route->is_asked = true;
+}
+
 void relay_wants_feed(RelayWants *wants, WantsRoute *route) {
         Control word = wanted(WANTED_BEGIN);
 
+        say_pong(wants, route);
         if (!route->is_synced)
                 return;
         if (route->begins) {
-                if (!wants->say(route, &word))
+                if (!wants->say(route, &word, NULL))
                         return;
                 route->begins = false;
                 route->is_listing = true;
@@ -72,13 +99,15 @@ void relay_wants_feed(RelayWants *wants, WantsRoute *route) {
         }
         while (route->at) {
                 word = wanted_one(route->at, WANTED_BEGIN);
-                if (item_of(route->at)->owner != route && !wants->say(route, &word))
+                if (item_of(route->at)->owner != route && !wants->say(route, &word, NULL))
                         return;
                 route->at = route->at->next;
         }
         word = wanted(WANTED_END);
-        if (route->is_listing && wants->say(route, &word))
-                route->is_listing = false;
+        if (route->is_listing && !wants->say(route, &word, NULL))
+                return;
+        route->is_listing = false;
+        say_ping(wants, route);
 }
 
 /* Whether @route knows of @want. */
@@ -88,7 +117,7 @@ static bool is_told(const WantsRoute *route, const Want *want) {
 }
 
 static void tell_end(RelayWants *wants, WantsRoute *route, const Control *word) {
-        if (!wants->say(route, word))
+        if (!wants->say(route, word, NULL))
                 route->begins = true;
 }
 
@@ -137,6 +166,78 @@ static void end_all(RelayWants *wants, Wanter *wanter, uint16_t code) {
         }
 }
 
+/* The barrier */
+
+/* No question up to @number waits for @route any more; those that did are told whether @is_so. */
+static void release(RelayWants *wants, WantsRoute *route, uint64_t number, bool is_so) {
+        uint64_t heard = route->heard;
+        WantsRoute *asker;
+
+        route->heard = number;
+        DL_FOREACH (wants->routes, asker) {
+                if (asker == route || asker->asks <= heard || asker->asks > number)
+                        continue;
+                asker->is_so = asker->is_so && is_so;
+                asker->n_waiting--;
+                say_pong(wants, asker);
+        }
+}
+
+/* Nobody waits for @route any more, whatever it was asked. */
+static void stop_waiting(RelayWants *wants, WantsRoute *route) {
+        if (route->is_synced && !route->is_late)
+                release(wants, route, wants->n_asked, false);
+        route->heard = wants->n_asked;
+}
+
+bool relay_wants_ask(RelayWants *wants, WantsRoute *route, const PacketId *id) {
+        WantsRoute *other;
+
+        if (route->asks != 0)
+                return false;
+        route->asks = ++wants->n_asked;
+        route->asks_id = *id;
+        route->n_waiting = 0;
+        route->is_so = true;
+        DL_FOREACH (wants->routes, other) {
+                if (other == route || !other->is_synced)
+                        continue;
+                other->needed = route->asks;
+                if (other->is_late)
+                        route->is_so = false;
+                else
+                        route->n_waiting++;
+                relay_wants_feed(wants, other);
+        }
+        say_pong(wants, route); /* if there is nobody else */
+        return true;
+}
+
+void relay_wants_answer(RelayWants *wants, WantsRoute *route, const Control *pong) {
+        uint64_t number = load_be64(pong->ref.bytes + 8);
+
+        if (number == 0 || number != route->probe)
+                return; /* to a heartbeat's PING, which has no number, or it is of no use any more */
+        route->probe = 0;
+        route->is_asked = false;
+        route->n_ticks = 0;
+        if (!route->is_late)
+                release(wants, route, number, pong->value == PING_ALL);
+        else
+                route->heard = wants->n_asked; /* as if it had just come */
+        route->is_late = false;
+        relay_wants_feed(wants, route);
+}
+
+void relay_wants_tick(RelayWants *wants, WantsRoute *route) {
+        relay_wants_feed(wants, route);
+        if (route->needed <= route->heard || ++route->n_ticks < LATE_TICKS)
+                return;
+        stop_waiting(wants, route);
+        route->is_late = true;
+        route->is_asked = false; /* the next question may find it well */
+}
+
 /* Routes */
 
 void relay_wants_open_route(RelayWants *wants, WantsRoute *route, unsigned max) {
@@ -145,6 +246,7 @@ void relay_wants_open_route(RelayWants *wants, WantsRoute *route, unsigned max) 
 }
 
 void relay_wants_close_route(RelayWants *wants, WantsRoute *route) {
+        stop_waiting(wants, route);
         route->is_synced = false;
         while (route->wants)
                 end_all(wants, route->wants->want.wanter, CODE_SETTLING);
@@ -152,6 +254,8 @@ void relay_wants_close_route(RelayWants *wants, WantsRoute *route) {
 }
 
 void relay_wants_sync(RelayWants *wants, WantsRoute *route) {
+        if (!route->is_synced)
+                route->heard = wants->n_asked;
         route->is_synced = true;
         route->begins = true;
         relay_wants_feed(wants, route);

@@ -13,6 +13,14 @@
  * of these words. It has a place in the table up to which it was told, and goes on when it has room. If
  * there was no room to tell that something ended, it is told all anew, between two words without a body.
  *
+ * The barrier. A bridge that says PING with PING_ALL is answered when all others have what it said before.
+ * Questions are numbered. Every other link that is synced is asked, behind the last it is to be told, with
+ * a PING that stands for all questions so far; its PONG answers these, and the next PING goes out if there
+ * are newer ones. So a link has one question and one PING on its way, however many ask, and a question has
+ * no more to it than how many links it waits for. Who goes away is not waited for, and who is late, having
+ * let two ticks pass, not again until it answers: a question that comes later has it asked, now and then,
+ * and does not count it.
+ *
  * No I/O and no clock: words go out through WantsSay.
  */
 
@@ -38,11 +46,27 @@ struct WantsRoute {
         bool begins;     /* it is to be told all anew */
         bool is_listing; /* it is being told */
         const Want *at;  /* what it is told next; NULL: it knows all */
+
+        uint64_t asks; /* the number of its own question; 0: none */
+        PacketId asks_id;
+        unsigned n_waiting; /* links that are to answer that; 0: PONG is to be said */
+        bool is_so;         /* those that did said that all have it */
+
+        uint64_t needed;  /* others' last question to it */
+        uint64_t heard;   /* nobody waits for it with a question up to this */
+        uint64_t probe;   /* its PING, not answered yet, stands for all up to this; 0: none */
+        bool is_asked;    /* no other one is said meanwhile */
+        unsigned n_ticks; /* that others have waited for it, until it answers */
+        bool is_late;     /* nobody does, until it answers */
+
         WantsRoute *prev, *next;
 };
 
-/* Return: false if there is no room now: relay_wants_feed() follows. It must not close anything. */
-typedef bool (*WantsSay)(WantsRoute *route, const Control *word);
+/*
+ * @id: NULL for a word that nobody answers. Return: false if there is no room now: relay_wants_feed()
+ * follows. It must not close anything.
+ */
+typedef bool (*WantsSay)(WantsRoute *route, const Control *word, const PacketId *id);
 
 /* Return: 0 or -ENOMEM. */
 int relay_wants_new(RelayWants **ret, WantsSay say);
@@ -56,6 +80,16 @@ void relay_wants_close_route(RelayWants *wants, WantsRoute *route);
 void relay_wants_sync(RelayWants *wants, WantsRoute *route);
 /* It has room again. */
 void relay_wants_feed(RelayWants *wants, WantsRoute *route);
+/* Every second or so: has it room, is it late? */
+void relay_wants_tick(RelayWants *wants, WantsRoute *route);
+
+/*
+ * A PING with PING_ALL, and @id, came by it: PONG follows.
+ * Return: false if the one before is not answered yet: nothing follows to this one.
+ */
+bool relay_wants_ask(RelayWants *wants, WantsRoute *route, const PacketId *id);
+/* A PONG came by it, to whichever PING. */
+void relay_wants_answer(RelayWants *wants, WantsRoute *route, const Control *pong);
 
 /*
  * Somebody behind @route, who has a lease there, wants something, or does not any more; @word is a

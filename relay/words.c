@@ -169,8 +169,8 @@ static void on_wanted(RelayLink *link, const PacketHeader *header, const Control
         }
 }
 
-bool words_say_wanted(WantsRoute *route, const Control *word) {
-        return relay_link_offer(container_of(route, RelayLink, topics), word);
+bool words_say_wanted(WantsRoute *route, const Control *word, const PacketId *id) {
+        return relay_link_offer(container_of(route, RelayLink, topics), word, id);
 }
 
 static bool is_still_leased(Address address, const WantsRoute *route, void *userdata) {
@@ -180,6 +180,18 @@ static bool is_still_leased(Address address, const WantsRoute *route, void *user
 
 void words_sweep_wanted(RelayShared *shared) {
         relay_wants_sweep(shared->wants, is_still_leased, NULL);
+}
+
+/* Of a second question before the first was answered nothing more is known than that it came. */
+static void on_ping(RelayLink *link, const PacketHeader *header, const Control *control) {
+        Control answer = { .verb = CONTROL_PONG, .ref = header->id };
+
+        if (control->value == PING_ALL) {
+                (void)bucket_spend(&link->wants, &link->limits->wants, 1, relay_mono_usec());
+                if (relay_wants_ask(link->shared->wants, &link->topics, &header->id))
+                        return;
+        }
+        relay_link_say(link, &answer, to_bridge);
 }
 
 static void on_service(RelayLink *link, const PacketHeader *header, const Control *control) {
@@ -277,7 +289,6 @@ static void on_error(RelayLink *link, const PacketHeader *header, const Control 
 }
 
 void words_handle(RelayLink *link, const PacketHeader *header, const uint8_t *frame) {
-        Control answer = { .verb = CONTROL_PONG, .ref = header->id };
         Control control;
 
         if (header->src.pid != PID_BRIDGE) {
@@ -326,9 +337,10 @@ void words_handle(RelayLink *link, const PacketHeader *header, const uint8_t *fr
                 on_wanted(link, header, &control);
                 break;
         case CONTROL_PING:
-                relay_link_say(link, &answer, to_bridge);
+                on_ping(link, header, &control);
                 break;
         case CONTROL_PONG:
+                relay_wants_answer(link->shared->wants, &link->topics, &control);
                 break;
         case CONTROL_ERROR:
                 on_error(link, header, &control);

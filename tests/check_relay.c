@@ -633,6 +633,81 @@ START_TEST(who_is_revoked_provides_nothing) {
 }
 END_TEST
 
+/* Alice wants something, and her bridge asks whether the others know; its id. */
+static PacketId want_and_ask(void) {
+        const Control ping = { .verb = CONTROL_PING, .value = PING_ALL };
+        uint8_t body[CONTROL_KEY_SIZE + 1];
+
+        memcpy(body, identity_public(alice)->bytes, CONTROL_KEY_SIZE);
+        body[CONTROL_KEY_SIZE] = 't';
+        (void)bridge_say(&a, &(Control){ .verb = CONTROL_WANTED,
+                                         .value = WANTED_BEGIN,
+                                         .address = alice_address,
+                                         .body = body,
+                                         .n_body = sizeof(body) });
+        return bridge_say(&a, &ping);
+}
+
+static void start_synced(void) {
+        const Control synced = { .verb = CONTROL_SYNCED };
+
+        start_pair();
+        (void)bridge_say(&a, &synced);
+        (void)bridge_say(&b, &synced);
+        (void)expect_word(&a, CONTROL_SYNCED);
+        (void)expect_word(&b, CONTROL_SYNCED);
+        ping(&b); /* which was told that nothing is wanted yet */
+}
+
+static void expect_pong(PacketId id, uint32_t value) {
+        const TestFrame *pong = expect_word(&a, CONTROL_PONG);
+
+        ck_assert_mem_eq(&pong->control.ref, &id, sizeof(id));
+        ck_assert_uint_eq(pong->control.value, value);
+}
+
+START_TEST(a_bridge_hears_when_all_others_have_what_it_said) {
+        Control pong = { .verb = CONTROL_PONG, .value = PING_ALL };
+        const TestFrame *f;
+        PacketId id;
+
+        start_synced();
+        id = want_and_ask();
+        ck_assert_uint_eq(expect_word(&b, CONTROL_WANTED)->control.n_body, CONTROL_KEY_SIZE + 1);
+        f = expect_word(&b, CONTROL_PING);
+        ck_assert_uint_eq(f->control.value, PING_ALL);
+        ping(&a); /* whose own heartbeat has nothing to do with it: the first PONG is this one's */
+        pong.ref = f->header.id;
+        (void)bridge_say(&b, &pong);
+        expect_pong(id, PING_ALL);
+        stop();
+}
+END_TEST
+
+START_TEST(a_bridge_is_answered_when_the_other_one_is_lost) {
+        PacketId id;
+
+        start_synced();
+        id = want_and_ask();
+        (void)expect_word(&b, CONTROL_PING);
+        bridge_die(&b);
+        expect_pong(id, 0);
+        stop();
+}
+END_TEST
+
+START_TEST(a_bridge_is_answered_when_the_other_one_says_nothing) {
+        PacketId id;
+
+        start_synced();
+        id = want_and_ask();
+        expect_pong(id, 0);
+        id = want_and_ask();
+        expect_pong(id, 0);
+        stop();
+}
+END_TEST
+
 START_TEST(open_bridge_has_few_leases) {
         start_with("--open");
         bridge_up(&a, &relay);
@@ -1433,6 +1508,9 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, a_bridge_speaks_for_names_of_its_own_processes_alone);
         tcase_add_test(tcase, names_go_with_their_link_and_with_their_lease);
         tcase_add_test(tcase, who_is_revoked_provides_nothing);
+        tcase_add_test(tcase, a_bridge_hears_when_all_others_have_what_it_said);
+        tcase_add_test(tcase, a_bridge_is_answered_when_the_other_one_is_lost);
+        tcase_add_test(tcase, a_bridge_is_answered_when_the_other_one_says_nothing);
         tcase_add_test(tcase, open_bridge_has_few_leases);
         tcase_add_test(tcase, flood_to_one_link_leaves_room_for_others);
         tcase_add_test(tcase, what_waits_for_a_link_that_dies_is_told_to_its_sender);

@@ -14,6 +14,7 @@ typedef struct End {
         WantsRoute route; /* first */
         unsigned room;    /* words that it still takes */
         Control words[256];
+        PacketId ids[256];
         uint8_t bodies[256][CONTROL_KEY_SIZE + CONTROL_NAME_MAX];
         unsigned n;
 } End;
@@ -21,7 +22,8 @@ typedef struct End {
 static RelayWants *wants;
 static End ends[ROUTES];
 
-static bool say(WantsRoute *route, const Control *word) {
+static bool say(WantsRoute *route, const Control *word, const PacketId *id) {
+        static const PacketId none;
         End *end = (End *)route;
 
         if (end->room == 0)
@@ -29,6 +31,7 @@ static bool say(WantsRoute *route, const Control *word) {
         end->room--;
         ck_assert_uint_lt(end->n, ELEMENTSOF(end->words));
         end->words[end->n] = *word;
+        end->ids[end->n] = id ? *id : none;
         if (word->n_body > 0)
                 memcpy(end->bodies[end->n], word->body, word->n_body);
         end->words[end->n].body = end->bodies[end->n];
@@ -74,6 +77,15 @@ static void sync_all(void) {
         }
 }
 
+static void forget_first(End *end) {
+        end->n--;
+        memmove(end->words, end->words + 1, end->n * sizeof(end->words[0]));
+        memmove(end->ids, end->ids + 1, end->n * sizeof(end->ids[0]));
+        memmove(end->bodies, end->bodies + 1, end->n * sizeof(end->bodies[0]));
+        for (unsigned k = 0; k < end->n; k++)
+                end->words[k].body = end->bodies[k];
+}
+
 /* The oldest word that end @i was told and has not looked at; NULL for @pattern: it is of none. */
 static void heard(unsigned i, uint32_t value, uint16_t code, Pid pid, const char *pattern) {
         End *end = &ends[i];
@@ -88,11 +100,7 @@ static void heard(unsigned i, uint32_t value, uint16_t code, Pid pid, const char
                 ck_assert_uint_eq(word->n_body, CONTROL_KEY_SIZE + strlen(pattern));
                 ck_assert_mem_eq(word->body + CONTROL_KEY_SIZE, pattern, strlen(pattern));
         }
-        end->n--;
-        memmove(end->words, end->words + 1, end->n * sizeof(*word));
-        memmove(end->bodies, end->bodies + 1, end->n * sizeof(end->bodies[0]));
-        for (unsigned k = 0; k < end->n; k++)
-                end->words[k].body = end->bodies[k];
+        forget_first(end);
 }
 
 static void silent(unsigned i) {
@@ -243,6 +251,391 @@ START_TEST(what_has_no_lease_any_more_is_swept) {
 }
 END_TEST
 
+/* The barrier */
+
+static PacketId question(uint64_t number) {
+        return packet_id_make(7, number);
+}
+
+static void ask(unsigned i, uint64_t number) {
+        const PacketId id = question(number);
+
+        ck_assert(relay_wants_ask(wants, &ends[i].route, &id));
+}
+
+/* The next word of end @i is a PING; returns its id. */
+static PacketId asked(unsigned i) {
+        PacketId id = ends[i].ids[0];
+
+        ck_assert_uint_gt(ends[i].n, 0);
+        ck_assert_uint_eq(ends[i].words[0].verb, CONTROL_PING);
+        ck_assert_uint_eq(ends[i].words[0].value, PING_ALL);
+        forget_first(&ends[i]);
+        return id;
+}
+
+static void answer_with(unsigned i, PacketId id, uint32_t value) {
+        const Control pong = { .verb = CONTROL_PONG, .value = value, .ref = id };
+
+        relay_wants_answer(wants, &ends[i].route, &pong);
+}
+
+static void answer(unsigned i) {
+        answer_with(i, asked(i), PING_ALL);
+}
+
+/* The next word of end @i is the PONG to its question @number. */
+static void answered(unsigned i, uint64_t number, uint32_t value) {
+        const PacketId id = question(number);
+
+        ck_assert_uint_gt(ends[i].n, 0);
+        ck_assert_uint_eq(ends[i].words[0].verb, CONTROL_PONG);
+        ck_assert_uint_eq(ends[i].words[0].value, value);
+        ck_assert_mem_eq(&ends[i].words[0].ref, &id, sizeof(id));
+        forget_first(&ends[i]);
+}
+
+static void tick_all(void) {
+        for (unsigned i = 0; i < ROUTES; i++)
+                relay_wants_tick(wants, &ends[i].route);
+}
+
+START_TEST(the_answer_comes_when_all_others_have_answered) {
+        sync_all();
+        ask(0, 1);
+        answer(1);
+        silent(0);
+        answer(2);
+        answered(0, 1, PING_ALL);
+        for (unsigned i = 0; i < ROUTES; i++)
+                silent(i);
+}
+END_TEST
+
+START_TEST(who_is_alone_is_answered_at_once) {
+        relay_wants_sync(wants, &ends[0].route);
+        ends[0].n = 0;
+        ask(0, 1);
+        answered(0, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(one_that_does_not_know_makes_it_unknown) {
+        sync_all();
+        ask(0, 1);
+        answer_with(1, asked(1), 0);
+        answer(2);
+        answered(0, 1, 0);
+        ask(0, 2);
+        answer(1);
+        answer(2);
+        answered(0, 2, PING_ALL);
+}
+END_TEST
+
+START_TEST(the_question_stands_behind_the_last_want) {
+        sync_all();
+        ends[1].room = 1;
+        put(0, WANTED_BEGIN, 7, "a");
+        put(0, WANTED_BEGIN, 7, "b"); /* waits in the table */
+        ask(0, 1);
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "a");
+        silent(1);
+        for (unsigned i = 0; i < 2; i++) { /* a word at a time */
+                ends[1].room = 1;
+                relay_wants_feed(wants, &ends[1].route);
+                ck_assert_uint_eq(ends[1].n, i + 1);
+        }
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "b");
+        answer(1);
+        silent(0);
+}
+END_TEST
+
+START_TEST(the_question_stands_behind_a_list_that_is_told_anew) {
+        sync_all();
+        put(0, WANTED_BEGIN, 7, "a");
+        put(0, WANTED_BEGIN, 7, "b");
+        ends[1].n = ends[1].room = 0;
+        put(0, WANTED_END, 7, "a");
+        ask(0, 1);
+        for (unsigned i = 0; i < 4; i++) {
+                ends[1].room = 1;
+                relay_wants_feed(wants, &ends[1].route);
+                ck_assert_uint_eq(ends[1].n, i + 1);
+        }
+        heard(1, WANTED_BEGIN, CODE_OK, PID_NONE, NULL);
+        heard(1, WANTED_BEGIN, CODE_OK, 7, "b");
+        heard(1, WANTED_END, CODE_OK, PID_NONE, NULL);
+        answer(1);
+}
+END_TEST
+
+START_TEST(a_link_that_is_not_synced_is_not_asked) {
+        relay_wants_sync(wants, &ends[0].route);
+        relay_wants_sync(wants, &ends[1].route);
+        ends[0].n = ends[1].n = 0;
+        ask(0, 1);
+        silent(2);
+        relay_wants_sync(wants, &ends[2].route); /* too late to be waited for */
+        ends[2].n = 0;
+        ask(1, 1);
+        answer(0);
+        answer(2); /* which is about that one */
+        silent(0);
+        answer(1);
+        answered(1, 1, PING_ALL);
+        answered(0, 1, PING_ALL);
+        ask(0, 2);
+        answer(1);
+        silent(0);
+        answer(2);
+        answered(0, 2, PING_ALL);
+}
+END_TEST
+
+START_TEST(who_goes_away_is_not_waited_for) {
+        sync_all();
+        ask(0, 1);
+        ask(2, 1);
+        answer(2);
+        answer(0);
+        relay_wants_close_route(wants, &ends[1].route);
+        answered(0, 1, 0);
+        answered(2, 1, 0);
+
+        relay_wants_open_route(wants, &ends[1].route, 100); /* and is another one now */
+        relay_wants_sync(wants, &ends[1].route);
+        ends[1].n = 0;
+        ask(0, 2);
+        answer(2);
+        silent(0);
+        answer(1);
+        answered(0, 2, PING_ALL);
+}
+END_TEST
+
+START_TEST(who_asked_and_went_away_hears_nothing) {
+        sync_all();
+        ask(0, 1);
+        relay_wants_close_route(wants, &ends[0].route);
+        relay_wants_open_route(wants, &ends[0].route, 100);
+        answer(1);
+        answer(2);
+        silent(0);
+}
+END_TEST
+
+START_TEST(who_does_not_answer_is_waited_for_once) {
+        PacketId id;
+
+        sync_all();
+        ask(0, 1);
+        answer(2);
+        asked(1);
+        tick_all();
+        silent(0);
+        tick_all();
+        answered(0, 1, 0);
+
+        ask(0, 2);
+        answer(2);
+        answered(0, 2, 0);
+        id = asked(1); /* it may be well again, */
+        ask(0, 3);
+        answer(2);
+        answered(0, 3, 0);
+        silent(1);                        /* but is not asked with each question, */
+        for (unsigned i = 0; i < 10; i++) /* nor without one */
+                tick_all();
+        silent(1);
+
+        answer_with(1, id, PING_ALL);
+        ask(0, 4);
+        answer(2);
+        silent(0);
+        answer(1);
+        answered(0, 4, PING_ALL);
+}
+END_TEST
+
+START_TEST(who_answers_late_is_waited_for_from_then_on) {
+        PacketId id;
+
+        sync_all();
+        ask(0, 1);
+        id = asked(1);
+        answer(2);
+        for (unsigned i = 0; i < 5; i++)
+                tick_all();
+        answered(0, 1, 0);
+        answer_with(1, id, PING_ALL);
+        ask(2, 1);
+        answer(0);
+        silent(2);
+        answer(1);
+        answered(2, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_late_link_answers_for_no_question_that_does_not_wait_for_it) {
+        PacketId id;
+
+        sync_all();
+        ask(0, 1);
+        id = asked(1);
+        answer(2);
+        tick_all();
+        tick_all();
+        answered(0, 1, 0);
+        ask(0, 2); /* waits for 2 alone */
+        answer_with(1, id, PING_ALL);
+        answer_with(1, asked(1), PING_ALL);
+        silent(0);
+        answer(2);
+        answered(0, 2, 0);
+}
+END_TEST
+
+START_TEST(a_late_link_that_goes_away_changes_nothing) {
+        sync_all();
+        ask(0, 1);
+        answer(2);
+        tick_all();
+        tick_all();
+        answered(0, 1, 0);
+        ask(0, 2);
+        relay_wants_close_route(wants, &ends[1].route);
+        silent(0);
+        answer(2);
+        answered(0, 2, 0);
+        relay_wants_open_route(wants, &ends[1].route, 100);
+}
+END_TEST
+
+START_TEST(who_answers_each_time_before_the_second_tick_is_not_late) {
+        sync_all();
+        for (unsigned i = 1; i < 5; i++) {
+                ask(0, i);
+                tick_all();
+                answer(1);
+                answer(2);
+                answered(0, i, PING_ALL);
+        }
+}
+END_TEST
+
+START_TEST(who_takes_nothing_is_late_too) {
+        sync_all();
+        ends[1].room = 0;
+        put(0, WANTED_BEGIN, 7, "a");
+        ends[2].n = 0;
+        ask(0, 1);
+        answer(2);
+        tick_all();
+        silent(0);
+        tick_all();
+        answered(0, 1, 0);
+}
+END_TEST
+
+START_TEST(a_link_has_one_question_at_a_time) {
+        const PacketId second = question(2);
+
+        sync_all();
+        ask(0, 1);
+        ck_assert(!relay_wants_ask(wants, &ends[0].route, &second));
+        answer(1);
+        answer(2);
+        answered(0, 1, PING_ALL);
+        silent(1);
+        ask(0, 3);
+        asked(1);
+        asked(2);
+}
+END_TEST
+
+START_TEST(many_who_ask_cost_one_ping) {
+        sync_all();
+        ends[2].room = 0;
+        ask(0, 1);
+        ask(1, 1);
+        answer(0);
+        answer(1);
+        ends[2].room = 1;
+        relay_wants_feed(wants, &ends[2].route);
+        answer(2);
+        silent(2);
+        answered(0, 1, PING_ALL);
+        answered(1, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_ping_answers_no_question_that_came_behind_it) {
+        PacketId first, second;
+
+        sync_all();
+        ask(0, 1);
+        first = asked(1);
+        second = asked(2);
+        ask(1, 1);
+        silent(2);
+        answer(0);
+        answer_with(2, second, PING_ALL);
+        silent(1);
+        answer(2); /* the next one goes out when the first was answered */
+        answered(1, 1, PING_ALL);
+        silent(0);
+        answer_with(1, first, PING_ALL);
+        answered(0, 1, PING_ALL);
+        silent(1);
+        silent(2);
+}
+END_TEST
+
+START_TEST(an_answer_waits_for_room_and_comes_once) {
+        sync_all();
+        ask(0, 1);
+        ends[0].room = 0;
+        answer(1);
+        answer(2);
+        silent(0);
+        ends[0].room = 2;
+        relay_wants_feed(wants, &ends[0].route);
+        relay_wants_feed(wants, &ends[0].route);
+        answered(0, 1, PING_ALL);
+        silent(0);
+}
+END_TEST
+
+START_TEST(what_answers_no_ping_of_ours_counts_for_nothing) {
+        PacketId id;
+
+        sync_all();
+        ask(0, 1);
+        answer(2);
+        id = asked(1);
+        answer_with(1, (PacketId){ 0 }, PING_ALL); /* a heartbeat's */
+        answer_with(1, packet_id_make(0, 99), PING_ALL);
+        silent(0);
+        answer_with(1, id, PING_ALL);
+        answered(0, 1, PING_ALL);
+        answer_with(1, (PacketId){ 0 }, PING_ALL);
+        silent(1);
+
+        ends[1].room = 0; /* it was not even asked, and says again what it said */
+        ask(0, 2);
+        answer(2);
+        tick_all();
+        tick_all();
+        answered(0, 2, 0);
+        answer_with(1, id, PING_ALL);
+        ask(0, 3);
+        answer(2);
+        answered(0, 3, 0);
+}
+END_TEST
+
 static const struct {
         const char *what;
         uint32_t value;
@@ -293,6 +686,28 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, an_end_without_room_has_all_told_anew);
         tcase_add_test(tcase, a_link_has_its_share_and_no_more);
         tcase_add_test(tcase, what_has_no_lease_any_more_is_swept);
+        suite_add_tcase(suite, tcase);
+        tcase = tcase_create("barrier");
+        tcase_add_checked_fixture(tcase, setup, teardown);
+        tcase_add_test(tcase, the_answer_comes_when_all_others_have_answered);
+        tcase_add_test(tcase, who_is_alone_is_answered_at_once);
+        tcase_add_test(tcase, one_that_does_not_know_makes_it_unknown);
+        tcase_add_test(tcase, the_question_stands_behind_the_last_want);
+        tcase_add_test(tcase, the_question_stands_behind_a_list_that_is_told_anew);
+        tcase_add_test(tcase, a_link_that_is_not_synced_is_not_asked);
+        tcase_add_test(tcase, who_goes_away_is_not_waited_for);
+        tcase_add_test(tcase, who_asked_and_went_away_hears_nothing);
+        tcase_add_test(tcase, who_does_not_answer_is_waited_for_once);
+        tcase_add_test(tcase, who_answers_late_is_waited_for_from_then_on);
+        tcase_add_test(tcase, a_late_link_answers_for_no_question_that_does_not_wait_for_it);
+        tcase_add_test(tcase, a_late_link_that_goes_away_changes_nothing);
+        tcase_add_test(tcase, who_answers_each_time_before_the_second_tick_is_not_late);
+        tcase_add_test(tcase, who_takes_nothing_is_late_too);
+        tcase_add_test(tcase, a_link_has_one_question_at_a_time);
+        tcase_add_test(tcase, many_who_ask_cost_one_ping);
+        tcase_add_test(tcase, a_ping_answers_no_question_that_came_behind_it);
+        tcase_add_test(tcase, an_answer_waits_for_room_and_comes_once);
+        tcase_add_test(tcase, what_answers_no_ping_of_ours_counts_for_nothing);
         suite_add_tcase(suite, tcase);
         tcase = tcase_create("words");
         tcase_add_loop_test(tcase, words_are_of_three_kinds_or_none, 0, ELEMENTSOF(words));
