@@ -3,7 +3,7 @@
 #pragma once
 
 /*
- * What forward.c, registrations.c and questions.c of a Forward see of it, and of each other
+ * What forward.c, registrations.c, questions.c and barrier.c of a Forward see of it, and of each other
  */
 
 #include "bridge/forward.h"
@@ -16,6 +16,29 @@
 
 static const Address to_daemon = { .pid = PID_DAEMON };
 static const Address to_relay = { .pid = PID_RELAY };
+
+#define BARRIER_USEC                                                                               \
+        (1500 * USEC_PER_MSEC) /* for the links' PONGs; who subscribes goes on after 2 seconds */
+
+/* What a link asks the daemon (barrier.c). */
+typedef struct BarrierFar {
+        bool asks;
+        bool is_passed_on; /* or it waits for the daemon's SYNCED */
+        PacketId ref;      /* of its PING */
+        PacketId id;       /* of ours */
+} BarrierFar;
+
+/* What the daemon asks the links, and they ask it. */
+typedef struct Barrier {
+        uint64_t n_asked;       /* PINGs of ours, by which they are numbered */
+        uint64_t deadline_usec; /* of the daemon's question; USEC_NEVER: there is none */
+        PacketId ref;           /* of its PING */
+        PacketId id;            /* of ours to the links */
+        uint32_t waiting;       /* links that have not answered it */
+        bool is_so;             /* those that did said that all have it */
+        uint32_t late;          /* links that let the time pass, and have not answered since */
+        BarrierFar far[ROUTES_LINKS_MAX];
+} Barrier;
 
 struct Forward {
         const Log *log;
@@ -46,6 +69,7 @@ struct Forward {
         uint64_t active_usec; /* when there was */
         uint64_t look_usec;   /* when to look whether there was */
         bool paused;
+        Barrier barrier;
         LogRate refusals;
         ForwardCounters counters;
 };
@@ -88,3 +112,16 @@ void questions_on_resolved(Forward *forward, Uplink *uplink, const Control *cont
 void questions_on_services(Forward *forward, Uplink *uplink, const Control *control);
 /* Answers those whose time is over. */
 void questions_tick(Forward *forward, uint64_t now_usec);
+
+/* Whether all have what was said before (barrier.c): PINGs with PING_ALL, and their answers */
+void barrier_on_daemon_ping(Forward *forward, const PacketHeader *header);
+void barrier_on_link_pong(Forward *forward, const Uplink *uplink, const Control *control);
+void barrier_on_link_synced(Forward *forward, const Uplink *uplink);
+/* Answers the daemon if its time is over. */
+void barrier_tick(Forward *forward, uint64_t now_usec);
+void barrier_on_link_ping(Forward *forward, const Uplink *uplink, const PacketHeader *header);
+void barrier_on_daemon_synced(Forward *forward);
+/* A PONG or ERROR. Return: false if it is the answer to no PING of ours. */
+bool barrier_on_daemon_answer(Forward *forward, const Control *control);
+void barrier_forget_link(Forward *forward, unsigned slot);
+void barrier_forget_daemon(Forward *forward);

@@ -21,6 +21,7 @@ int forward_new(Forward **ret, const Log *log, ParcelPool *pool) {
                 .purge_usec = USEC_NEVER,
                 .idle_usec = USEC_NEVER,
                 .look_usec = USEC_NEVER,
+                .barrier = { .deadline_usec = USEC_NEVER },
         };
 
         r = leases_new(&f->leases, LEASES_MAX);
@@ -213,8 +214,11 @@ static bool may_be_known_to(const Forward *f, Address address, unsigned slot) {
 
 /* Something that came over a link was refused here: back to where it came from. */
 static void on_daemon_error(Forward *f, const PacketHeader *header, const Control *control) {
-        int slot = routes_find(f->routes, header->dst, forward_clock_usec()).last;
+        int slot;
 
+        if (barrier_on_daemon_answer(f, control))
+                return; /* it does not know the question */
+        slot = routes_find(f->routes, header->dst, forward_clock_usec()).last;
         if (slot < 0)
                 return; /* about a word of our own, or the link is gone */
         if (!may_be_known_to(f, control->address, (unsigned)slot))
@@ -253,6 +257,13 @@ static void on_daemon_control(const PacketHeader *header, const Control *control
                 break;
         case CONTROL_ERROR:
                 on_daemon_error(f, header, control);
+                break;
+        case CONTROL_PING:
+                if (control->value == PING_ALL)
+                        barrier_on_daemon_ping(f, header);
+                break;
+        case CONTROL_PONG:
+                (void)barrier_on_daemon_answer(f, control);
                 break;
         default: /* said to every process; nothing to a gateway */
                 break;
@@ -309,6 +320,7 @@ static void on_daemon_detached_from(void *userdata) {
         leases_unconfirm(f->leases);
         wants_unconfirm(f->wants);
         services_unconfirm(f->services);
+        barrier_forget_daemon(f);
 }
 
 const GatewayHandlers forward_gateway_handlers = {
@@ -336,7 +348,7 @@ static void on_link_up(Uplink *uplink, void *userdata) {
 }
 
 static void on_link_synced(Uplink *uplink, void *userdata) {
-        (void)uplink;
+        barrier_on_link_synced(userdata, uplink);
         registrations_say_synced(userdata);
 }
 
@@ -370,6 +382,7 @@ static void link_gone(Forward *f, unsigned slot) {
         lookups_forget_link(f->lookups, slot);
         wants_forget_link(f->wants, slot);
         lookups_forget_link(f->name_lookups, slot);
+        barrier_forget_link(f, slot);
         DL_FOREACH (leases_first(f->leases), lease)
                 if (lease->leased & 1U << slot) {
                         lease->leased &= ~(1U << slot);
@@ -514,6 +527,12 @@ static void on_link_control(Uplink *uplink, const PacketHeader *header, const Co
         case CONTROL_ERROR:
                 on_link_error(f, uplink, header, control);
                 break;
+        case CONTROL_PING:
+                barrier_on_link_ping(f, uplink, header);
+                break;
+        case CONTROL_PONG:
+                barrier_on_link_pong(f, uplink, control);
+                break;
         default: /* known, but nothing a relay says to a bridge */
                 break;
         }
@@ -551,6 +570,7 @@ void forward_set_uplink(Forward *f, unsigned slot, Uplink *uplink) {
 uint64_t forward_deadline(const Forward *f) {
         uint64_t usec = MIN(lookups_deadline(f->lookups), lookups_deadline(f->name_lookups));
 
+        usec = MIN(usec, f->barrier.deadline_usec);
         return MIN(MIN(usec, f->purge_usec), f->look_usec);
 }
 
@@ -595,6 +615,7 @@ bool forward_is_resting(const Forward *f) {
 
 void forward_tick(Forward *f, uint64_t now) {
         questions_tick(f, now);
+        barrier_tick(f, now);
         if (now >= f->purge_usec) {
                 f->purge_usec = USEC_NEVER;
                 registrations_purge(f);

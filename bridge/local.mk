@@ -4,6 +4,7 @@ noinst_LTLIBRARIES += libp2pbus-bridge.la
 libp2pbus_bridge_la_SOURCES = \
 	%D%/backoff.c \
 	%D%/backoff.h \
+	%D%/barrier.c \
 	%D%/batch.c \
 	%D%/batch.h \
 	%D%/forward.c \

@@ -11,6 +11,7 @@
  *      forward.c        which way each packet goes
  *      registrations.c  leases, services and wants of this host, to the links
  *      questions.c      where others are, and who provides a name
+ *      barrier.c        whether all have what was said before
  *      gateway.c        the bridge as a process of the bus
  *      leases.c         the processes of this host that may be carried
  *      routes.c         which links know whom elsewhere

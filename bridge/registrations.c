@@ -208,6 +208,7 @@ void registrations_on_synced(Forward *f) {
                 if (f->uplinks[i] && uplink_takes_leases(f->uplinks[i]))
                         link_synced(f, f->uplinks[i]);
         wants_tell_daemon(f->wants);
+        barrier_on_daemon_synced(f);
         registrations_say_synced(f);
 }
 

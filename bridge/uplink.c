@@ -282,10 +282,31 @@ void uplink_beat(Uplink *uplink, uint64_t now) {
 
 /* In */
 
-static void on_ping(Uplink *uplink, const PacketHeader *header) {
+static void hand_on(Uplink *uplink, const PacketHeader *header, const Control *control) {
+        uplink->options.handlers->on_control(uplink, header, control, uplink->options.userdata);
+}
+
+static void on_ping(Uplink *uplink, const PacketHeader *header, const Control *control) {
         Control pong = { .verb = CONTROL_PONG, .ref = header->id };
 
-        uplink_say_lossy(uplink, &pong, to_relay, NULL);
+        if (control->value == PING_ALL)
+                hand_on(uplink, header, control);
+        else
+                uplink_say_lossy(uplink, &pong, to_relay, NULL);
+}
+
+static void on_pong(Uplink *uplink, const PacketHeader *header, const Control *control) {
+        uint64_t number = load_be64(control->ref.bytes + 8);
+
+        if (number & UPLINK_NO_HEARTBEAT) {
+                hand_on(uplink, header, control);
+                return;
+        }
+        heartbeat_pong(&uplink->heartbeat, number, uplink_clock_usec());
+        if (uplink->heartbeat.round_trip_usec > 0) {
+                uplink->round_trip_usec = uplink->heartbeat.round_trip_usec;
+                uplink->options.handlers->on_measured(uplink, uplink->options.userdata);
+        }
 }
 
 static void on_goodbye(Uplink *uplink, const Control *control) {
@@ -315,15 +336,10 @@ static void on_link_control(Uplink *uplink, const PacketHeader *header, const ui
 
         switch (control.verb) {
         case CONTROL_PING:
-                on_ping(uplink, header);
+                on_ping(uplink, header, &control);
                 break;
         case CONTROL_PONG:
-                heartbeat_pong(&uplink->heartbeat, load_be64(control.ref.bytes + 8),
-                               uplink_clock_usec());
-                if (uplink->heartbeat.round_trip_usec > 0) {
-                        uplink->round_trip_usec = uplink->heartbeat.round_trip_usec;
-                        uplink->options.handlers->on_measured(uplink, uplink->options.userdata);
-                }
+                on_pong(uplink, header, &control);
                 break;
         case CONTROL_GOODBYE:
                 on_goodbye(uplink, &control);
@@ -335,8 +351,7 @@ static void on_link_control(Uplink *uplink, const PacketHeader *header, const ui
                 }
                 break;
         default:
-                uplink->options.handlers->on_control(uplink, header, &control,
-                                                     uplink->options.userdata);
+                hand_on(uplink, header, &control);
         }
 }
 

@@ -41,6 +41,12 @@
 #define UPLINK_RETRY_GREATEST_USEC (30 * USEC_PER_SEC)
 #define UPLINK_HANDSHAKE_USEC (10 * USEC_PER_SEC)
 
+/*
+ * A PING whose id has this bit in its last 8 bytes is not the heartbeat's: on_control has its PONG, as it
+ * has PINGs with PING_ALL.
+ */
+#define UPLINK_NO_HEARTBEAT (UINT64_C(1) << 63)
+
 typedef struct Uplink Uplink;
 
 typedef enum UplinkState {

@@ -1359,12 +1359,447 @@ START_TEST(relays_are_said_of_one_lease_and_of_one_process) {
 }
 END_TEST
 
+/* The barrier */
+
+static const Control ping_all = { .verb = CONTROL_PING, .value = PING_ALL };
+
+static void daemon_asks(uint64_t number) {
+        daemon_says(&ping_all, to_bridge, number);
+        run();
+}
+
+/* Whether the daemon has heard @n PONGs in all, and the last one is to question @number. */
+static void daemon_ponged(unsigned n, uint64_t number, uint32_t value) {
+        const PacketId ref = packet_id_make(7, number);
+        const RelayFrame *pong = NULL;
+
+        ck_assert_uint_eq(heard(CONTROL_PONG, &pong), n);
+        if (n == 0)
+                return;
+        ck_assert_mem_eq(&pong->control.ref, &ref, sizeof(ref));
+        ck_assert_uint_eq(pong->control.value, value);
+        ck_assert_uint_eq(pong->header.dst.pid, PID_DAEMON);
+}
+
+/* PINGs that relay @i was asked with; those of the heartbeat are none. */
+static unsigned relay_asked(unsigned i, PacketId *ret_last) {
+        unsigned n = 0;
+
+        for (size_t k = 0; k < relays[i].n_frames; k++) {
+                const RelayFrame *frame = &relays[i].frames[k];
+
+                if (frame->header.kind != PACKET_CONTROL || frame->control.verb != CONTROL_PING ||
+                    frame->control.value != PING_ALL)
+                        continue;
+                n++;
+                if (ret_last)
+                        *ret_last = frame->header.id;
+        }
+        return n;
+}
+
+static void relay_pongs_to(unsigned i, PacketId id, uint32_t value) {
+        relay_says(i, &(Control){ .verb = CONTROL_PONG, .value = value, .ref = id }, to_bridge);
+}
+
+static void relay_pongs(unsigned i) {
+        PacketId id;
+
+        ck_assert_uint_gt(relay_asked(i, &id), 0);
+        relay_pongs_to(i, id, PING_ALL);
+}
+
+static void want(void) {
+        uint8_t body[CONTROL_KEY_SIZE + 1];
+        const Control wanted = {
+                .verb = CONTROL_WANTED,
+                .value = WANTED_BEGIN,
+                .address = alice,
+                .body = body,
+                .n_body = sizeof(body),
+        };
+
+        memcpy(body, identity_public(alice_key)->bytes, CONTROL_KEY_SIZE);
+        body[CONTROL_KEY_SIZE] = 't';
+        daemon_says(&wanted, to_bridge, 0);
+}
+
+/* It is up, but the relay has not judged its leases. */
+static void bring_half_up(unsigned i) {
+        uplink_tick(uplinks[i], uplink_deadline(uplinks[i]));
+        run();
+        relay_says(i, &(Control){ .verb = CONTROL_PING }, to_bridge);
+        ck_assert(uplink_is_up(uplinks[i]) && !uplink_is_synced(uplinks[i]));
+}
+
+START_TEST(the_daemon_hears_when_all_links_have_answered) {
+        ready();
+        want();
+        daemon_asks(1);
+        for (unsigned i = 0; i < N; i++) { /* behind what it is about */
+                ck_assert_uint_eq(relays[i].frames[0].control.verb, CONTROL_WANTED);
+                ck_assert_uint_eq(relays[i].frames[1].control.verb, CONTROL_PING);
+                ck_assert_uint_eq(relay_asked(i, NULL), 1);
+        }
+        relay_pongs(0);
+        relay_pongs(0);
+        daemon_ponged(0, 0, 0);
+        relay_pongs(1);
+        daemon_ponged(1, 1, PING_ALL);
+        relay_pongs(1);
+        daemon_ponged(1, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_relay_that_does_not_know_makes_it_unknown) {
+        PacketId id;
+
+        ready();
+        daemon_asks(1);
+        ck_assert_uint_eq(relay_asked(0, &id), 1);
+        relay_pongs_to(0, id, 0); /* as one of an earlier version does */
+        relay_pongs(1);
+        daemon_ponged(1, 1, 0);
+        daemon_asks(2);
+        relay_pongs(0);
+        relay_pongs(1);
+        daemon_ponged(2, 2, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_link_that_does_not_answer_is_waited_for_once) {
+        uint64_t now = now_usec(CLOCK_BOOTTIME), deadline;
+
+        ready();
+        daemon_asks(1);
+        relay_pongs(1);
+        deadline = forward_deadline(forward);
+        ck_assert_uint_ge(deadline, now + 1500 * USEC_PER_MSEC);
+        ck_assert_uint_le(deadline, now_usec(CLOCK_BOOTTIME) + 1500 * USEC_PER_MSEC);
+        forward_tick(forward, deadline - 1);
+        daemon_ponged(0, 0, 0);
+        forward_tick(forward, deadline);
+        daemon_ponged(1, 1, 0);
+        ck_assert_uint_gt(forward_deadline(forward), deadline);
+
+        daemon_asks(2);
+        relay_pongs(1);
+        daemon_ponged(2, 2, 0);
+        ck_assert_uint_eq(relay_asked(0, NULL), 1);
+
+        relay_pongs(0); /* after all */
+        daemon_asks(3);
+        relay_pongs(1);
+        daemon_ponged(2, 2, 0);
+        relay_pongs(0);
+        daemon_ponged(3, 3, PING_ALL);
+}
+END_TEST
+
+START_TEST(an_answer_is_about_its_own_question) {
+        PacketId first;
+
+        ready();
+        daemon_asks(1);
+        ck_assert_uint_eq(relay_asked(0, &first), 1);
+        relay_pongs(0);
+        relay_pongs(1);
+        daemon_asks(2);
+        relay_pongs(1);
+        relay_pongs_to(0, first, PING_ALL);
+        daemon_ponged(1, 1, PING_ALL);
+        relay_pongs(0);
+        daemon_ponged(2, 2, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_link_that_is_lost_is_not_waited_for) {
+        ready();
+        daemon_asks(1);
+        relay_pongs(1);
+        hang_up(0);
+        daemon_ponged(1, 1, 0);
+        daemon_asks(2);
+        relay_pongs(1);
+        daemon_ponged(2, 2, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_link_is_asked_when_it_is_synced) {
+        ready();
+        hang_up(0);
+        bring_half_up(0);
+        relay_forget(&relays[0]);
+        daemon_asks(1);
+        relay_pongs(1);
+        ck_assert_uint_eq(relay_asked(0, NULL), 0);
+        daemon_ponged(0, 0, 0);
+        relay_says(0, &(Control){ .verb = CONTROL_SYNCED }, to_bridge);
+        ck_assert_uint_eq(relay_asked(0, NULL), 1);
+        relay_pongs(0);
+        daemon_ponged(1, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_link_that_does_not_come_to_be_synced_is_waited_for_once) {
+        ready();
+        hang_up(0);
+        bring_half_up(0);
+        daemon_asks(1);
+        relay_pongs(1);
+        forward_tick(forward, forward_deadline(forward));
+        daemon_ponged(1, 1, 0);
+        daemon_asks(2);
+        relay_pongs(1);
+        daemon_ponged(2, 2, 0);
+        relay_says(0, &(Control){ .verb = CONTROL_SYNCED }, to_bridge);
+        ck_assert_uint_eq(relay_asked(0, NULL), 0);
+        daemon_asks(3);
+        relay_pongs(1);
+        daemon_ponged(2, 2, 0);
+        relay_pongs(0);
+        daemon_ponged(3, 3, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_link_that_was_late_is_another_one_when_it_comes_back) {
+        ready();
+        daemon_asks(1);
+        relay_pongs(1);
+        forward_tick(forward, forward_deadline(forward));
+        daemon_ponged(1, 1, 0);
+        hang_up(0);
+        bring_half_up(0);
+        daemon_asks(2);
+        relay_pongs(1);
+        daemon_ponged(1, 1, 0);
+        relay_says(0, &(Control){ .verb = CONTROL_SYNCED }, to_bridge);
+        relay_pongs(0);
+        daemon_ponged(2, 2, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_link_that_comes_later_is_not_waited_for) {
+        ready();
+        hang_up(0);
+        daemon_asks(1);
+        bring_up(0);
+        ck_assert_uint_eq(relay_asked(0, NULL), 0);
+        relay_pongs(1);
+        daemon_ponged(1, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(without_a_link_the_daemon_is_answered_at_once) {
+        if (_i == 0)
+                daemon_synced();
+        else
+                rest();
+        daemon_asks(1);
+        daemon_ponged(1, 1, 0);
+}
+END_TEST
+
+START_TEST(the_daemon_has_one_question_at_a_time) {
+        ready();
+        daemon_asks(1);
+        daemon_asks(2);
+        daemon_ponged(1, 2, 0);
+        ck_assert_uint_eq(relay_asked(0, NULL), 1);
+        relay_pongs(0);
+        relay_pongs(1);
+        daemon_ponged(2, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(what_a_daemon_asked_goes_with_it) {
+        ready();
+        daemon_asks(1);
+        attached = false;
+        forward_gateway_handlers.on_detached(forward);
+        ck_assert_uint_eq(forward_deadline(forward), USEC_NEVER);
+        attached = true;
+        forward_gateway_handlers.on_attached(forward);
+        relay_pongs(0);
+        relay_pongs(1);
+        daemon_ponged(0, 0, 0);
+        daemon_asks(2);
+        relay_pongs(0);
+        relay_pongs(1);
+        daemon_ponged(1, 2, PING_ALL);
+}
+END_TEST
+
+/* The other way */
+
+static void relay_asks(unsigned i, uint64_t number) {
+        const PacketId id = packet_id_make(8, number);
+
+        relay_say(&relays[i], &ping_all, to_bridge, &id);
+        run();
+}
+
+/* Whether relay @i has heard @n PONGs in all, and the last one is to its question @number. */
+static void relay_ponged(unsigned i, unsigned n, uint64_t number, uint32_t value) {
+        const PacketId ref = packet_id_make(8, number);
+        const RelayFrame *pong = NULL;
+
+        ck_assert_uint_eq(relay_heard(&relays[i], CONTROL_PONG, &pong), n);
+        if (n == 0)
+                return;
+        ck_assert_mem_eq(&pong->control.ref, &ref, sizeof(ref));
+        ck_assert_uint_eq(pong->control.value, value);
+}
+
+/* What the daemon heard last is a PING. */
+static PacketId daemon_asked(void) {
+        ck_assert_uint_gt(n_words, 0);
+        ck_assert_uint_eq(words[n_words - 1].control.verb, CONTROL_PING);
+        ck_assert_uint_eq(words[n_words - 1].control.value, PING_ALL);
+        ck_assert_uint_eq(words[n_words - 1].header.dst.pid, PID_DAEMON);
+        return words[n_words - 1].header.id;
+}
+
+static void daemon_answers(PacketId id, uint32_t value) {
+        daemon_says(&(Control){ .verb = CONTROL_PONG, .value = value, .ref = id }, to_bridge, 0);
+        run();
+}
+
+/* Somebody behind relay @i wants something. */
+static void far_want(unsigned i) {
+        uint8_t body[CONTROL_KEY_SIZE + 1];
+        const Control wanted = {
+                .verb = CONTROL_WANTED,
+                .value = WANTED_BEGIN,
+                .address = identity_hash(bridge_key)->address,
+                .body = body,
+                .n_body = sizeof(body),
+        };
+
+        memcpy(body, identity_public(bridge_key)->bytes, CONTROL_KEY_SIZE);
+        body[CONTROL_KEY_SIZE] = 't';
+        relay_says(i, &wanted, to_bridge);
+}
+
+START_TEST(a_relay_hears_when_the_daemon_has_answered) {
+        PacketId id;
+
+        ready();
+        far_want(1);
+        relay_asks(1, 1);
+        id = daemon_asked();
+        ck_assert_uint_eq(words[n_words - 2].control.verb, CONTROL_WANTED);
+        relay_ponged(1, 0, 0, 0);
+        daemon_answers(id, PING_ALL);
+        relay_ponged(1, 1, 1, PING_ALL);
+        relay_ponged(0, 0, 0, 0);
+        daemon_answers(id, PING_ALL);
+        relay_ponged(1, 1, 1, PING_ALL);
+
+        relay_asks(1, 2);
+        daemon_answers(daemon_asked(), 0); /* which has no room for more, say */
+        relay_ponged(1, 2, 2, 0);
+}
+END_TEST
+
+START_TEST(each_relay_has_its_own_question_and_one_at_a_time) {
+        PacketId first, second;
+
+        ready();
+        relay_asks(0, 1);
+        first = daemon_asked();
+        relay_asks(1, 1);
+        second = daemon_asked();
+        relay_asks(0, 2);
+        relay_ponged(0, 1, 2, 0);
+        ck_assert_uint_eq(heard(CONTROL_PING, NULL), 2);
+        daemon_answers(second, PING_ALL);
+        relay_ponged(1, 1, 1, PING_ALL);
+        relay_ponged(0, 1, 2, 0);
+        daemon_answers(first, PING_ALL);
+        relay_ponged(0, 2, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(the_daemon_is_asked_when_it_has_been_told_all) {
+        bring_up(0);
+        relay_forget(&relays[0]);
+        far_want(0);
+        relay_asks(0, 1);
+        ck_assert_uint_eq(heard(CONTROL_PING, NULL), 0);
+        relay_ponged(0, 0, 0, 0);
+        daemon_answers((PacketId){ 0 }, PING_ALL); /* as it was not asked */
+        relay_ponged(0, 0, 0, 0);
+        n_words = 0;
+        daemon_synced();
+        ck_assert_uint_eq(words[0].control.verb, CONTROL_WANTED);
+        ck_assert_uint_eq(words[1].control.verb, CONTROL_PING);
+        ck_assert_uint_eq(heard(CONTROL_PING, NULL), 1);
+        daemon_answers(words[1].header.id, PING_ALL);
+        relay_ponged(0, 1, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(without_a_daemon_a_relay_is_answered_at_once) {
+        ready();
+        relay_asks(0, 1); /* it leaves before it has answered */
+        attached = false;
+        forward_gateway_handlers.on_detached(forward);
+        run();
+        relay_ponged(0, 1, 1, 0);
+        relay_asks(0, 2);
+        relay_ponged(0, 2, 2, 0);
+
+        attached = true;
+        forward_gateway_handlers.on_attached(forward);
+        daemon_synced();
+        relay_asks(0, 3);
+        daemon_answers(daemon_asked(), PING_ALL);
+        relay_ponged(0, 3, 3, PING_ALL);
+}
+END_TEST
+
+START_TEST(a_daemon_that_does_not_know_the_question_has_answered) {
+        Control error = {
+                .verb = CONTROL_ERROR,
+                .code = CODE_UNSUPPORTED,
+                .value = REFUSED_BY_DAEMON,
+        };
+
+        ready();
+        relay_asks(0, 1);
+        error.ref = daemon_asked();
+        daemon_says(&error, to_bridge, 0);
+        run();
+        relay_ponged(0, 1, 1, 0);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_ERROR, NULL), 0);
+}
+END_TEST
+
+START_TEST(what_a_lost_link_asked_is_not_answered_on_the_next) {
+        PacketId first;
+
+        ready();
+        relay_asks(0, 1);
+        first = daemon_asked();
+        hang_up(0);
+        bring_up(0);
+        relay_forget(&relays[0]);
+        n_words = 0;
+        relay_asks(0, 2);
+        daemon_answers(first, PING_ALL);
+        relay_ponged(0, 0, 0, 0);
+        daemon_answers(daemon_asked(), PING_ALL);
+        relay_ponged(0, 1, 2, PING_ALL);
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("bridge forward");
         TCase *leases = tcase_create("leases"), *out = tcase_create("out"),
               *in = tcase_create("in"), *questions = tcase_create("questions"),
               *links = tcase_create("links"), *names = tcase_create("names"),
-              *some = tcase_create("some relays");
+              *some = tcase_create("some relays"), *barrier = tcase_create("barrier");
 
         tcase_add_checked_fixture(leases, setup, teardown);
         tcase_add_test(leases, leases_are_presented_before_synced);
@@ -1438,5 +1873,26 @@ Suite *check_suite(void) {
         tcase_add_test(some, a_new_policy_takes_it_from_a_relay_and_gives_it_back);
         tcase_add_test(some, relays_are_said_of_one_lease_and_of_one_process);
         suite_add_tcase(suite, some);
+
+        tcase_add_checked_fixture(barrier, setup, teardown);
+        tcase_add_test(barrier, the_daemon_hears_when_all_links_have_answered);
+        tcase_add_test(barrier, a_relay_that_does_not_know_makes_it_unknown);
+        tcase_add_test(barrier, a_link_that_does_not_answer_is_waited_for_once);
+        tcase_add_test(barrier, an_answer_is_about_its_own_question);
+        tcase_add_test(barrier, a_link_that_is_lost_is_not_waited_for);
+        tcase_add_test(barrier, a_link_is_asked_when_it_is_synced);
+        tcase_add_test(barrier, a_link_that_does_not_come_to_be_synced_is_waited_for_once);
+        tcase_add_test(barrier, a_link_that_was_late_is_another_one_when_it_comes_back);
+        tcase_add_test(barrier, a_link_that_comes_later_is_not_waited_for);
+        tcase_add_loop_test(barrier, without_a_link_the_daemon_is_answered_at_once, 0, 2);
+        tcase_add_test(barrier, the_daemon_has_one_question_at_a_time);
+        tcase_add_test(barrier, what_a_daemon_asked_goes_with_it);
+        tcase_add_test(barrier, a_relay_hears_when_the_daemon_has_answered);
+        tcase_add_test(barrier, each_relay_has_its_own_question_and_one_at_a_time);
+        tcase_add_test(barrier, the_daemon_is_asked_when_it_has_been_told_all);
+        tcase_add_test(barrier, without_a_daemon_a_relay_is_answered_at_once);
+        tcase_add_test(barrier, a_daemon_that_does_not_know_the_question_has_answered);
+        tcase_add_test(barrier, what_a_lost_link_asked_is_not_answered_on_the_next);
+        suite_add_tcase(suite, barrier);
         return suite;
 }

@@ -498,6 +498,31 @@ START_TEST(words_that_are_not_about_the_link_are_handed_on) {
 }
 END_TEST
 
+START_TEST(what_asks_for_others_is_handed_on_and_is_no_heartbeat) {
+        Control ping = { .verb = CONTROL_PING, .value = PING_ALL };
+        Control pong = { .verb = CONTROL_PONG };
+        const RelayFrame *heartbeat;
+
+        bring_up();
+        ck_assert_uint_eq(relay_heard(&relay, CONTROL_PING, &heartbeat), 1);
+        ck_assert_uint_eq(heartbeat->control.value, 0);
+        relay_say(&relay, &ping, to_bridge, NULL);
+        relay_run(&relay);
+        ck_assert_uint_eq(n_controls, 1);
+        ck_assert_uint_eq(relay_heard(&relay, CONTROL_PONG, NULL), 0);
+
+        pong.ref = heartbeat->header.id;
+        pong.ref.bytes[8] |= 0x80;
+        relay_say(&relay, &pong, to_bridge, NULL);
+        ck_assert_uint_eq(n_controls, 2);
+        ck_assert_uint_eq(n_measured, 0);
+        pong.ref = heartbeat->header.id;
+        relay_say(&relay, &pong, to_bridge, NULL);
+        ck_assert_uint_eq(n_controls, 2);
+        ck_assert_uint_eq(n_measured, 1);
+}
+END_TEST
+
 START_TEST(a_word_of_a_later_version_is_answered) {
         uint8_t bytes[PACKET_HEADER_SIZE + CONTROL_HEAD_SIZE];
         Control control = { .verb = 999 };
@@ -754,6 +779,7 @@ Suite *check_suite(void) {
         tcase_add_checked_fixture(in, setup, teardown);
         tcase_add_test(in, packets_come_in_whatever_their_size);
         tcase_add_test(in, words_that_are_not_about_the_link_are_handed_on);
+        tcase_add_test(in, what_asks_for_others_is_handed_on_and_is_no_heartbeat);
         tcase_add_test(in, a_word_of_a_later_version_is_answered);
         tcase_add_loop_test(in, what_no_relay_sends_ends_the_link, 0, ELEMENTSOF(bad_packets));
         tcase_add_test(in, frames_that_are_none_end_the_link);
