@@ -73,24 +73,45 @@ static Usage *usage_at(Publisher *publisher, const Peer *to) {
                        : publisher->usage;
 }
 
+/* Return: whether it was queued. */
+static bool queue_frame(Peer *to, Publisher *publisher, const TopicFrame *frame) {
+        Manager *manager = to->manager;
+        Usage *usage;
+        uint8_t *data;
+
+        if (!peer_has_room(to, frame->size))
+                return false;
+        usage = usage_at(publisher, to);
+        if (!usage)
+                return false;
+        if (topic_frame_is_to_share(&manager->topics.pages, frame, &to->topics.holder))
+                return outbox_share(&to->outbox, usage, frame->page, frame->data, frame->size,
+                                    manager->now_usec) == 0;
+        if (outbox_reserve(&to->outbox, usage, frame->size, NULL, 0, manager->now_usec, &data) != 0)
+                return false;
+        memcpy(data, frame->data, frame->size);
+        return true;
+}
+
 static void deliver(Peer *to, Publisher *publisher, const TopicFrame *frame) {
         Manager *manager = to->manager;
-        Usage *usage = NULL;
+        TopicReader *reader = &to->topics;
 
-        if (to->output_dead ||
-            (publisher->subject && !policy_may_send(publisher->subject, to->subject)))
+        if (to->output_dead)
                 return;
+        if (publisher->subject && !policy_may_send(publisher->subject, to->subject)) {
+                topic_frame_missed(&manager->topics.pages, frame, &reader->holder);
+                return;
+        }
         tell_lost(to); /* there is a reserve for words */
-        if (peer_has_room(to, frame->size))
-                usage = usage_at(publisher, to);
-        if (usage && outbox_share(&to->outbox, usage, frame->page, frame->data, frame->size,
-                                  manager->now_usec) == 0) {
+        if (queue_frame(to, publisher, frame)) {
                 to->packets_out++;
                 manager->counters.topics_delivered++;
                 peer_touch(to);
         } else {
-                to->topics.n_lost++;
+                reader->n_lost++;
                 manager->counters.topics_lost++;
+                topic_frame_missed(&manager->topics.pages, frame, &reader->holder);
         }
 }
 

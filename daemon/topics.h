@@ -38,6 +38,7 @@ typedef struct TopicReader {
         Subscription *subscriptions;
         uint64_t round;  /* it got the message of this round */
         uint64_t n_lost; /* since it was told last */
+        TopicHolder holder;
 } TopicReader;
 
 /* Handles SUBSCRIBE. Return: what to answer. */

@@ -29,6 +29,7 @@ static const size_t chunk_sizes[] = { 2048, 16384, FRAME_SIZE_MAX + 1024 };
 static const unsigned pool_limits[] = { 256, 64, 64 };
 
 #define N_CLASSES ELEMENTSOF(chunk_sizes)
+#define SHARED_COPY_MAX 1024
 
 typedef struct Chunk Chunk;
 struct Chunk {
@@ -369,6 +370,12 @@ int stream_queue_shared(Stream *stream, StreamShared *shared, const uint8_t *fra
         uint32_t begin = (uint32_t)(frame - shared->data);
         Chunk *chunk = stream->out_last;
 
+        if (chunk && size <= SHARED_COPY_MAX && chunk_room(chunk) >= size) {
+                memcpy(chunk->data + chunk->end, frame, size);
+                chunk->end += (uint32_t)size;
+                stream->out_size += size;
+                return 0;
+        }
         if (!chunk || chunk->shared != shared || chunk->end != begin) {
                 chunk = calloc(1, sizeof(*chunk));
                 if (!chunk)
@@ -384,8 +391,8 @@ int stream_queue_shared(Stream *stream, StreamShared *shared, const uint8_t *fra
 }
 
 static int stream_add_chunk(Stream *stream, size_t size) {
-        unsigned class = stream->out_last ? MIN(stream->out_last->class + 1, N_CLASSES - 1) : 0;
-        Chunk *chunk;
+        Chunk *chunk = stream->out_last;
+        unsigned class = chunk && !chunk->shared ? MIN(chunk->class + 1, N_CLASSES - 1) : 0;
 
         while (chunk_sizes[class] - sizeof(Chunk) < size)
                 class ++;

@@ -130,8 +130,8 @@ uint8_t *stream_shared_add(StreamShared *shared, size_t size);
 /* Nobody but the caller has it: all of its room is for other frames. */
 void stream_shared_clear(StreamShared *shared);
 /*
- * Queues a @frame of @shared as stream_queue() does, without descriptors, by reference. Return: 0 or
- * -ENOMEM.
+ * Queues a @frame of @shared as stream_queue() does, without descriptors, by reference; or as a copy, if
+ * it is small and there is room behind what is queued, which would be wasted. Return: 0 or -ENOMEM.
  */
 int stream_queue_shared(Stream *stream, StreamShared *shared, const uint8_t *frame, size_t size);
 

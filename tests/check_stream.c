@@ -400,7 +400,7 @@ END_TEST
  */
 START_TEST(what_waits_can_be_walked_over_however_much_is_written) {
         static const size_t steps[] = { 1, 72, 100, 2047, 40000 };
-        static const size_t waiting[] = { 72, 73, 200, 5000, 700, 72, 900, 2047, 16384, 72, 72 };
+        static const size_t waiting[] = { 72, 73, 200, 5000, 700, 72, 1900, 2047, 16384, 72, 72 };
         _cleanup_(stream_freep) Stream *s = NULL;
         StreamShared *shared = stream_shared_new(8000);
         size_t total = 0, first = 0, n_written = 0;
@@ -472,6 +472,35 @@ START_TEST(a_frame_that_is_dropped_takes_its_descriptors_along_and_no_others) {
         ck_assert_uint_eq(iov[0].iov_len, 300);
         ck_assert_uint_eq(n_fds, 1);
         ck_assert_int_eq(fds[0], kept);
+}
+END_TEST
+
+/* Else each of its own frames between them would take memory for many. */
+START_TEST(a_small_shared_frame_is_copied_to_where_there_is_room) {
+        StreamShared *shared = stream_shared_new(2000);
+        struct iovec iov[STREAM_IOVECS];
+        const uint8_t *small, *large;
+        size_t n_iov, n_fds;
+        const int *fds;
+        Stream *out;
+
+        ck_assert_ptr_nonnull(shared);
+        small = share(shared, 300, 1);
+        large = share(shared, 1100, 2);
+        ck_assert_int_eq(stream_new(&out), 0);
+        queue(out, 100, 0, NULL, 0);
+        ck_assert_int_eq(stream_queue_shared(out, shared, small, 300), 0);
+        queue(out, 100, 0, NULL, 0);
+        ck_assert_uint_eq(shared->n_refs, 1);
+        ck_assert_int_eq(stream_queue_shared(out, shared, large, 1100), 0);
+        ck_assert_uint_eq(shared->n_refs, 2);
+        ck_assert_int_eq(stream_peek(out, iov, &n_iov, &fds, &n_fds), 0);
+        ck_assert_uint_eq(n_iov, 2);
+        ck_assert_uint_eq(iov[0].iov_len, 500);
+        ck_assert_mem_eq((uint8_t *)iov[0].iov_base + 100, small, 300);
+        ck_assert_ptr_eq(iov[1].iov_base, large);
+        stream_free(out);
+        ck_assert_ptr_null(stream_shared_unref(shared));
 }
 END_TEST
 
@@ -776,6 +805,7 @@ Suite *check_suite(void) {
         tcase_add_test(out, shared_frames_that_follow_each_other_are_one_piece);
         tcase_add_loop_test(out, what_waits_can_be_walked_over_however_much_is_written, 0, 5);
         tcase_add_test(out, a_frame_that_is_dropped_takes_its_descriptors_along_and_no_others);
+        tcase_add_test(out, a_small_shared_frame_is_copied_to_where_there_is_room);
         tcase_add_test(out, a_freed_stream_lets_go_of_what_it_shared);
         tcase_add_test(out, a_write_never_runs_over_into_descriptors_of_a_later_frame);
         tcase_add_test(out, free_closes_what_was_not_written);

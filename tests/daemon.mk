@@ -88,6 +88,10 @@ EXTRA_%C%_check_policies_DEPENDENCIES = p2pbusd
 fuzz_tests += %D%/fuzz/fuzz_policy
 %C%_fuzz_fuzz_policy_LDADD = $(fuzz_libs) libp2pbus-daemon.la
 
+unit_tests += %D%/check_topic_frame
+%C%_check_topic_frame_CFLAGS = $(unit_cflags)
+%C%_check_topic_frame_LDADD = $(unit_libs) libp2pbus-daemon.la
+
 unit_tests += %D%/check_quota
 %C%_check_quota_CFLAGS = $(unit_cflags)
 %C%_check_quota_LDADD = $(unit_libs) libp2pbus-daemon.la
