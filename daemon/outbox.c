@@ -143,27 +143,42 @@ static bool is_late(const StreamWalk *frame, uint64_t held_usec) {
                packet_span_usec(&header.id, header.deadline_usec) < held_usec;
 }
 
-/* The first run alone is looked at, whose packets are of one age: those behind it are younger. */
-size_t outbox_in_time(const Outbox *outbox, uint64_t now_usec, const uint8_t **ret_late) {
-        const OutboxRun *run = &outbox->runs[outbox->first];
+size_t outbox_in_time(Outbox *outbox, uint64_t now_usec, const uint8_t **ret_late) {
         StreamWalk walk = { 0 };
-        size_t n = 0;
+        size_t n = 0, end = 0;
 
-        if (outbox->n_runs == 0 || now_usec - run->since_usec <= OUTBOX_SLACK_USEC)
-                return SIZE_MAX;
-        while (n < run->bytes && stream_walk(outbox->stream, &walk) &&
-               !is_late(&walk, now_usec - run->since_usec - OUTBOX_SLACK_USEC))
-                n += walk.size - walk.n_written;
-        *ret_late = walk.data;
-        return n;
+        for (uint32_t i = 0; i < outbox->n_runs && n < OUTBOX_LOOK_MAX; i++) {
+                const OutboxRun *run = run_at(outbox, i);
+
+                if (now_usec - run->since_usec <= OUTBOX_SLACK_USEC)
+                        return SIZE_MAX; /* and those behind it are younger */
+                for (end += run->bytes; n < end && stream_walk(outbox->stream, &walk);
+                     n += walk.size - walk.n_written)
+                        if (is_late(&walk, now_usec - run->since_usec - OUTBOX_SLACK_USEC)) {
+                                *ret_late = walk.data;
+                                return n;
+                        }
+        }
+        return n > 0 ? n : SIZE_MAX;
 }
 
 void outbox_drop_first(Outbox *outbox) {
+        OutboxRun *run = run_at(outbox, 0);
         StreamWalk walk = { 0 };
+        FramePrefix prefix;
 
-        if (!stream_walk(outbox->stream, &walk))
+        if (!stream_walk(outbox->stream, &walk) ||
+            frame_prefix_decode(walk.data, walk.size, &prefix) != 0)
                 return;
         stream_written(outbox->stream, walk.size);
+        /* Else the run's end releases it. */
+        if (run->packets > 1) {
+                run->packets--;
+                run->charged -= (uint32_t)walk.size;
+                run->fds -= prefix.n_fds;
+                outbox->n_packets--;
+                usage_release(run->usage, walk.size, 1, prefix.n_fds);
+        }
         outbox_written(outbox, walk.size);
 }
 

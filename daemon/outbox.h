@@ -19,6 +19,7 @@
 #define OUTBOX_RUN_MAX 65536 /* bytes; a single packet may be more */
 #define OUTBOX_RUNS_INLINE 2
 #define OUTBOX_SLACK_USEC USEC_PER_SEC
+#define OUTBOX_LOOK_MAX 262144 /* bytes that outbox_in_time() looks through; more than a socket takes */
 
 typedef struct OutboxRun {
         Usage *usage;
@@ -66,7 +67,7 @@ void outbox_written(Outbox *outbox, size_t n);
  * Return: so many bytes, then this is to be asked again (SIZE_MAX: all); 0: the first packet is late,
  * it is at @ret_late.
  */
-size_t outbox_in_time(const Outbox *outbox, uint64_t now_usec, const uint8_t **ret_late);
+size_t outbox_in_time(Outbox *outbox, uint64_t now_usec, const uint8_t **ret_late);
 /* Drops the first packet, of which nothing was written. */
 void outbox_drop_first(Outbox *outbox);
 /* Nobody will read them: drops all. */

@@ -103,13 +103,16 @@ void peer_announce(Peer *peer, const char *topic) {
                         peer->comm);
 }
 
-/* Packets of other hosts in its outbox are answered as if they came now, those that were begun, too. */
+/*
+ * Packets of other hosts in its outbox are answered as if they came now, those that were begun, too; as
+ * many as leave the gateway half of its room.
+ */
 static void give_back_remote(Peer *peer, ControlCode code) {
+        const Peer *gateway = peer->manager->gateway.peer;
         StreamWalk walk = { 0 };
 
-        if (!peer->manager->gateway.peer)
-                return;
-        while (stream_walk(peer->stream, &walk))
+        while (gateway && outbox_size(&gateway->outbox) < peer_queue_limit(gateway) / 2 &&
+               stream_walk(peer->stream, &walk))
                 if (route_is_remote(walk.data))
                         route_give_back(peer->manager, walk.data, code);
 }
@@ -263,7 +266,6 @@ static __attribute__((noinline)) int write_in_time(Peer *peer, size_t *ret_n) {
         size_t most;
 
         while ((most = outbox_in_time(&peer->outbox, manager->now_usec, &late)) == 0) {
-                manager->counters.refused[CODE_EXPIRED]++;
                 route_give_back(manager, late, CODE_EXPIRED);
                 outbox_drop_first(&peer->outbox);
         }
@@ -310,25 +312,26 @@ void peer_end_turn(Peer *peer) {
                 name_watches_settle(peer);
 }
 
-void peer_say_to(Peer *peer, const Control *word, Address dst) {
+bool peer_say_to(Peer *peer, const Control *word, Address dst) {
         Manager *manager = peer->manager;
         static const PacketId none;
         uint8_t *data;
 
         if (peer->state == PEER_DEAD || peer->output_dead)
-                return;
+                return false;
         if (outbox_size(&peer->outbox) > peer_queue_limit(peer) + PEER_WORD_RESERVE ||
             outbox_reserve(&peer->outbox, peer->self, control_packet_size(word), NULL, 0,
                            manager->now_usec, &data) != 0) {
                 manager->counters.words_dropped++;
-                return;
+                return false;
         }
         control_packet_encode(word, (Address){ PID_DAEMON, 0 }, dst, &none, data);
         peer_touch(peer);
+        return true;
 }
 
-void peer_say(Peer *peer, const Control *word) {
-        peer_say_to(peer, word, peer->entry.address);
+bool peer_say(Peer *peer, const Control *word) {
+        return peer_say_to(peer, word, peer->entry.address);
 }
 
 bool peer_say_with_id(Peer *peer, const Control *word, const PacketId *id) {

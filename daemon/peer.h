@@ -129,13 +129,13 @@ void peer_touch(Peer *peer);
 
 /*
  * Queues a control word from the daemon. A process that does not read loses words beyond its
- * reserve; that is counted.
+ * reserve; that is counted. Return: whether it was queued.
  */
-void peer_say(Peer *peer, const Control *word);
-/* The same with a packet id, for words that are answered. Return: whether it was queued. */
+bool peer_say(Peer *peer, const Control *word);
+/* The same with a packet id, for words that are answered. */
 bool peer_say_with_id(Peer *peer, const Control *word, const PacketId *id);
 /* The same to another address than its own: an error for who is behind the gateway. */
-void peer_say_to(Peer *peer, const Control *word, Address dst);
+bool peer_say_to(Peer *peer, const Control *word, Address dst);
 /*
  * Queues a word with descriptors, at the cost of @usage; they are the outbox's if it returns
  * CODE_OK. Nothing is queued else: CODE_QUEUE_FULL, CODE_GONE, CODE_OVERLOAD.

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "daemon/lease.h"
 #include "daemon/peer.h"
 #include "daemon/words.h"
 
@@ -287,6 +288,7 @@ static void say_refused(Peer *to, const uint8_t *packet, ControlCode code) {
 void route_give_back(Manager *manager, const uint8_t *packet, ControlCode code) {
         RegistryEntry *entry;
 
+        manager->counters.refused[code]++;
         if (manager->stop_usec > 0)
                 return; /* GOODBYE was said */
         if (!route_is_remote(packet)) {
@@ -299,6 +301,11 @@ void route_give_back(Manager *manager, const uint8_t *packet, ControlCode code) 
 
 bool route_is_remote(const uint8_t *packet) {
         return packet[AT_HFLAGS] & PACKET_REMOTE;
+}
+
+/* Whom the gateway has not been told about may be one whom the relay of a packet is not to know. */
+static bool is_reachable(const Peer *to) {
+        return to->off_host && (!to->subject->has_some_relays || lease_is_given(to));
 }
 
 /*
@@ -328,7 +335,7 @@ static void route_from_gateway(Peer *from, const StreamFrame *frame) {
                 code = CODE_OVERLOAD;
         } else {
                 code = peer_find(manager, dst, &to);
-                if (code == CODE_OK && !to->off_host) {
+                if (code == CODE_OK && !is_reachable(to)) {
                         code = CODE_NOT_HERE;
                 } else if (code == CODE_OK && usage_get(to->user, from->user->uid, &usage) < 0) {
                         code = CODE_OVERLOAD;

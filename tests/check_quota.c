@@ -276,8 +276,8 @@ static void queue_close(Queue *q) {
 }
 
 /* @span_usec: USEC_NEVER for one without a deadline. */
-static void queue_packet(Queue *q, PacketKind kind, uint64_t span_usec, const int *fds,
-                         size_t n_fds, uint64_t now_usec) {
+static void queue_packet_of(Queue *q, Usage *usage, PacketKind kind, uint64_t span_usec,
+                            const int *fds, size_t n_fds, uint64_t now_usec) {
         PacketHeader header = {
                 .size = PACKET_HEADER_SIZE,
                 .n_fds = (uint8_t)n_fds,
@@ -288,8 +288,13 @@ static void queue_packet(Queue *q, PacketKind kind, uint64_t span_usec, const in
         uint8_t *data;
 
         ck_assert_int_eq(
-                outbox_reserve(&q->outbox, q->usage, header.size, fds, n_fds, now_usec, &data), 0);
+                outbox_reserve(&q->outbox, usage, header.size, fds, n_fds, now_usec, &data), 0);
         packet_header_encode(&header, data);
+}
+
+static void queue_packet(Queue *q, PacketKind kind, uint64_t span_usec, const int *fds,
+                         size_t n_fds, uint64_t now_usec) {
+        queue_packet_of(q, q->usage, kind, span_usec, fds, n_fds, now_usec);
 }
 
 static void queue_written(Queue *q, size_t n) {
@@ -356,6 +361,54 @@ START_TEST(a_packet_is_not_late_because_one_before_it_waits_for_long) {
 }
 END_TEST
 
+/* Else each packet would be a write of its own, when there is most to be written. */
+START_TEST(what_waits_of_several_payers_may_be_written_together) {
+        const size_t one = PACKET_HEADER_SIZE;
+        const uint8_t *late;
+        Usage *other;
+        Queue q;
+
+        queue_open(&q);
+        ck_assert_int_eq(usage_get(q.user, 4711, &other), 0);
+        for (unsigned i = 0; i < 5; i++)
+                queue_packet_of(&q, i % 2 ? other : q.usage, PACKET_SEALED,
+                                i == 3 ? 0 : USEC_NEVER, NULL, 0, QUEUED_USEC);
+        ck_assert_uint_eq(q.outbox.n_runs, 5);
+        ck_assert_uint_eq(
+                outbox_in_time(&q.outbox, QUEUED_USEC + 2 * OUTBOX_SLACK_USEC, &late), 3 * one);
+        queue_written(&q, 3 * one);
+        ck_assert_uint_eq(
+                outbox_in_time(&q.outbox, QUEUED_USEC + 2 * OUTBOX_SLACK_USEC, &late), 0);
+        outbox_drop_first(&q.outbox);
+        ck_assert_uint_eq(
+                outbox_in_time(&q.outbox, QUEUED_USEC + 2 * OUTBOX_SLACK_USEC, &late), one);
+        queue_written(&q, one);
+        usage_unref(other);
+        queue_close(&q);
+}
+END_TEST
+
+/* Not when all of its age have gone. */
+START_TEST(what_is_dropped_is_released_at_once) {
+        const size_t one = PACKET_HEADER_SIZE;
+        Queue q;
+
+        queue_open(&q);
+        for (unsigned i = 0; i < 3; i++)
+                queue_packet(&q, PACKET_SEALED, 0, NULL, 0, QUEUED_USEC);
+        ck_assert_uint_eq(q.outbox.n_runs, 1);
+        for (unsigned i = 3; i > 0; i--) {
+                ck_assert_uint_eq(q.outbox.n_packets, i);
+                ck_assert_uint_eq(q.user->used[QUOTA_MESSAGES], i);
+                ck_assert_uint_eq(q.user->used[QUOTA_BYTES], i * one);
+                outbox_drop_first(&q.outbox);
+        }
+        ck_assert_uint_eq(q.outbox.n_packets, 0);
+        ck_assert_uint_eq(q.user->used[QUOTA_BYTES], 0);
+        queue_close(&q);
+}
+END_TEST
+
 START_TEST(what_is_late_goes_wherever_it_stands_and_nothing_else_does) {
         const uint64_t now_usec = QUEUED_USEC + 10 * USEC_PER_SEC;
         const size_t one = PACKET_HEADER_SIZE;
@@ -418,6 +471,8 @@ Suite *check_suite(void) {
         tcase_add_loop_test(late, a_sealed_packet_is_late_when_its_span_is_over_and_no_sooner, 0,
                             ELEMENTSOF(spans));
         tcase_add_test(late, a_packet_is_not_late_because_one_before_it_waits_for_long);
+        tcase_add_test(late, what_waits_of_several_payers_may_be_written_together);
+        tcase_add_test(late, what_is_dropped_is_released_at_once);
         tcase_add_test(late, what_is_late_goes_wherever_it_stands_and_nothing_else_does);
         suite_add_tcase(suite, tcase);
         suite_add_tcase(suite, users);
