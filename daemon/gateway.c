@@ -218,6 +218,10 @@ void gateway_remove(Peer *peer) {
                   "gateway left");
 }
 
+void gateway_forget_answers(Manager *manager) {
+        cache_clear(&manager->gateway);
+}
+
 bool gateway_is_awaited(const Peer *asker) {
         const Gateway *gateway = &asker->manager->gateway;
 

@@ -83,6 +83,8 @@ void gateway_forget_waiters(Peer *peer);
 
 /* Words of the gateway. */
 void gateway_on_resolved(Manager *manager, const Control *word);
+/* Whom others may reach, and by which relays, is another matter now: what was found is asked for again. */
+void gateway_forget_answers(Manager *manager);
 void gateway_on_synced(Manager *manager);
 void gateway_on_links(Manager *manager, uint32_t value);
 /* Return: false if it is malformed. */

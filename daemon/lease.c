@@ -10,15 +10,17 @@
 #include "libsecure/signed-record.h"
 
 #define RETRY_USEC (30 * USEC_PER_SEC) /* a process that did not answer is asked again */
+#define OWED_USEC USEC_PER_SEC         /* and a gateway that had no room told again */
 
 struct Lease {
         uint8_t bytes[CONTROL_LEASE_SIZE];
         bool is_held;
         bool is_asked_for;
+        bool is_owed;            /* to the gateway, who had no room for it */
         PublicKey bridge;        /* of the lease that is held, or was asked for */
         uint64_t issued_usec;    /* wall clock; of the last request */
         uint64_t not_after_usec; /* wall clock; of the lease that is held */
-        uint64_t next_usec;      /* monotonic: ask then */
+        uint64_t next_usec;      /* monotonic: ask then, or give it */
 };
 
 static uint64_t lease_life(const Peer *peer) {
@@ -57,7 +59,7 @@ static void lease_request(Peer *peer) {
         peer_say(peer, &word);
 }
 
-bool lease_is_given(const Peer *peer) {
+static bool is_for_gateway(const Peer *peer) {
         const Lease *lease = peer->lease;
         const Peer *gateway = peer->manager->gateway.peer;
 
@@ -65,8 +67,12 @@ bool lease_is_given(const Peer *peer) {
                key_equal(&lease->bridge, &gateway->key);
 }
 
-/* Through which relays it is to be known; nothing: through all. */
-static void say_relays(Peer *peer) {
+bool lease_is_given(const Peer *peer) {
+        return is_for_gateway(peer) && !peer->lease->is_owed;
+}
+
+/* Through which relays it is to be known; nothing: through all. Return: whether that was said. */
+static bool say_relays(Peer *peer) {
         uint8_t body[CONTROL_RELAYS_MAX];
         const Control word = {
                 .verb = CONTROL_RELAYS,
@@ -75,21 +81,28 @@ static void say_relays(Peer *peer) {
                 .n_body = policy_write_relays(peer->subject, body),
         };
 
-        if (peer->subject->has_some_relays)
-                peer_say(peer->manager->gateway.peer, &word);
+        return !peer->subject->has_some_relays || peer_say(peer->manager->gateway.peer, &word);
 }
 
 /* And with it what others need to know of the process. */
 static void lease_give(Peer *peer) {
+        Manager *manager = peer->manager;
+        Lease *lease = peer->lease;
         Control word = {
                 .verb = CONTROL_LEASE,
+                .value = peer->subject->has_some_relays ? LEASE_RESTRICTED : 0,
                 .address = peer->entry.address,
-                .body = peer->lease->bytes,
+                .body = lease->bytes,
                 .n_body = CONTROL_LEASE_SIZE,
         };
 
-        say_relays(peer);
-        peer_say(peer->manager->gateway.peer, &word);
+        /* One without the other would make it known to relays that it is to be kept from. */
+        lease->is_owed = !say_relays(peer) || !peer_say(manager->gateway.peer, &word);
+        if (lease->is_owed) {
+                lease->next_usec = MIN(lease->next_usec, manager->now_usec + OWED_USEC);
+                manager_wake_at(manager, lease->next_usec);
+                return;
+        }
         topics_say_wants(peer);
         own_services_give(peer);
 }
@@ -123,7 +136,7 @@ void lease_hand_over(Peer *peer) {
 }
 
 void lease_give_again(Peer *peer) {
-        if (lease_is_given(peer))
+        if (is_for_gateway(peer))
                 lease_give(peer);
 }
 
@@ -195,6 +208,17 @@ void lease_remove(Peer *peer) {
         peer->lease = NULL;
 }
 
+static void renew(Peer *peer) {
+        Lease *lease = peer->lease;
+
+        if (!lease->is_owed || !is_for_gateway(peer)) {
+                lease_request(peer);
+                return;
+        }
+        lease->next_usec = renewal_usec(peer->manager, lease_life(peer));
+        lease_give(peer);
+}
+
 void lease_on_time(Manager *manager) {
         uint64_t next_usec = USEC_NEVER;
         Peer *peer;
@@ -205,7 +229,7 @@ void lease_on_time(Manager *manager) {
                 if (!peer->lease || peer == manager->gateway.peer)
                         continue;
                 if (peer->lease->next_usec <= manager->now_usec)
-                        lease_request(peer);
+                        renew(peer);
                 next_usec = MIN(next_usec, peer->lease->next_usec);
         }
         /* A second's grain: renewals of many processes share a look at the list. */

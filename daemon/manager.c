@@ -273,6 +273,7 @@ static void apply_policy(Manager *manager, Policy *policy) {
         for (user = manager->quota.users; user; user = user->hh.next)
                 rights_forget_limits(user); /* they were the old one's */
         manager->registry.generation++; /* what was found out about pairs is not true any more */
+        gateway_forget_answers(manager);
         DL_FOREACH_SAFE (manager->peers, peer, next)
                 rights_reevaluate(peer);
         topics_reevaluate(manager);

@@ -215,6 +215,8 @@ enum {
 
         RESOLVED_REMOTE = 0, /* RESOLVED's value: the body is a lease, or a key */
         RESOLVED_LOCAL = 1,
+
+        LEASE_RESTRICTED = 1, /* LEASE's value, d-g: RELAYS stands in front of it */
 };
 
 typedef struct Control {

@@ -715,11 +715,71 @@ START_TEST(a_host_that_had_a_gateway_is_settling_after_a_restart) {
 }
 END_TEST
 
+/* Else it would be known to all of them. */
+START_TEST(a_lease_is_not_given_without_its_relays) {
+        enum { SLEEPERS = 12, PACKETS = 40 };
+        const size_t sizes[] = { 60000, 16000, 3000 }; /* there is no room for RELAYS, and for LEASE there is */
+        static uint8_t payload[60000];
+        static char urls[8192], text[10000];
+        uint8_t lease[CONTROL_LEASE_SIZE];
+        Client a, b, g, sleeper[SLEEPERS];
+        char key[KEY_TEXT_SIZE];
+        const Control *got;
+        size_t at = 0;
+
+        bystanders_start("[Limits]\nMemory=2M\n");
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        for (unsigned i = 0; i < 32; i++)
+                at += (size_t)sprintf(urls + at, "%swss://relay%02u.example/%0200u",
+                                      i == 0       ? ""
+                                      : i % 4 == 0 ? "\nRelays="
+                                                   : " ",
+                                      i, i);
+        (void)snprintf(text, sizeof(text), "[Match]\nKey=%s\n[Network]\nRelays=%s\n",
+                       key_format(identity_public(a.key), key), urls);
+        daemon_rule(&d, "50-test.policy", text);
+        client_say(&g, &(Control){ .verb = CONTROL_RELOAD });
+        expect_word(&g, CONTROL_OK);
+        client_open(&b, &d, 0);
+        for (unsigned i = 0; i < SLEEPERS; i++)
+                client_open(&sleeper[i], &d, 0);
+        for (unsigned k = 0; k < ELEMENTSOF(sizes); k++)
+                for (unsigned i = 0; i < SLEEPERS; i++)
+                        for (unsigned j = 0; j < PACKETS; j++) {
+                                client_send(&b, sleeper[i].address, PACKET_RECORDS, payload,
+                                            sizes[k]);
+                                client_say(&b, &(Control){ .verb = CONTROL_RESOLVE,
+                                                           .address = b.address });
+                                do
+                                        expect_packet(&b);
+                                while (b.last.word.verb != CONTROL_RESOLVED);
+                        }
+        answer_lease_request(&a, lease);
+        client_say(&a, &(Control){ .verb = CONTROL_RESOLVE, .address = a.address });
+        do
+                expect_packet(&a);
+        while (a.last.word.verb != CONTROL_RESOLVED); /* the lease has been seen to */
+        send_from(&g, AFAR, a.address, PACKET_SEALED, 0, "hello", 5); /* by whatever relay */
+        expect_error(&g, CODE_NOT_HERE);
+        for (unsigned i = 0; i < SLEEPERS; i++)
+                client_close(&sleeper[i]);
+        got = expect_word(&g, CONTROL_RELAYS);
+        ck_assert_uint_gt(got->n_body, 7000);
+        got = expect_word(&g, CONTROL_LEASE);
+        ck_assert_uint_eq(got->value, LEASE_RESTRICTED);
+        ck_assert_mem_eq(got->body, lease, sizeof(lease));
+}
+END_TEST
+
 Suite *check_suite(void) {
         Suite *suite = suite_create("daemon gateway");
         TCase *gateway = tcase_create("gateway");
 
         tcase_add_test(gateway, leases_are_asked_for_handed_over_and_kept_for_the_next_gateway);
+        tcase_add_test(gateway, a_lease_is_not_given_without_its_relays);
         tcase_add_loop_test(gateway, bad_leases_are_refused, 0, 4);
         tcase_add_test(gateway, leases_are_renewed_at_half_life);
         tcase_add_test(gateway, the_gateway_says_where_others_are);
