@@ -18,6 +18,7 @@ struct Block {
 static struct {
         bool is_taken; /* somebody is at it; in a child of fork() it may stay so */
         unsigned n_blocks;
+        unsigned n_spare[N_CLASSES];
         Block *spare[N_CLASSES];
 } pool;
 
@@ -34,6 +35,17 @@ static size_t class_of(size_t size) {
         return (size - 1) / GRAIN;
 }
 
+static Block *take_spare(size_t class) {
+        Block *block = pool.spare[class];
+
+        if (block) {
+                pool.spare[class] = block->next;
+                pool.n_spare[class]--;
+                pool.n_blocks--;
+        }
+        return block;
+}
+
 void *block_new(size_t size) {
         size_t class = class_of(size);
         Block *block = NULL;
@@ -41,43 +53,48 @@ void *block_new(size_t size) {
         if (class >= N_CLASSES)
                 return malloc(size);
         if (pool_take()) {
-                block = pool.spare[class];
-                if (block) {
-                        pool.spare[class] = block->next;
-                        pool.n_blocks--;
-                }
+                block = take_spare(class);
                 pool_give();
         }
         return block ? block : malloc(BLOCK_POOL_MAX > 0 ? (class + 1) * GRAIN : size);
 }
 
+/* The class of which most are kept. */
+static size_t most_kept(void) {
+        size_t most = 0;
+
+        for (size_t class = 1; class < N_CLASSES; class ++)
+                if (pool.n_spare[class] > pool.n_spare[most])
+                        most = class;
+        return most;
+}
+
 void block_free(void *data, size_t size) {
         size_t class = class_of(size);
-        Block *block = data;
+        Block *block = data, *other = NULL;
 
-        if (class < N_CLASSES && pool_take()) {
-                if (pool.n_blocks < BLOCK_POOL_MAX) {
-                        block->next = pool.spare[class];
-                        pool.spare[class] = block;
-                        pool.n_blocks++;
-                        block = NULL;
-                }
+        if (BLOCK_POOL_MAX > 0 && class < N_CLASSES && pool_take()) {
+                if (pool.n_blocks == BLOCK_POOL_MAX)
+                        other = take_spare(most_kept());
+                block->next = pool.spare[class];
+                pool.spare[class] = block;
+                pool.n_spare[class]++;
+                pool.n_blocks++;
                 pool_give();
+                block = other;
         }
         free(block);
 }
 
-void block_pool_trim(void) {
+/* The last is done when the library is unloaded. */
+__attribute__((destructor)) void block_pool_trim(void) {
+        Block *block;
+
         if (!pool_take())
                 return;
         for (size_t class = 0; class < N_CLASSES; class ++)
-                while (pool.spare[class]) {
-                        Block *block = pool.spare[class];
-
-                        pool.spare[class] = block->next;
+                while ((block = take_spare(class)))
                         free(block);
-                }
-        pool.n_blocks = 0;
         pool_give();
 }
 

@@ -7,8 +7,8 @@
  *
  * Messages come and go in bursts, of as many as go into a packet or are acknowledged together, and
  * malloc() is quick for a handful of a size at a time. What is given back here is kept for the next
- * burst: BLOCK_POOL_MAX blocks at most, for all handles and threads of the process; each finds it
- * free or goes to malloc(), and nobody waits. Under a sanitizer that watches what is freed nothing is
+ * burst: BLOCK_POOL_MAX blocks at most, of the sizes that were used last, for all handles and threads of
+ * the process; each finds it free or goes to malloc(), and nobody waits. Under a sanitizer that watches what is freed nothing is
  * kept.
  *
  * Any thread, also in a child after fork().
@@ -30,9 +30,9 @@
 
 /* Room for @size bytes, not cleared; NULL: no memory. */
 void *block_new(size_t size);
-/* Gives it back. @size: as it was asked for. */
+/* Gives @block, which is not NULL, back. @size: as it was asked for. */
 void block_free(void *block, size_t size);
-/* Frees what is kept. */
+/* Frees what is kept, unless another thread is at it. */
 void block_pool_trim(void);
 /* How many are kept. */
 unsigned block_pool_size(void);
