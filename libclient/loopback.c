@@ -24,6 +24,7 @@ static bool pass(Peer *peer, Session *from, Session *to) {
         if (session_produce(from, true, bus->now_usec, bus->scratch, BUS_SCRATCH_SIZE, &n, &id,
                             &deadline) != 0)
                 return false;
+        session_begin_packet(to, false);
         /* What we have said ourselves is never malformed; without memory it is lost, and asked for
          * again. */
         while (record_decode(bus->scratch, n, &at, &record) == 0)

@@ -272,6 +272,8 @@ void session_out_renew(SessionOut *out, bool again) {
         ranges_clear(out->ranges);
         if (out->flight)
                 flight_forget(out->flight);
+        out->passed = NULL;
+        out->passed_seq = 0;
         out->skips_due = false;
         out->blocked_since = USEC_NEVER;
 }
