@@ -278,8 +278,10 @@ void wants_revoke(Peer *peer) {
                 told_withdraw(&peer->manager->wants, peer->told.topics);
 }
 
-static void tell_anew(Manager *manager) {
+/* Return: whether somebody has not been told, for want of room. */
+static bool tell_anew(Manager *manager) {
         Wants *wants = &manager->wants;
+        bool is_owed = false;
         ToldTopic *told, *next;
         Readers readers;
 
@@ -288,10 +290,13 @@ static void tell_anew(Manager *manager) {
                 if (readers.digest == told->digest)
                         continue;
                 told->digest = readers.digest;
-                if (!say_readers(told->peer, told->topic, told->n_topic, NULL, &readers))
-                        told->digest--; /* the next change tries again */
+                if (!say_readers(told->peer, told->topic, told->n_topic, NULL, &readers)) {
+                        told->digest--; /* the next look tries again */
+                        is_owed = is_owed || !told->peer->output_dead;
+                }
                 say_crowded(manager, told->topic, told->n_topic, readers.n_more);
         }
+        return is_owed;
 }
 
 /* Theirs */
@@ -403,9 +408,43 @@ bool wants_on_word(Manager *manager, const Control *word) {
         return true;
 }
 
+/* Though it may be over the limit of its queue: it waits for that. */
+static void say_pong(Manager *manager, const PacketId *ref, uint32_t value) {
+        const Control word = { .verb = CONTROL_PONG, .value = value, .ref = *ref };
+        static const PacketId none;
+
+        (void)peer_say_with_id(manager->gateway.peer, &word, &none);
+}
+
+void wants_on_ping(Manager *manager, const PacketId *id) {
+        Wants *wants = &manager->wants;
+
+        if (wants->look_usec == USEC_NEVER)
+                say_pong(manager, id, PING_ALL);
+        else if (wants->n_pings == ELEMENTSOF(wants->pings))
+                say_pong(manager, id, 0); /* it asks once for each of its links, and no more */
+        else
+                wants->pings[wants->n_pings++] = *id;
+}
+
+/* Behind what those who were told read: else the gateway's would be written first. */
+static void answer_pings(Manager *manager) {
+        Wants *wants = &manager->wants;
+        const ToldTopic *told;
+
+        if (wants->n_pings == 0)
+                return;
+        DL_FOREACH (wants->told, told)
+                peer_flush(told->peer);
+        for (unsigned i = 0; i < wants->n_pings; i++)
+                say_pong(manager, &wants->pings[i], PING_ALL);
+        wants->n_pings = 0;
+}
+
 void wants_doubt_all(Manager *manager) {
         Want *want;
 
+        manager->wants.n_pings = 0;
         DL_FOREACH (manager->wants.set.list, want)
                 doubt(manager, want);
 }
@@ -428,16 +467,20 @@ static void drop_doubtful(Manager *manager) {
 void wants_on_time(Manager *manager) {
         Wants *wants = &manager->wants;
         uint64_t begun_usec, ended_usec;
+        bool is_owed;
 
         if (manager->now_usec >= wants->doubt_usec)
                 drop_doubtful(manager);
         if (manager->now_usec >= wants->look_usec) {
                 wants->look_usec = USEC_NEVER;
                 begun_usec = now_usec(CLOCK_MONOTONIC);
-                tell_anew(manager);
+                is_owed = tell_anew(manager);
+                answer_pings(manager);
                 ended_usec = now_usec(CLOCK_MONOTONIC);
                 wants->rested_usec =
                         ended_usec + MAX(WANTS_GATHER_USEC, WANTS_REST * (ended_usec - begun_usec));
+                if (is_owed)
+                        changed(manager);
         }
         if (wants->doubt_usec != USEC_NEVER)
                 manager_wake_at(manager, wants->doubt_usec);

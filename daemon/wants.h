@@ -50,6 +50,8 @@ typedef struct Wants {
         uint64_t doubt_usec;  /* when what is in doubt is dropped; USEC_NEVER: nothing is */
         uint64_t look_usec;   /* when those who were told are told anew; USEC_NEVER: no change */
         uint64_t rested_usec; /* when that may be done again */
+        PacketId pings[CONTROL_LINKS_MAX]; /* of the gateway, answered behind that */
+        unsigned n_pings;
         LogRate crowded_rate;
 } Wants;
 
@@ -67,6 +69,11 @@ void wants_end(Wants *wants);
 void wants_say(Peer *peer, uint32_t value, const char *pattern, size_t n_pattern);
 /* A word of the gateway's. Return: false if it is malformed. */
 bool wants_on_word(Manager *manager, const Control *word);
+/*
+ * The gateway asks, in the packet @id, whether all who publish have heard what it said of others: it is
+ * answered when their sockets have it.
+ */
+void wants_on_ping(Manager *manager, const PacketId *id);
 /* The gateway left. */
 void wants_doubt_all(Manager *manager);
 /*

@@ -88,6 +88,13 @@ static void on_subscribe(Peer *from, const Word *word) {
               0);
 }
 
+static void on_ping(Peer *from, const Word *word) {
+        if (word->control.value == PING_ALL)
+                wants_on_ping(from->manager, &word->id);
+        else
+                peer_say(from, &(Control){ .verb = CONTROL_PONG, .ref = word->id });
+}
+
 static void on_publish(Peer *from, const Word *word) {
         ControlCode code = topics_publish(from, &word->control, &word->id);
 
@@ -246,6 +253,7 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_SERVICE] = { false, on_service },
         [CONTROL_SERVICES] = { true, on_services },
         [CONTROL_SUBSCRIBE] = { false, on_subscribe },
+        [CONTROL_PING] = { true, on_ping },
         [CONTROL_PUBLISH] = { false, on_publish },
         [CONTROL_READERS] = { false, on_readers },
         [CONTROL_MONITOR] = { false, on_monitor },

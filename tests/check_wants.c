@@ -7,6 +7,7 @@
 
 #include "config.h"
 
+#include <poll.h>
 #include <stdio.h>
 
 #include "daemon/wants.h"
@@ -480,6 +481,118 @@ START_TEST(more_topics_than_are_kept_are_withdrawn) {
 }
 END_TEST
 
+/* The gateway asks whether who publishes has heard all. */
+static PacketId say_ping(void) {
+        return client_say(&gateway, &(Control){ .verb = CONTROL_PING, .value = PING_ALL });
+}
+
+static void expect_pong(const PacketId *ref, uint32_t value) {
+        const Control *word = expect_word(&gateway, CONTROL_PONG);
+
+        ck_assert_uint_eq(word->value, value);
+        ck_assert_mem_eq(&word->ref, ref, sizeof(*ref));
+}
+
+/* There is something in its socket now. */
+static bool has_heard(const Client *who) {
+        struct pollfd p = { .fd = who->fd, .events = POLLIN };
+
+        return poll(&p, 1, 0) == 1;
+}
+
+START_TEST(the_gateway_hears_when_all_who_publish_have_heard) {
+        static Client writers[100];
+        PacketId id;
+
+        start();
+        for (unsigned i = 0; i < ELEMENTSOF(writers); i++) {
+                client_open(&writers[i], &d, ATTACH_OFF_HOST);
+                (void)expect_word(&writers[i], CONTROL_LEASE_REQUEST);
+                publish(&writers[i], "news", PUBLISH_READERS);
+                expect_readers(&writers[i], "news", 0);
+        }
+        id = say_ping();
+        expect_pong(&id, PING_ALL);
+        for (unsigned i = 0; i < ELEMENTSOF(far); i++) { /* the second look is not taken at once */
+                say_wanted(far[i], WANTED_BEGIN, CODE_OK, "news");
+                id = say_ping();
+                expect_pong(&id, PING_ALL);
+                for (unsigned j = 0; j < ELEMENTSOF(writers); j++)
+                        ck_assert(has_heard(&writers[j]));
+                for (unsigned j = 0; j < ELEMENTSOF(writers); j++)
+                        expect_readers(&writers[j], "news", (2U << i) - 1);
+        }
+        for (unsigned i = 0; i < ELEMENTSOF(writers); i++)
+                client_close(&writers[i]);
+        stop();
+}
+END_TEST
+
+START_TEST(each_ping_of_the_gateway_is_answered_once) {
+        PacketId ids[3 * CONTROL_LINKS_MAX];
+        unsigned seen[ELEMENTSOF(ids)] = { 0 }, n_true = 0;
+        PacketId other;
+
+        start();
+        other = client_say(&gateway, &(Control){ .verb = CONTROL_PING });
+        expect_pong(&other, 0);
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, "news");
+        for (unsigned i = 0; i < ELEMENTSOF(ids); i++)
+                ids[i] = say_ping();
+        for (unsigned i = 0; i < ELEMENTSOF(ids); i++) {
+                const Control *word = expect_word(&gateway, CONTROL_PONG);
+
+                n_true += word->value == PING_ALL;
+                for (unsigned j = 0; j < ELEMENTSOF(ids); j++)
+                        seen[j] += memcmp(&word->ref, &ids[j], sizeof(ids[j])) == 0;
+        }
+        for (unsigned i = 0; i < ELEMENTSOF(ids); i++)
+                ck_assert_uint_eq(seen[i], 1);
+        ck_assert_uint_ge(n_true, CONTROL_LINKS_MAX); /* the others it says nothing of */
+        settle();
+        stop();
+}
+END_TEST
+
+START_TEST(who_had_no_room_for_its_readers_hears_of_them_later) {
+        uint8_t payload[16384] = { 0 };
+        Client user, sleeper;
+        PacketId id;
+
+        if (geteuid() != 0) {
+                printf("# SKIP who has no room for its readers: needs root\n");
+                return;
+        }
+        daemon_start(&d, "--system", "[Limits]\nQueueMessages=16\n");
+        for (unsigned i = 0; i < ELEMENTSOF(far); i++)
+                ck_assert_int_eq(identity_new_random(&far[i]), 0);
+        client_open(&a, &d, 0);
+        client_open(&b, &d, 0);
+        set_policy("[Network]\nPublish=yes\nSend=any\nReceiveFrom=any\nTopics=>\n"
+                   "[Role]\nGateway=yes\n");
+        client_open(&gateway, &d, 0);
+        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
+        (void)expect_word(&gateway, CONTROL_OK);
+        (void)expect_word(&gateway, CONTROL_SYNCED);
+        client_open_as(&user, &d, ATTACH_OFF_HOST, 12345);
+        client_open_as(&sleeper, &d, 0, 12345);
+        (void)expect_word(&user, CONTROL_LEASE_REQUEST);
+        publish(&user, "news", PUBLISH_READERS);
+        expect_readers(&user, "news", 0);
+
+        while (daemon_status(&d, "refused, the receiver's queue is full") == 0)
+                client_send(&user, sleeper.address, PACKET_RECORDS, payload, sizeof(payload));
+        say_wanted(far[0], WANTED_BEGIN, CODE_OK, "news");
+        id = say_ping();
+        expect_pong(&id, PING_ALL);
+        ck_assert(!has_heard(&user));
+        client_close(&sleeper);
+        expect_readers(&user, "news", 1);
+        client_close(&user);
+        stop();
+}
+END_TEST
+
 START_TEST(only_the_gateway_may_say_so) {
         uint8_t body[CONTROL_KEY_SIZE + 1] = { 0 };
 
@@ -522,6 +635,9 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, who_stays_on_the_host_is_told_nothing);
         tcase_add_test(tcase, what_was_lost_with_a_link_stays_for_a_while);
         tcase_add_test(tcase, more_topics_than_are_kept_are_withdrawn);
+        tcase_add_test(tcase, the_gateway_hears_when_all_who_publish_have_heard);
+        tcase_add_test(tcase, each_ping_of_the_gateway_is_answered_once);
+        tcase_add_test(tcase, who_had_no_room_for_its_readers_hears_of_them_later);
         tcase_add_test(tcase, only_the_gateway_may_say_so);
         suite_add_tcase(suite, tcase);
         return suite;
