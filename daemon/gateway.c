@@ -210,6 +210,7 @@ void gateway_remove(Peer *peer) {
         HASH_ITER (by_id, gateway->by_id, pending, next)
                 pending_answer(manager, pending, CODE_NO_ROUTE, NULL);
         cache_clear(gateway);
+        barrier_end(manager);
         wants_doubt_all(manager);
         remote_names_end(manager);
         manager_notice(manager);

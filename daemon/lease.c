@@ -105,6 +105,7 @@ static void lease_give(Peer *peer) {
         }
         topics_say_wants(peer);
         own_services_give(peer);
+        barrier_go(peer->manager);
 }
 
 void lease_hand_over(Peer *peer) {

@@ -4,6 +4,8 @@ noinst_LTLIBRARIES += libp2pbus-daemon.la
 libp2pbus_daemon_la_SOURCES = \
 	%D%/admission.c \
 	%D%/admission.h \
+	%D%/barrier.c \
+	%D%/barrier.h \
 	%D%/builtin-policies.c \
 	%D%/credentials.c \
 	%D%/credentials.h \

@@ -33,6 +33,7 @@
  *      topic-frame.c -- what was published, kept once for all its readers
  *      topics.c    -- who subscribed to what, and what was retained
  *      wants.c     -- who on other hosts wants what is published here
+ *      barrier.c   -- who waits until other hosts have heard what it wants
  *      metrics.c   -- counters as OpenMetrics
  *      credentials.c -- what the kernel says of a process
  *      subject.c   -- all processes that policy treats alike

@@ -156,6 +156,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         remote_names_on_time(manager);
         rings_on_time(manager);
         wants_on_time(manager);
+        barrier_on_time(manager);
         survey_on_time(manager);
         manager_end_turn(manager);
         if (manager->stop_usec > 0)

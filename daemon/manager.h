@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/barrier.h"
 #include "daemon/gateway.h"
 #include "daemon/listener.h"
 #include "daemon/monitor.h"
@@ -95,6 +96,7 @@ struct Manager {
         Surveys surveys;
         Topics topics;
         Wants wants;
+        Barrier barrier;
         Listener listener;
         Counters counters;
 

@@ -128,6 +128,7 @@ void peer_kill(Peer *peer) {
                 return;
         if (peer->state == PEER_ATTACHED) {
                 gateway_forget_waiters(peer);
+                barrier_leave(peer);
                 lease_remove(peer);
                 topics_leave(peer);
                 wants_leave(peer);

@@ -98,6 +98,7 @@ struct Peer {
         TopicReader topics;
         ToldTopics told; /* who reads elsewhere what it publishes */
         Waiter *waiters; /* questions to the gateway */
+        BarrierAsker *barrier_askers;
         Monitor *monitor;
         Waiting *waiting; /* who was refused here with QUEUE_FULL */
         RingSide *rings;

@@ -89,10 +89,20 @@ static void on_subscribe(Peer *from, const Word *word) {
 }
 
 static void on_ping(Peer *from, const Word *word) {
-        if (word->control.value == PING_ALL)
+        ControlCode code = CODE_OK;
+
+        if (word->control.value != PING_ALL)
+                peer_say(from, &(Control){ .verb = CONTROL_PONG, .ref = word->id });
+        else if (gateway_is(&from->manager->gateway, from))
                 wants_on_ping(from->manager, &word->id);
         else
-                peer_say(from, &(Control){ .verb = CONTROL_PONG, .ref = word->id });
+                code = barrier_ask(from, &word->id);
+        if (code != CODE_OK)
+                reply(from, word, code, 0);
+}
+
+static void on_pong(Peer *from, const Word *word) {
+        barrier_on_pong(from->manager, &word->control);
 }
 
 static void on_publish(Peer *from, const Word *word) {
@@ -253,7 +263,8 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_SERVICE] = { false, on_service },
         [CONTROL_SERVICES] = { true, on_services },
         [CONTROL_SUBSCRIBE] = { false, on_subscribe },
-        [CONTROL_PING] = { true, on_ping },
+        [CONTROL_PING] = { false, on_ping },
+        [CONTROL_PONG] = { true, on_pong },
         [CONTROL_PUBLISH] = { false, on_publish },
         [CONTROL_READERS] = { false, on_readers },
         [CONTROL_MONITOR] = { false, on_monitor },

@@ -60,6 +60,11 @@ unit_tests += %D%/check_wants
 %C%_check_wants_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-secure.la libp2pbus-core.la
 EXTRA_%C%_check_topics_DEPENDENCIES = p2pbusd
 
+unit_tests += %D%/check_barrier
+%C%_check_barrier_CFLAGS = $(unit_cflags)
+%C%_check_barrier_LDADD = $(unit_libs) libp2pbus-harness.la libp2pbus-secure.la libp2pbus-core.la
+EXTRA_%C%_check_barrier_DEPENDENCIES = p2pbusd
+
 unit_tests += %D%/check_topic
 %C%_check_topic_CFLAGS = $(unit_cflags)
 %C%_check_topic_LDADD = $(unit_libs) libp2pbus-core.la
