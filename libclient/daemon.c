@@ -162,6 +162,7 @@ void daemon_consume(p2pbus *bus, const PacketHeader *header, const uint8_t *pack
 
         switch (control.verb) {
         case CONTROL_OK:
+        case CONTROL_PONG:
         case CONTROL_RESOLVED:
         case CONTROL_NAMED:
         case CONTROL_ANSWER:

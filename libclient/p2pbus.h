@@ -1091,8 +1091,10 @@ int p2pbus_monitor_next(p2pbus *bus, uint64_t timeout_usec, p2pbus_seen *seen, u
 
 /* p2pbus_subscribe() */
 enum p2pbus_subscribe_flags {
-        P2PBUS_RETAINED = 1 << 0 /* what was retained on these topics comes first; that of other hosts
-                                  * when they hear of it, if who published it is still there */
+        P2PBUS_RETAINED = 1 << 0, /* what was retained on these topics comes first; that of other hosts
+                                   * when they hear of it, if who published it is still there */
+        P2PBUS_NO_WAIT = 1 << 1   /* do not wait for other hosts; who subscribes to several patterns
+                                   * waits with the last one for all of them */
 };
 /* p2pbus_publish() */
 enum p2pbus_publish_flags {
@@ -1110,8 +1112,9 @@ enum p2pbus_publish_flags {
  * patterns fit, as one-way messages with a topic. Nobody confirms: who does not keep up misses some,
  * and p2pbus_message_get_lost() of the next tells how many. Subscribed again by itself when the daemon
  * returns; what was published meanwhile is not here. Blocks, at most @timeout_usec.
- * All that is for this host; other hosts hear of it later, and may have no room for it:
- * p2pbus_publish(3).
+ * With P2PBUS_OFF_HOST, and a gateway, it also waits, for 2 seconds at most, until the hosts that can be
+ * reached now have heard of it, and all of the above is true of what is published there. It does not tell
+ * whether they have, and one of them may have no room for it: p2pbus_publish(3).
  * Return: 0; -EINVAL; -EDQUOT; -EACCES; -ETIMEDOUT; -ENOTCONN; -ECHILD; -ENOMEM.
  */
 int p2pbus_subscribe(p2pbus *bus, const char *pattern, uint32_t flags, uint64_t timeout_usec);

@@ -184,8 +184,29 @@ static bool is_lost(const p2pbus *bus, const char *pattern) {
         return own && own->is_lost;
 }
 
-static int subscribe(p2pbus *bus, const char *pattern, uint32_t value, uint64_t timeout_usec) {
+/* Whether other hosts are to hear of it. */
+static bool goes_to_others(const p2pbus *bus, const char *pattern) {
+        return bus->welcome.flags & ATTACH_OFF_HOST && bus->hello_flags & HELLO_OFF_HOST &&
+               !topic_is_own(pattern, strlen(pattern));
+}
+
+/* Whatever comes of it, the pattern is subscribed: nothing is noted. */
+static void wait_for_others(p2pbus *bus, uint64_t until) {
+        Ask ask = { .control = { .verb = CONTROL_PING, .value = PING_ALL } };
+        int r = 0;
+
+        until = MIN(until, bus->now_usec + TOPIC_OTHERS_USEC);
+        daemon_ask(bus, &ask);
+        while (r == 0 && !ask.is_answered && !bus->is_closed)
+                r = loop_wait(bus, until);
+        daemon_drop(bus, &ask);
+}
+
+/* @waits: for other hosts, if they are to hear of it. */
+static int subscribe(p2pbus *bus, const char *pattern, uint32_t value, bool waits,
+                     uint64_t timeout_usec) {
         Ask ask = { .control = subscribe_control(pattern ? pattern : "", value) };
+        uint64_t until;
         int r;
 
         if (!pattern || !topic_is_pattern(pattern, strlen(pattern)))
@@ -194,30 +215,33 @@ static int subscribe(p2pbus *bus, const char *pattern, uint32_t value, uint64_t 
         r = bus_enter_blocking(bus);
         if (r < 0)
                 return r;
+        until = bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT);
         if (value != SUBSCRIBE_END && HASH_COUNT(bus->topics.own) >= SUBSCRIPTIONS_MAX)
                 r = reason_fail(P2PBUS_REASON_QUOTA);
         if (r == 0 && value != SUBSCRIBE_END)
                 r = expect(bus, pattern, value);
         if (r == 0)
-                r = daemon_ask_wait(bus, &ask,
-                                    bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+                r = daemon_ask_wait(bus, &ask, until);
         daemon_drop(bus, &ask);
         if (r == -ENXIO && value == SUBSCRIBE_END && is_lost(bus, pattern))
                 r = 0;
-        return bus_leave(bus, settle(bus, pattern, value, r));
+        r = settle(bus, pattern, value, r);
+        if (r == 0 && waits && goes_to_others(bus, pattern))
+                wait_for_others(bus, until);
+        return bus_leave(bus, r);
 }
 
 _public_ int p2pbus_subscribe(p2pbus *bus, const char *pattern, uint32_t flags,
                               uint64_t timeout_usec) {
-        if (flags & ~(uint32_t)P2PBUS_RETAINED)
+        if (flags & ~(uint32_t)(P2PBUS_RETAINED | P2PBUS_NO_WAIT))
                 return reason_fail_errno(-EINVAL, "unknown flags");
         return subscribe(bus, pattern,
                          flags & P2PBUS_RETAINED ? SUBSCRIBE_RETAINED : SUBSCRIBE_BEGIN,
-                         timeout_usec);
+                         !(flags & P2PBUS_NO_WAIT), timeout_usec);
 }
 
 _public_ int p2pbus_unsubscribe(p2pbus *bus, const char *pattern, uint64_t timeout_usec) {
-        return subscribe(bus, pattern, SUBSCRIBE_END, timeout_usec);
+        return subscribe(bus, pattern, SUBSCRIBE_END, false, timeout_usec);
 }
 
 /* Publishing */

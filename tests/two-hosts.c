@@ -34,6 +34,10 @@ static void say(End *end, const Control *control) {
         ck_assert_int_eq(connection_queue_control(end->c, control, NULL), 0);
 }
 
+static void say_with_id(End *end, const Control *control, const PacketId *id) {
+        ck_assert_int_eq(connection_queue_control(end->c, control, id), 0);
+}
+
 static void pass(End *to, const uint8_t *packet, size_t n) {
         uint8_t *out;
 
@@ -260,6 +264,33 @@ static void pass_wanted(End *from, End *to, const Control *control) {
         say(to, &lie);
 }
 
+/* Who has left wants nothing. */
+static void pass_detached(const End *from, End *to, Address address) {
+        Control word = { .verb = CONTROL_WANTED, .value = WANTED_END, .address = address };
+        SignedRecord lease;
+
+        for (unsigned i = 0; i < from->n_leases; i++)
+                if (address_equal(from->leases[i].address, address)) {
+                        ck_assert_int_eq(signed_record_decode(from->leases[i].bytes,
+                                                              CONTROL_LEASE_SIZE, &lease),
+                                         0);
+                        word.body = lease.signer.bytes;
+                        word.n_body = CONTROL_KEY_SIZE;
+                        say(to, &word);
+                }
+}
+
+/* The daemon at the other end is the only one behind us; it answers with the same id. */
+static void pass_ping(End *from, End *to, const PacketId *id, uint32_t value) {
+        const Control ping = { .verb = CONTROL_PING, .value = value };
+
+        __atomic_fetch_add(&middle.n_pings, 1, __ATOMIC_RELEASE);
+        if (is_cut())
+                say(from, &(Control){ .verb = CONTROL_PONG, .ref = *id });
+        else
+                say_with_id(to, &ping, id);
+}
+
 static void on_packet(End *end, End *other, const PacketHeader *header, const uint8_t *packet) {
         Control control;
 
@@ -283,6 +314,15 @@ static void on_packet(End *end, End *other, const PacketHeader *header, const ui
                 break;
         case CONTROL_WANTED:
                 pass_wanted(end, other, &control);
+                break;
+        case CONTROL_DETACHED:
+                pass_detached(end, other, control.address);
+                break;
+        case CONTROL_PING:
+                pass_ping(end, other, &header->id, control.value);
+                break;
+        case CONTROL_PONG:
+                say(other, &control);
                 break;
         case CONTROL_ERROR:
                 pass_error(header, &control);

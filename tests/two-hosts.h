@@ -85,6 +85,7 @@ typedef struct Middle {
         bool lies;    /* atomic; that whoever wants something wants all */
         bool refuses; /* atomic; to let anybody want anything */
         bool spoils;  /* atomic; what b's leases say is to be sealed for */
+        unsigned n_pings; /* atomic; how often it was asked whether the other end has heard of all */
         uint64_t seed;
         uint32_t generation; /* atomic: PATH_CHANGED is said when it grows */
         uint32_t generation_said;
