@@ -530,10 +530,13 @@ static int own_names(Receiver *receiver) {
 
 static int subscribe(Receiver *receiver) {
         for (size_t i = 0; i < receiver->options.n_topics; i++) {
-                int r = p2pbus_subscribe(receiver->connection.bus, receiver->options.topics[i],
-                                         receiver->options.retained ? P2PBUS_RETAINED : 0,
-                                         ANSWER_USEC);
+                bool is_last = i + 1 == receiver->options.n_topics;
+                int r;
 
+                r = p2pbus_subscribe(receiver->connection.bus, receiver->options.topics[i],
+                                     (receiver->options.retained ? P2PBUS_RETAINED : 0U) |
+                                             (is_last ? 0U : P2PBUS_NO_WAIT),
+                                     ANSWER_USEC);
                 if (r < 0)
                         return connection_fail(&receiver->connection, "topic",
                                                receiver->options.topics[i], r, p2pbus_get_reason(),
