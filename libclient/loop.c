@@ -34,7 +34,7 @@
 #define SPIN_LOOKS 64       /* between two looks at the clock */
 #define SPIN_SKIP_MAX 64    /* times of not looking, after looking in vain again and again */
 #define CPUS_READ_USEC USEC_PER_SEC
-#define POLL_SOCKET_USEC 50 /* no longer unread by who asks without waiting, while a ring is awake */
+#define POLL_SOCKET_USEC 50 /* no longer unread by who publishes, or asks while a ring is awake */
 #define SOCKET_READ_USEC USEC_PER_MSEC /* no longer unread while rings keep us busy */
 
 int loop_init(p2pbus *bus) {
@@ -224,6 +224,11 @@ static void read_in(p2pbus *bus) {
                                 return;
                 }
         }
+}
+
+void loop_catch_up(p2pbus *bus) {
+        if (bus->now_usec - bus->socket_read_usec >= POLL_SOCKET_USEC)
+                read_in(bus);
 }
 
 static void run_timers(p2pbus *bus) {

@@ -26,6 +26,8 @@ uint64_t loop_due(const p2pbus *bus);
 void loop_send(p2pbus *bus, bool now);
 /* Reads, runs timers, sends. Never waits. */
 void loop_work(p2pbus *bus);
+/* Reads what is there, unless that was done a moment ago. Never waits. */
+void loop_catch_up(p2pbus *bus);
 /* Wakes those who wait for something that has happened, or would wait too long. */
 void loop_tell(p2pbus *bus);
 /*

@@ -336,6 +336,9 @@ static int publish(p2pbus *bus, const char *topic, Message *m, uint32_t flags,
         bool asks;
         int r;
 
+        /* Who reads it elsewhere may have been said; who waits for the daemon hears it with the answer. */
+        if (timeout_usec == 0 && bus->welcome.flags & ATTACH_OFF_HOST)
+                loop_catch_up(bus);
         if (bus->is_closed)
                 return reason_fail(bus->away_reason);
         if (m->is_given)

@@ -83,7 +83,9 @@ static unsigned count_pings(void) {
         return __atomic_load_n(&middle.n_pings, __ATOMIC_ACQUIRE);
 }
 
+/* With and without waiting for a's daemon. */
 START_TEST(the_first_message_after_subscribing_arrives) {
+        const uint64_t timeout = _i == 0 ? PATIENCE : 0;
         char topic[32];
         uint64_t lost;
 
@@ -91,7 +93,7 @@ START_TEST(the_first_message_after_subscribing_arrives) {
                 (void)snprintf(topic, sizeof(topic), "t%d", i);
                 publish_number(topic, 1000); /* a knows that nobody reads it */
                 ok(p2pbus_subscribe(b, topic, 0, PATIENCE));
-                ok(try_publish(topic, (unsigned)i, PATIENCE));
+                ok(try_publish(topic, (unsigned)i, timeout));
                 ok(p2pbus_hand_over(a, PATIENCE));
                 ck_assert_int_eq(take_number(topic, PATIENCE, &lost), i);
         }
@@ -337,9 +339,11 @@ START_TEST(what_waits_when_a_topic_is_withdrawn_is_not_lost) {
         subscribe_and_get_one("*", "weather");
         withdraw("weather");
         publish_number("weather", 2);
+        signal_daemon(0, SIGSTOP);
         ok(try_publish("fresh", 3, 0)); /* the answer is to come */
         withdraw("fresh");
         ok(try_publish("fresh", 4, 0));
+        signal_daemon(0, SIGCONT);
         ok(p2pbus_hand_over(a, PATIENCE));
         ck_assert_int_eq(take_number("weather", PATIENCE, &lost), 2);
         ck_assert_uint_eq(lost, 0);
@@ -354,11 +358,13 @@ START_TEST(what_waits_when_the_bus_goes_away_is_counted) {
         uint64_t lost;
 
         subscribe_and_get_one("*", "weather");
+        signal_daemon(0, SIGSTOP);
         for (unsigned i = 2; i < 5; i++)
                 ok(try_publish("fresh", i, 0)); /* the answer is to come */
         pthread_mutex_lock(&a->lock);
         topic_remote_forget(a); /* as after an attach */
         pthread_mutex_unlock(&a->lock);
+        signal_daemon(0, SIGCONT);
         publish_number("fresh", 5);
         ck_assert_int_eq(take_number("fresh", PATIENCE, &lost), 5);
         ck_assert_uint_eq(lost, 3);
@@ -937,7 +943,7 @@ Suite *check_suite(void) {
         TCase *tcase = tcase_create("two hosts");
 
         tcase_add_checked_fixture(tcase, two_hosts_start, two_hosts_stop);
-        tcase_add_test(tcase, the_first_message_after_subscribing_arrives);
+        tcase_add_loop_test(tcase, the_first_message_after_subscribing_arrives, 0, 2);
         tcase_add_test(tcase, who_subscribes_as_soon_as_it_is_there_gets_the_first_message);
         tcase_add_test(tcase, who_wants_several_waits_once);
         tcase_add_test(tcase, who_wants_nothing_of_other_hosts_does_not_wait_for_them);
