@@ -31,6 +31,7 @@ struct Pending {
         uint64_t id; /* the unique half of our packet's id */
         QuestionKey key;
         Address address;
+        bool is_old; /* not to be found by its key any more */
         uint64_t deadline_usec;
         Waiter *waiters;
 };
@@ -48,6 +49,15 @@ static QuestionKey question_key(Address address, const Peer *asker) {
                 asker && asker->subject->has_some_relays ? asker->entry.address : (Address){ 0 };
 
         return (QuestionKey){ address.pid, by.pid, address.tag, by.tag };
+}
+
+/* Of one process alone. */
+static bool key_is_own(const QuestionKey *key) {
+        return key->by_pid != 0;
+}
+
+static bool key_is_about(const QuestionKey *key, Address address) {
+        return key->pid == address.pid && (key->tag == 0 || key->tag == address.tag);
 }
 
 /* The note of the life before: STATE/gateway-seen. */
@@ -75,6 +85,7 @@ void gateway_init(Manager *manager) {
 
 static void cache_remove(Gateway *gateway, CachedLease *cached) {
         HASH_DELETE(hh, gateway->cache, cached);
+        gateway->n_own -= key_is_own(&cached->key);
         free(cached);
 }
 
@@ -127,7 +138,9 @@ static void waiter_free(Manager *manager, Waiter *waiter) {
 
 static void pending_free(Gateway *gateway, Pending *pending) {
         HASH_DELETE(by_id, gateway->by_id, pending);
-        HASH_DELETE(by_key, gateway->by_key, pending);
+        if (!pending->is_old)
+                HASH_DELETE(by_key, gateway->by_key, pending);
+        gateway->n_own -= key_is_own(&pending->key);
         free(pending);
 }
 
@@ -260,6 +273,42 @@ static void cache_forget(Gateway *gateway, QuestionKey key) {
         }
 }
 
+/* Whoever asks from now on asks anew. */
+static void pending_hide(Gateway *gateway, Pending *pending) {
+        if (!pending->is_old)
+                HASH_DELETE(by_key, gateway->by_key, pending);
+        pending->is_old = true;
+}
+
+/* What those know and ask who do so for themselves. */
+static void forget_own_of(Gateway *gateway, Address address) {
+        Pending *pending, *next_pending;
+        CachedLease *cached, *next;
+
+        HASH_ITER (hh, gateway->cache, cached, next)
+                if (key_is_own(&cached->key) && key_is_about(&cached->key, address))
+                        cache_remove(gateway, cached);
+        HASH_ITER (by_id, gateway->by_id, pending, next_pending)
+                if (key_is_own(&pending->key) && key_is_about(&pending->key, address))
+                        pending_hide(gateway, pending);
+}
+
+void gateway_forget_lease(Manager *manager, Address address) {
+        Gateway *gateway = &manager->gateway;
+        QuestionKey key = question_key(address, NULL);
+        Pending *pending;
+
+        cache_forget(gateway, key);
+        for (unsigned i = 0; i < 2; i++) { /* with TAG and without */
+                HASH_FIND(by_key, gateway->by_key, &key, sizeof(key), pending);
+                if (pending)
+                        pending_hide(gateway, pending);
+                key.tag = 0;
+        }
+        if (gateway->n_own > 0)
+                forget_own_of(gateway, address);
+}
+
 /* Best effort: what is not kept is asked for again. */
 static void cache_add(Manager *manager, const Pending *pending, const uint8_t *lease,
                       const SignedRecord *record) {
@@ -280,6 +329,8 @@ static void cache_add(Manager *manager, const Pending *pending, const uint8_t *l
         HASH_ADD(hh, gateway->cache, key, sizeof(cached->key), cached);
         if (!cached->hh.tbl)
                 free(cached);
+        else
+                gateway->n_own += key_is_own(&pending->key);
 }
 
 /* Asks the gateway. Return: NULL if there is no memory. */
@@ -309,6 +360,7 @@ static Pending *pending_new(const Peer *asker, Address address) {
                 free(pending);
                 return NULL;
         }
+        gateway->n_own += key_is_own(&pending->key);
         if (asker->subject->has_some_relays)
                 word.n_body = policy_write_relays(asker->subject, relays);
         peer_say_with_id(gateway->peer, &word, &id);
@@ -409,6 +461,8 @@ void gateway_on_resolved(Manager *manager, const Control *word) {
                 return; /* too late: those who asked were answered */
         if (code == CODE_OK)
                 code = check_lease(manager, pending, word);
+        if (pending->is_old)
+                cache_forget(gateway, pending->key);
         if ((code == CODE_NOT_HERE || code == CODE_NO_ROUTE) && !gateway->synced)
                 code = CODE_SETTLING;
         if (code == CODE_NOT_HERE && registry_has_left(&manager->registry, pending->address))

@@ -57,6 +57,7 @@ typedef struct Gateway {
         unsigned n_waiters;
         uint64_t last_request;
         CachedLease *cache; /* oldest first */
+        unsigned n_own;     /* questions and leases that are one process's alone */
 } Gateway;
 
 /* @state_path: the folder where it is noted that this host has a gateway. */
@@ -80,6 +81,8 @@ void gateway_remove(Peer *peer);
 void gateway_resolve(Peer *asker, Address address, const PacketId *ref, bool is_question);
 /* @peer waits no longer. */
 void gateway_forget_waiters(Peer *peer);
+/* There may be another life of the process with @address: its lease is asked for anew. */
+void gateway_forget_lease(Manager *manager, Address address);
 
 /* Words of the gateway. */
 void gateway_on_resolved(Manager *manager, const Control *word);

@@ -317,6 +317,7 @@ void wants_reevaluate(Manager *manager) {
 static void begun(Manager *manager, RemoteWant *remote) {
         remote->doubt_usec = 0;
         remote->begun = ++manager->wants.n_begun;
+        gateway_forget_lease(manager, remote->want.wanter->address);
         changed(manager);
 }
 

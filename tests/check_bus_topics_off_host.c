@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "libclient/attachment.h"
 #include "libclient/peer.h"
@@ -78,6 +79,23 @@ static void subscribe_and_get_one(const char *pattern, const char *topic) {
         ck_assert_int_eq(take_number(topic, PATIENCE, &lost), 1);
 }
 
+/* The next message of a, which does its work meanwhile, that @to gets is @number on @topic. */
+static void expect_number_at(p2pbus *to, const char *topic, int number) {
+        int got = -1;
+        uint64_t lost;
+
+        while (got < 0) {
+                ok(p2pbus_process(a));
+                got = take_number_at(to, topic, SECOND / 1000, &lost);
+        }
+        ck_assert_int_eq(got, number);
+        ck_assert_uint_eq(lost, 0);
+}
+
+static void expect_number(const char *topic, int number) {
+        expect_number_at(b, topic, number);
+}
+
 /* How often b's daemon has asked whether others have heard of all. */
 static unsigned count_pings(void) {
         return __atomic_load_n(&middle.n_pings, __ATOMIC_ACQUIRE);
@@ -143,6 +161,37 @@ START_TEST(who_wants_nothing_of_other_hosts_does_not_wait_for_them) {
         ok(p2pbus_unsubscribe(b, "weather", PATIENCE));
         ck_assert_uint_eq(count_pings(), n);
         p2pbus_unref(local);
+}
+END_TEST
+
+/* A process at b's host that has subscribed to "weather", and has the same key in each life. */
+static p2pbus *open_reader(void) {
+        static char file[128];
+        p2pbus *reader;
+
+        (void)snprintf(file, sizeof(file), "%s/reader.key", middle.ends[1].d.folder);
+        if (access(file, F_OK) != 0)
+                ok(p2pbus_key_generate(file, NULL));
+        reader = open_as(1, P2PBUS_OFF_HOST, file);
+        ok(p2pbus_subscribe(reader, "weather", 0, PATIENCE));
+        return reader;
+}
+
+START_TEST(another_life_of_a_reader_is_found_at_once) {
+        p2pbus *near = open_at(0, P2PBUS_OFF_HOST), *back = a;
+        p2pbus *reader = open_reader();
+        uint64_t lost;
+
+        publish_number("weather", 0); /* its lease is known here */
+        ck_assert_int_eq(take_number_at(reader, "weather", PATIENCE, &lost), 0);
+        p2pbus_unref(reader);
+        reader = open_reader();
+        a = near;
+        publish_number("weather", 1); /* and that is all that it does */
+        ck_assert_int_eq(take_number_at(reader, "weather", PATIENCE, &lost), 1);
+        a = back;
+        p2pbus_unref(near);
+        p2pbus_unref(reader);
 }
 END_TEST
 
@@ -460,19 +509,6 @@ static void until_read(const char *topic, int n_readers) {
         while (p2pbus_count_readers(a, topic) != n_readers)
                 ok(p2pbus_wait(a, PATIENCE));
         ok(p2pbus_hand_over(a, PATIENCE));
-}
-
-/* The next message of a, which does its work meanwhile, that b gets is @number on @topic. */
-static void expect_number(const char *topic, int number) {
-        int got = -1;
-        uint64_t lost;
-
-        while (got < 0) {
-                ok(p2pbus_process(a));
-                got = take_number(topic, SECOND / 1000, &lost);
-        }
-        ck_assert_int_eq(got, number);
-        ck_assert_uint_eq(lost, 0);
 }
 
 START_TEST(who_comes_later_gets_what_is_retained_once) {
@@ -948,6 +984,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, who_wants_several_waits_once);
         tcase_add_test(tcase, who_wants_nothing_of_other_hosts_does_not_wait_for_them);
         tcase_add_test(tcase, a_host_that_does_not_answer_is_waited_for_once);
+        tcase_add_test(tcase, another_life_of_a_reader_is_found_at_once);
         tcase_add_test(tcase, what_is_published_comes_sealed_and_in_order);
         tcase_add_test(tcase, what_is_lost_on_the_way_is_counted);
         tcase_add_test(tcase, what_is_doubled_or_late_comes_once_or_is_lost);

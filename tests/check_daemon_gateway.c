@@ -32,8 +32,9 @@ static void lease_make(const Client *c, const uint8_t *request, uint32_t flags,
         ck_assert_uint_eq(n, CONTROL_LEASE_SIZE);
 }
 
-/* A lease of a process that lives elsewhere. */
-static Address lease_from_elsewhere(uint8_t out[static CONTROL_LEASE_SIZE]) {
+/* A lease of a process that lives elsewhere, with its key if that is asked for. */
+static Address lease_from_elsewhere_with_key(uint8_t out[static CONTROL_LEASE_SIZE],
+                                             PublicKey *ret_key) {
         uint8_t request[CONTROL_LEASE_REQUEST_SIZE] = { 7 };
         Client elsewhere;
         Address address;
@@ -43,8 +44,14 @@ static Address lease_from_elsewhere(uint8_t out[static CONTROL_LEASE_SIZE]) {
         ck_assert_int_eq(identity_new_random(&elsewhere.key), 0);
         address = identity_hash(elsewhere.key)->address;
         lease_make(&elsewhere, request, 0, out);
+        if (ret_key)
+                *ret_key = *identity_public(elsewhere.key);
         identity_free(elsewhere.key);
         return address;
+}
+
+static Address lease_from_elsewhere(uint8_t out[static CONTROL_LEASE_SIZE]) {
+        return lease_from_elsewhere_with_key(out, NULL);
 }
 
 static void become_gateway(Client *g) {
@@ -240,6 +247,71 @@ START_TEST(the_gateway_says_where_others_are) {
                                    .ref = g.last.header.id });
         ck_assert_uint_eq(expect_word(&a, CONTROL_NOT_LOCAL)->code, CODE_NOT_HERE);
         client_close(&a);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
+/* Asks for @to, which the gateway is asked for. Return: what it is to answer. */
+static Control ask_for(Client *from, Client *g, Address to) {
+        Control answer = { .verb = CONTROL_RESOLVED, .address = to };
+
+        client_say(from, &(Control){ .verb = CONTROL_RESOLVE, .address = to });
+        (void)expect_word(g, CONTROL_RESOLVE);
+        answer.ref = g->last.header.id;
+        return answer;
+}
+
+START_TEST(who_wants_something_anew_may_be_another_life_and_is_asked_for) {
+        uint8_t lease[CONTROL_LEASE_SIZE], body[CONTROL_KEY_SIZE + 1];
+        Control wanted = { .verb = CONTROL_WANTED, .value = WANTED_BEGIN, .body = body };
+        Control first, second;
+        PublicKey key;
+        Address there = lease_from_elsewhere_with_key(lease, &key);
+        Client a, b, g;
+
+        memcpy(body, key.bytes, CONTROL_KEY_SIZE);
+        body[CONTROL_KEY_SIZE] = 'x';
+        wanted.address = there;
+        wanted.n_body = sizeof(body);
+        bystanders_start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        client_open(&b, &d, ATTACH_OFF_HOST);
+        expect_word(&a, CONTROL_LEASE_REQUEST);
+        expect_word(&b, CONTROL_LEASE_REQUEST);
+
+        /* What is on its way is of before. */
+        first = ask_for(&a, &g, there);
+        client_say(&g, &wanted);
+        expect_silence(&g);
+        second = ask_for(&b, &g, there);
+        first.body = second.body = lease;
+        first.n_body = second.n_body = sizeof(lease);
+        client_say(&g, &first);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_RESOLVED)->code, CODE_OK);
+        client_say(&a, &(Control){ .verb = CONTROL_RESOLVE, .address = there });
+        expect_silence(&a); /* nor is that kept */
+        expect_silence(&b);
+        client_say(&g, &second);
+        ck_assert_uint_eq(expect_word(&b, CONTROL_RESOLVED)->code, CODE_OK);
+        ck_assert_uint_eq(expect_word(&a, CONTROL_RESOLVED)->code, CODE_OK);
+
+        /* So is what is kept. */
+        client_say(&b, &(Control){ .verb = CONTROL_RESOLVE, .address = there });
+        ck_assert_uint_eq(expect_word(&b, CONTROL_RESOLVED)->code, CODE_OK);
+        body[CONTROL_KEY_SIZE] = 'y';
+        client_say(&g, &wanted);
+        expect_silence(&g);
+        first = ask_for(&b, &g, there);
+        first.code = CODE_NOT_HERE;
+        client_say(&g, &first);
+        ck_assert_uint_eq(expect_word(&b, CONTROL_RESOLVED)->code, CODE_NOT_HERE);
+        client_close(&a);
+        client_close(&b);
         client_close(&g);
         bystanders_stop();
 }
@@ -471,6 +543,48 @@ START_TEST(who_may_not_use_all_relays_asks_for_itself) {
         ck_assert_uint_eq(expect_word(&b, CONTROL_RESOLVED)->code, CODE_OK);
         expect_silence(&g);
         client_close(&b);
+        client_close(&a);
+        client_close(&g);
+        bystanders_stop();
+}
+END_TEST
+
+START_TEST(what_who_asks_for_itself_knows_of_another_life_is_forgotten_too) {
+        uint8_t lease[CONTROL_LEASE_SIZE], body[CONTROL_KEY_SIZE + 1];
+        Control wanted = { .verb = CONTROL_WANTED, .value = WANTED_BEGIN, .body = body };
+        Control found;
+        PublicKey key;
+        Address there = lease_from_elsewhere_with_key(lease, &key);
+        Client a, g;
+
+        memcpy(body, key.bytes, CONTROL_KEY_SIZE);
+        wanted.address = there;
+        wanted.n_body = sizeof(body);
+        bystanders_start(NULL);
+        client_open(&g, &d, 0);
+        become_gateway(&g);
+        expect_word(&g, CONTROL_SYNCED);
+        client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
+        client_open(&a, &d, ATTACH_OFF_HOST);
+        expect_word(&a, CONTROL_LEASE_REQUEST);
+        rule(&g, &a, "wss://a.example ws://b:1");
+        expect_word(&a, CONTROL_PATH_CHANGED);
+
+        for (unsigned i = 0; i < 2; i++) {
+                found = ask_for(&a, &g, there);
+                found.body = lease;
+                found.n_body = sizeof(lease);
+                client_say(&g, &found);
+                ck_assert_uint_eq(expect_word(&a, CONTROL_RESOLVED)->code, CODE_OK);
+                body[CONTROL_KEY_SIZE] = i == 0 ? 'x' : 'y';
+                client_say(&g, &wanted);
+                expect_silence(&g);
+        }
+        found = ask_for(&a, &g, there); /* and what is on its way */
+        body[CONTROL_KEY_SIZE] = 'z';
+        client_say(&g, &wanted);
+        expect_silence(&g);
+        (void)ask_for(&a, &g, there);
         client_close(&a);
         client_close(&g);
         bystanders_stop();
@@ -783,6 +897,7 @@ Suite *check_suite(void) {
         tcase_add_loop_test(gateway, bad_leases_are_refused, 0, 4);
         tcase_add_test(gateway, leases_are_renewed_at_half_life);
         tcase_add_test(gateway, the_gateway_says_where_others_are);
+        tcase_add_test(gateway, who_wants_something_anew_may_be_another_life_and_is_asked_for);
         tcase_add_test(gateway, lies_of_the_gateway_are_not_believed);
         tcase_add_test(gateway, there_is_one_gateway_and_it_speaks_for_strangers_alone);
         tcase_add_test(gateway,
@@ -795,6 +910,7 @@ Suite *check_suite(void) {
         tcase_add_test(gateway, a_host_that_had_a_gateway_is_settling_after_a_restart);
         tcase_add_test(gateway, relays_are_said_before_the_lease_and_follow_the_policy);
         tcase_add_test(gateway, who_may_not_use_all_relays_asks_for_itself);
+        tcase_add_test(gateway, what_who_asks_for_itself_knows_of_another_life_is_forgotten_too);
 
         suite_add_tcase(suite, gateway);
         return suite;
