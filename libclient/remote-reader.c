@@ -95,6 +95,22 @@ void waiting_drop_all(p2pbus *bus, WaitingList *list) {
                 waiting_drop_first(bus, list);
 }
 
+/* To the end of another list. */
+static void waiting_move_first(WaitingList *list, WaitingList *to) {
+        Waiting *waiting = list->first;
+        size_t n = waiting_memory(waiting->copy);
+        bool is_live = !copy_is_retained(waiting->copy);
+
+        DL_DELETE(list->first, waiting);
+        DL_APPEND(to->first, waiting);
+        list->n--;
+        list->n_live -= is_live;
+        list->n_bytes -= n;
+        to->n++;
+        to->n_live += is_live;
+        to->n_bytes += n;
+}
+
 /* How much goes */
 
 static bool pace_passes(Pace *pace, size_t n, uint64_t now) {
@@ -150,6 +166,7 @@ void remote_reader_free(RemoteReader *reader) {
         p2pbus *bus = reader->bus;
 
         waiting_drop_all(bus, &reader->waiting);
+        waiting_drop_all(bus, &reader->kept);
         timer_clear(&bus->timers, &reader->timer);
         daemon_drop(bus, &reader->ask);
         HASH_DELETE(hh, bus->topics.readers, reader);
@@ -157,7 +174,8 @@ void remote_reader_free(RemoteReader *reader) {
 }
 
 /* It counts anew, and is new to that reader. */
-static void reader_begin(RemoteReader *reader) {
+static void reader_renumber(RemoteReader *reader) {
+        waiting_drop_all(reader->bus, &reader->kept);
         reader->session = bus_new_session_id(reader->bus);
         reader->seq = 0;
 }
@@ -200,7 +218,7 @@ RemoteReader *remote_reader_get(p2pbus *bus, const PublicKey *key) {
         reader->key = *key;
         reader->address = key_hash(key).address;
         reader->timer.on_due = on_reader_timer;
-        reader_begin(reader);
+        reader_renumber(reader);
         HASH_ADD(hh, bus->topics.readers, key, sizeof(reader->key), reader);
         if (!reader->hh.tbl) {
                 free(reader);
@@ -247,7 +265,7 @@ static void on_lease(p2pbus *bus, Ask *ask) {
                 reader->absent_until_usec = 0;
         } else if (ask->code == CODE_OK && !is_remote) {
                 /* It is on this host now, and gets what the daemon gives it. */
-                reader_begin(reader);
+                reader_renumber(reader);
                 reader_absent(reader);
         } else if (ask->code != CODE_SETTLING) {
                 reader_absent(reader);
@@ -318,35 +336,101 @@ static Fate reader_send(RemoteReader *reader, const Copy *copy, uint64_t seq) {
 }
 
 static void reader_set_timer(RemoteReader *reader) {
+        p2pbus *bus = reader->bus;
+
         if (reader->waiting.first)
-                (void)timer_set(&reader->bus->timers, &reader->timer,
-                                reader->bus->now_usec + TRY_AGAIN_USEC);
+                (void)timer_set(&bus->timers, &reader->timer, bus->now_usec + TRY_AGAIN_USEC);
+        else if (reader->kept.first)
+                (void)timer_set(&bus->timers, &reader->timer, reader->kept_until_usec);
+}
+
+/* Whether a message of @n bytes that went is kept. */
+static bool reader_keeps(RemoteReader *reader, size_t n) {
+        uint64_t now = reader->bus->now_usec;
+
+        if (reader->is_new) {
+                reader->is_new = false;
+                reader->kept_until_usec = now + REMOTE_KEPT_USEC;
+        }
+        return now < reader->kept_until_usec && reader->kept.n < REMOTE_KEPT_MAX &&
+               reader->kept.n_bytes + n <= REMOTE_KEPT_BYTES;
 }
 
 void remote_reader_flush(RemoteReader *reader) {
         p2pbus *bus = reader->bus;
+        Fate fate;
 
+        if (bus->now_usec >= reader->kept_until_usec)
+                waiting_drop_all(bus, &reader->kept);
         while (reader->waiting.first) {
                 const Waiting *waiting = reader->waiting.first;
 
-                if (!waiting_is_old(bus, waiting) &&
-                    (!bus->is_up || reader_send(reader, waiting->copy, waiting->seq) == FATE_WAITS))
+                fate = FATE_LOST;
+                if (!waiting_is_old(bus, waiting))
+                        fate = bus->is_up ? reader_send(reader, waiting->copy, waiting->seq)
+                                          : FATE_WAITS;
+                if (fate == FATE_WAITS)
                         break;
-                waiting_drop_first(bus, &reader->waiting);
+                if (fate == FATE_SENT && reader_keeps(reader, waiting_memory(waiting->copy)))
+                        waiting_move_first(&reader->waiting, &reader->kept);
+                else
+                        waiting_drop_first(bus, &reader->waiting);
         }
         reader_set_timer(reader);
+}
+
+static bool copy_is_on(const Copy *copy, const char *topic) {
+        const uint8_t *text;
+        Record record;
+        size_t at = 0, n;
+
+        if (record_decode(copy->bytes, copy->n, &at, &record) != 0)
+                return false;
+        text = record_extension(record.message.extensions, record.message.n_extensions,
+                                MESSAGE_EXT_TOPIC, &n);
+        return text && n == strlen(topic) && memcmp(text, topic, n) == 0;
+}
+
+void remote_reader_begin(RemoteReader *reader, const char *topic) {
+        WaitingList kept = reader->kept;
+        bool is_asked = reader->ask.prev;
+
+        reader->kept = (WaitingList){ 0 };
+        while (kept.first)
+                if (copy_is_on(kept.first->copy, topic))
+                        waiting_drop_first(reader->bus, &kept);
+                else
+                        waiting_move_first(&kept, &reader->kept);
+        reader->is_new = true;
+        reader->asked_usec = 0;
+        daemon_drop(reader->bus, &reader->ask);
+        if (is_asked)
+                reader_ask(reader); /* the answer that was on its way is of before */
+}
+
+void remote_reader_again(RemoteReader *reader) {
+        WaitingList later = reader->waiting;
+
+        reader->waiting = reader->kept;
+        reader->kept = (WaitingList){ 0 };
+        while (later.first)
+                waiting_move_first(&later, &reader->waiting);
+        reader->is_new = true;
+        remote_reader_flush(reader);
 }
 
 /* Return: false: it could not go, and there is no room for it to wait. */
 static bool give(RemoteReader *reader, Copy *copy, uint64_t seq, size_t n_waiting_max) {
         p2pbus *bus = reader->bus;
+        bool is_first = !reader->waiting.first;
+        Fate fate = is_first ? reader_send(reader, copy, seq) : FATE_WAITS;
 
-        if (!reader->waiting.first && reader_send(reader, copy, seq) != FATE_WAITS)
-                return true;
-        if (bus->topics.n_waiting_bytes > n_waiting_max ||
-            !waiting_put(bus, &reader->waiting, copy, seq))
+        if (fate == FATE_SENT && reader_keeps(reader, waiting_memory(copy)))
+                (void)waiting_put(bus, &reader->kept, copy, seq); /* else it is not kept */
+        if (fate == FATE_WAITS && (bus->topics.n_waiting_bytes > n_waiting_max ||
+                                   !waiting_put(bus, &reader->waiting, copy, seq)))
                 return false;
-        if (reader->timer.at == 0)
+        if (is_first)
                 reader_set_timer(reader);
         return true;
 }

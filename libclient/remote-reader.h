@@ -10,6 +10,11 @@
  * socket, waits in a queue that is bounded for each and for all; what finds no place there, and what has
  * waited for too long, is lost for that reader. Nobody waits for a reader.
  *
+ * Who begins to want something may be another life of a process that we have sent to, which cannot open
+ * what we seal with what we know, or opens nothing that our clock says is of before it was there. It says
+ * so, and how it can be reached, in a NACK. So what goes to it first is kept for a moment, and goes again
+ * then: else the first message would be lost.
+ *
  * A reader whose way is said to be full gets less a second, and slowly more again.
  */
 
@@ -21,6 +26,9 @@
 #define REMOTE_WAITING_BYTES (1U << 20)
 #define REMOTE_WAITING_ALL_BYTES (16U << 20) /* of a handle */
 #define REMOTE_WAIT_USEC (10 * USEC_PER_SEC)
+#define REMOTE_KEPT_MAX 64 /* messages that are kept, their bytes, */
+#define REMOTE_KEPT_BYTES 65536
+#define REMOTE_KEPT_USEC (2 * USEC_PER_SEC) /* and how long, from the first of them on */
 /* Of what was retained, for readers may come again and again: bytes a second to all of them; */
 #define REMOTE_RETAINED_RATE (4U << 20)
 /* and it waits only while no more than this does, so that what is published now finds room. */
@@ -69,7 +77,10 @@ struct RemoteReader {
         uint64_t asked_usec;
         uint64_t absent_until_usec;
         WaitingList waiting;
-        Timer timer; /* set while anything waits */
+        bool is_new;      /* what goes from now on is kept: it has begun to want something */
+        WaitingList kept; /* in the order in which it went */
+        uint64_t kept_until_usec;
+        Timer timer; /* set while anything waits, or is kept */
         Pace pace;
 };
 
@@ -90,6 +101,13 @@ static inline bool waiting_is_old(const p2pbus *bus, const Waiting *waiting) {
 RemoteReader *remote_reader_get(p2pbus *bus, const PublicKey *key);
 /* NULL: it is none. */
 RemoteReader *remote_reader_find(const p2pbus *bus, const PublicKey *key);
+/*
+ * It begins to want @topic, or wants it anew: it may be another life of its process, for which nothing is
+ * that went before.
+ */
+void remote_reader_begin(RemoteReader *reader, const char *topic);
+/* It was, as a NACK said: what went to it lately goes again, in front of what waits. */
+void remote_reader_again(RemoteReader *reader);
 /* One more message for it: is sent, waits, or is lost. */
 void remote_reader_give(RemoteReader *reader, Copy *copy);
 /*

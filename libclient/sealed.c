@@ -157,14 +157,17 @@ static void on_nack(p2pbus *bus, const PacketHeader *header, const uint8_t *payl
         case NACK_NO_SESSION:
                 /* It is another process, or has forgotten us: what we sent last may be lost. */
                 peer_go_again(peer);
+                topic_remote_on_again(peer);
                 break;
         case NACK_UNKNOWN_KEY:
                 adopt_lease(peer, payload + SIGNED_ANSWER_SIZE, n - SIGNED_ANSWER_SIZE);
+                topic_remote_on_again(peer);
                 break;
         case NACK_STALE:
                 /* Its clock is ahead of ours, or it attached just now: seal by its clock. */
                 peer->clock_offset_usec = (int64_t)(answer.now_usec - now);
                 peer_go_again(peer);
+                topic_remote_on_again(peer);
                 break;
         case NACK_REFUSED:
                 /* It was opened, and is no double: for this life of the peer alone it was sealed, and this

@@ -350,19 +350,20 @@ int topic_remote_count(const p2pbus *bus, const char *topic) {
         return remote && remote->is_known ? (int)remote->n_readers : -EAGAIN;
 }
 
-/* Whether @who, who is named now, is to have what is retained. */
-static bool is_owed(const RemoteTopic *remote, const TopicReader *who) {
+/* Who is named now; NULL: it was not before, or wants it anew. */
+static const TopicReader *find_old(const RemoteTopic *remote, const TopicReader *who) {
         for (unsigned i = 0; i < remote->n_readers; i++) {
                 const TopicReader *old = &remote->readers[i];
 
                 if (old->reader == who->reader)
-                        return old->is_owed || old->begun != who->begun;
+                        return old->begun == who->begun ? old : NULL;
         }
-        return true;
+        return NULL;
 }
 
 static void take_readers(p2pbus *bus, RemoteTopic *remote, const uint8_t *list, size_t n_list) {
         TopicReader readers[CONTROL_READERS_MAX];
+        const TopicReader *old;
         unsigned n = 0;
         PublicKey key;
 
@@ -378,7 +379,10 @@ static void take_readers(p2pbus *bus, RemoteTopic *remote, const uint8_t *list, 
                         continue;
                 who->reader->n_topics++; /* from here on it is not forgotten */
                 who->begun = load_le32(at + KEY_SIZE);
-                who->is_owed = is_owed(remote, who);
+                old = find_old(remote, who);
+                who->is_owed = !old || old->is_owed;
+                if (!old)
+                        remote_reader_begin(who->reader, remote->topic);
                 n++;
         }
         topic_drop_readers(remote);
@@ -496,6 +500,13 @@ void topic_remote_on_keys(Peer *peer) {
 
         if (reader)
                 remote_reader_flush(reader);
+}
+
+void topic_remote_on_again(Peer *peer) {
+        RemoteReader *reader = remote_reader_find(peer->bus, &peer->key);
+
+        if (reader)
+                remote_reader_again(reader);
 }
 
 static bool something_waits(const p2pbus *bus) {

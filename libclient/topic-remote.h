@@ -59,6 +59,8 @@ void topic_remote_forget(p2pbus *bus);
 void topic_remote_on_off_host(p2pbus *bus);
 /* There are keys in common with @peer now. */
 void topic_remote_on_keys(Peer *peer);
+/* @peer has refused, for a reason that is mended now, what we sealed for it. */
+void topic_remote_on_again(Peer *peer);
 /* We have a lease now, or the socket has room: tries what waits. */
 void topic_remote_flush(p2pbus *bus);
 void topic_remote_free_all(p2pbus *bus);

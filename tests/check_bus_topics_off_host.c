@@ -177,6 +177,22 @@ static p2pbus *open_reader(void) {
         return reader;
 }
 
+START_TEST(another_life_of_a_reader_gets_the_first_message) {
+        p2pbus *reader = open_reader();
+        int i;
+
+        for (i = 0; count_of(SEALED_DATA) == 0; i++) { /* until they have keys in common */
+                publish_number("weather", (unsigned)i);
+                expect_number_at(reader, "weather", i);
+        }
+        p2pbus_unref(reader);
+        reader = open_reader();
+        publish_number("weather", (unsigned)i);
+        expect_number_at(reader, "weather", i);
+        p2pbus_unref(reader);
+}
+END_TEST
+
 START_TEST(another_life_of_a_reader_is_found_at_once) {
         p2pbus *near = open_at(0, P2PBUS_OFF_HOST), *back = a;
         p2pbus *reader = open_reader();
@@ -192,6 +208,41 @@ START_TEST(another_life_of_a_reader_is_found_at_once) {
         a = back;
         p2pbus_unref(near);
         p2pbus_unref(reader);
+}
+END_TEST
+
+START_TEST(what_came_before_its_time_by_the_clock_of_its_reader_goes_again) {
+        ok(p2pbus_subscribe(b, "weather", 0, PATIENCE));
+        set_mischief(MISCHIEF_SWALLOW);
+        publish_number("weather", 1);
+        while (count_swallowed() == 0)
+                (void)sched_yield();
+        set_mischief(MISCHIEF_NONE);
+        tell_middle('y'); /* b has refused it, as if its clock were ahead */
+        expect_number("weather", 1);
+        publish_number("weather", 2);
+        expect_number("weather", 2);
+}
+END_TEST
+
+START_TEST(what_is_kept_for_a_reader_that_is_new_is_bounded) {
+        RemoteReader *reader;
+        uint64_t lost;
+
+        subscribe_and_get_one("weather", "weather");
+        for (unsigned i = 2; i < 2 * REMOTE_KEPT_MAX; i++) {
+                publish_number("weather", i);
+                ck_assert_int_eq(take_number("weather", PATIENCE, &lost), (int)i);
+        }
+        pthread_mutex_lock(&a->lock);
+        reader = remote_reader_find(a, identity_public(b->identity));
+        ck_assert_uint_gt(reader->kept.n, 0);
+        ck_assert_uint_le(reader->kept.n, REMOTE_KEPT_MAX);
+        ck_assert_uint_le(reader->kept.n_bytes, REMOTE_KEPT_BYTES);
+        ck_assert_uint_eq(a->topics.n_waiting_bytes, reader->kept.n_bytes);
+        pthread_mutex_unlock(&a->lock);
+        while (a->topics.n_waiting_bytes > 0) /* in REMOTE_KEPT_USEC, by itself */
+                ok(p2pbus_wait(a, PATIENCE));
 }
 END_TEST
 
@@ -984,7 +1035,10 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, who_wants_several_waits_once);
         tcase_add_test(tcase, who_wants_nothing_of_other_hosts_does_not_wait_for_them);
         tcase_add_test(tcase, a_host_that_does_not_answer_is_waited_for_once);
+        tcase_add_test(tcase, another_life_of_a_reader_gets_the_first_message);
         tcase_add_test(tcase, another_life_of_a_reader_is_found_at_once);
+        tcase_add_test(tcase, what_came_before_its_time_by_the_clock_of_its_reader_goes_again);
+        tcase_add_test(tcase, what_is_kept_for_a_reader_that_is_new_is_bounded);
         tcase_add_test(tcase, what_is_published_comes_sealed_and_in_order);
         tcase_add_test(tcase, what_is_lost_on_the_way_is_counted);
         tcase_add_test(tcase, what_is_doubled_or_late_comes_once_or_is_lost);
