@@ -19,7 +19,7 @@ subscribe() {
         wait_line "$work/$name.err" '^listening as '
 }
 
-# wait_wants N: until host a knows of N patterns elsewhere
+# wait_wants N: until host a knows of N patterns elsewhere; who leaves does not wait for that
 wait_wants() {
         n_left=2000
         until [ "$(on a p2pbusctl metrics | sed -n 's/^p2pbusd_wants //p')" = "$1" ]; do
@@ -45,7 +45,6 @@ publisher=$(p2pbusctl keygen "$work/publisher.key")
 
 # Who subscribed
 subscribe far -n 2 --topic 'weather.*.temperature'
-check 'host a hears what is wanted on b' wait_wants 1
 run publish weather.paris.rain no
 run publish --local weather.paris.temperature 20
 run publish weather.paris.temperature 21
@@ -61,7 +60,6 @@ check 'who left wants nothing' wait_wants 0
 
 # Many, in order
 subscribe many -n 500 --topic 'count'
-check 'another one' wait_wants 1
 seq 500 >"$work/lines"
 run publish count --lines <"$work/lines"
 is 'many are published' 0 "$status"
@@ -75,7 +73,6 @@ marker=$(od -An -tx1 -N16 /dev/urandom | tr -d ' \n')
 printf %s "$marker" >"$work/marker"
 awk '{ for (i = 0; i < 1800; i++) printf "%s", $0 }' "$work/marker" >"$work/marker.message"
 subscribe secret -n 1 --topic 'secret'
-check 'somebody wants secrets' wait_wants 1
 kill -STOP "$pid_secret"
 before=$(wc -c <"$work/wire_b.cap")
 run publish secret <"$work/marker.message"
@@ -108,9 +105,7 @@ start keeper in_ns "$here" p2pbus-send --topic kept --retain --lines <"$work/val
 printf '18\n19\n20\n' >&4
 end near
 subscribe plain -n 1 --topic kept
-check 'somebody does not ask for what was retained' wait_wants 1
 subscribe later -n 3 --topic kept --topic '*' --retained
-check 'somebody does, twice' wait_wants 3
 check 'it has come' wait_line "$work/later.out" '"20"'
 echo 21 >&4
 end plain
@@ -120,7 +115,6 @@ check 'one has left' wait_wants 2
 
 # The relay dies
 subscribe after -n 1 --topic 'after.*'
-check 'one more' wait_wants 3
 kill -KILL "$pid_relay"
 end relay
 # shellcheck disable=SC2086 # words
@@ -155,12 +149,7 @@ wait_line "$work/near.err" '^listening as '
 echo >&4
 check 'it is ended' wait_line "$work/near.out" '"payload": ""'
 subscribe ended -n 1 --topic kept --retained
-check 'somebody comes after that' wait_wants 1
-n=0
-while kill -0 "$pid_ended" 2>/dev/null && [ "$n" -lt 500 ]; do
-        n=$((n + 1))
-        publish kept new || true
-done
+run publish kept new
 end ended
 is 'who comes then gets what is new' 'new' "$(field "$work/ended.out" payload)"
 finish
