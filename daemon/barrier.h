@@ -19,7 +19,7 @@
 #include "libcore/control.h"
 #include "libcore/util.h"
 
-#define BARRIER_USEC (2 * USEC_PER_SEC)
+#define BARRIER_USEC (3 * USEC_PER_SEC)
 
 typedef struct Manager Manager;
 typedef struct Peer Peer;

@@ -429,16 +429,18 @@ void wants_on_ping(Manager *manager, const PacketId *id) {
 }
 
 /* Behind what those who were told read: else the gateway's would be written first. */
-static void answer_pings(Manager *manager) {
+static void answer_pings(Manager *manager, bool is_all) {
         Wants *wants = &manager->wants;
         const ToldTopic *told;
 
         if (wants->n_pings == 0)
                 return;
-        DL_FOREACH (wants->told, told)
+        DL_FOREACH (wants->told, told) {
                 peer_flush(told->peer);
+                is_all = is_all && !told->peer->wants_out;
+        }
         for (unsigned i = 0; i < wants->n_pings; i++)
-                say_pong(manager, &wants->pings[i], PING_ALL);
+                say_pong(manager, &wants->pings[i], is_all ? PING_ALL : 0);
         wants->n_pings = 0;
 }
 
@@ -476,7 +478,7 @@ void wants_on_time(Manager *manager) {
                 wants->look_usec = USEC_NEVER;
                 begun_usec = now_usec(CLOCK_MONOTONIC);
                 is_owed = tell_anew(manager);
-                answer_pings(manager);
+                answer_pings(manager, !is_owed);
                 ended_usec = now_usec(CLOCK_MONOTONIC);
                 wants->rested_usec =
                         ended_usec + MAX(WANTS_GATHER_USEC, WANTS_REST * (ended_usec - begun_usec));

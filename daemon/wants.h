@@ -71,7 +71,7 @@ void wants_say(Peer *peer, uint32_t value, const char *pattern, size_t n_pattern
 bool wants_on_word(Manager *manager, const Control *word);
 /*
  * The gateway asks, in the packet @id, whether all who publish have heard what it said of others: it is
- * answered when their sockets have it.
+ * answered PING_ALL when their sockets have it, and 0 if one of them had no room.
  */
 void wants_on_ping(Manager *manager, const PacketId *id);
 /* The gateway left. */

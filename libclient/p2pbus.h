@@ -1112,7 +1112,7 @@ enum p2pbus_publish_flags {
  * patterns fit, as one-way messages with a topic. Nobody confirms: who does not keep up misses some,
  * and p2pbus_message_get_lost() of the next tells how many. Subscribed again by itself when the daemon
  * returns; what was published meanwhile is not here. Blocks, at most @timeout_usec.
- * With P2PBUS_OFF_HOST, and a gateway, it also waits, for 2 seconds at most, until the hosts that can be
+ * With P2PBUS_OFF_HOST, and a gateway, it also waits, for 3 seconds at most, until the hosts that can be
  * reached now have heard of it, and all of the above is true of what is published there. It does not tell
  * whether they have, and one of them may have no room for it: p2pbus_publish(3).
  * Return: 0; -EINVAL; -EDQUOT; -EACCES; -ETIMEDOUT; -ENOTCONN; -ECHILD; -ENOMEM.

@@ -184,10 +184,13 @@ static bool is_lost(const p2pbus *bus, const char *pattern) {
         return own && own->is_lost;
 }
 
+static bool may_reach_others(const p2pbus *bus) {
+        return bus->welcome.flags & ATTACH_OFF_HOST && bus->hello_flags & HELLO_OFF_HOST;
+}
+
 /* Whether other hosts are to hear of it. */
 static bool goes_to_others(const p2pbus *bus, const char *pattern) {
-        return bus->welcome.flags & ATTACH_OFF_HOST && bus->hello_flags & HELLO_OFF_HOST &&
-               !topic_is_own(pattern, strlen(pattern));
+        return may_reach_others(bus) && !topic_is_own(pattern, strlen(pattern));
 }
 
 /* Whatever comes of it, the pattern is subscribed: nothing is noted. */
@@ -337,7 +340,7 @@ static int publish(p2pbus *bus, const char *topic, Message *m, uint32_t flags,
         int r;
 
         /* Who reads it elsewhere may have been said; who waits for the daemon hears it with the answer. */
-        if (timeout_usec == 0 && bus->welcome.flags & ATTACH_OFF_HOST)
+        if (timeout_usec == 0 && may_reach_others(bus))
                 loop_catch_up(bus);
         if (bus->is_closed)
                 return reason_fail(bus->away_reason);

@@ -15,7 +15,7 @@
 
 #define TOPIC_INBOX_MAX (4U << 20)
 #define TOPIC_INBOX_REMOTE_MAX (TOPIC_INBOX_MAX / 2) /* of that, from other hosts */
-#define TOPIC_OTHERS_USEC (2 * USEC_PER_SEC) /* who subscribes waits for other hosts no longer */
+#define TOPIC_OTHERS_USEC (3 * USEC_PER_SEC) /* who subscribes waits for other hosts no longer */
 #define TOPIC_OUTPUT_MAX                                                                           \
         (1U << 20) /* bytes that wait for the socket before publishing says EAGAIN */
 
