@@ -365,7 +365,7 @@ END_TEST
 
 START_TEST(words_that_take_no_descriptor_have_theirs_closed) {
         static const ControlVerb verbs[] = { CONTROL_RESOLVE, CONTROL_RING_END, CONTROL_RING_KEEP,
-                                             CONTROL_PING };
+                                             CONTROL_PING, CONTROL_LINKS };
         uint8_t byte;
         int ends[2];
 
@@ -378,7 +378,8 @@ START_TEST(words_that_take_no_descriptor_have_theirs_closed) {
         }
         ck_assert_uint_eq(expect_word(&a, CONTROL_RESOLVED)->code, CODE_NOT_HERE);
         expect_error(&a, CODE_VIOLATION); /* a ring of no size */
-        expect_error(&a, CODE_UNSUPPORTED);
+        expect_word(&a, CONTROL_PONG);
+        expect_error(&a, CODE_UNSUPPORTED); /* it is no gateway */
         stop();
 }
 END_TEST
