@@ -46,6 +46,7 @@ libp2pbus_conf_la_SOURCES = \
 	%D%/log.h \
 	%D%/program.c \
 	%D%/program.h \
+	%D%/patience.h \
 	%D%/url.c \
 	%D%/url.h \
 	%D%/wants.c \

@@ -544,7 +544,7 @@ void relay_link_tick(RelayLink *link, uint64_t now) {
                                          "handshake took too long");
                 break;
         case PHASE_UP:
-                relay_wants_tick(link->shared->wants, &link->topics);
+                relay_wants_tick(link->shared->wants, &link->topics, !(link->pauses & PAUSE_RATE));
                 if (link_is_stalled(link, now))
                         relay_link_close(link, WS_CLOSE_POLICY, COUNT_LINKS_STALLED,
                                          "it takes nothing any more");

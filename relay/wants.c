@@ -19,6 +19,7 @@ struct RelayWant {
 struct RelayWants {
         WantSet set;
         WantsSay say;
+        WantsMayPublish may_publish;
         WantsRoute *routes;
         uint64_t n_asked; /* questions so far, by which they are numbered */
 };
@@ -27,12 +28,13 @@ static RelayWant *item_of(const Want *want) {
         return (RelayWant *)container_of(want, RelayWant, want);
 }
 
-int relay_wants_new(RelayWants **ret, WantsSay say) {
+int relay_wants_new(RelayWants **ret, WantsSay say, WantsMayPublish may_publish) {
         RelayWants *wants = calloc(1, sizeof(*wants));
 
         if (!wants)
                 return err_origin(-ENOMEM);
         wants->say = say;
+        wants->may_publish = may_publish;
         wants_init(&wants->set, sizeof(RelayWant), WANTS_MAX, WANTS_ONE_MAX);
         *ret = wants;
         return 0;
@@ -78,10 +80,8 @@ static void say_ping(RelayWants *wants, WantsRoute *route) {
         const Control ping = { .verb = CONTROL_PING, .value = PING_ALL };
         const PacketId id = packet_id_make(0, wants->n_asked);
 
-        if (route->is_asked || route->needed <= route->heard || !wants->say(route, &ping, &id))
-                return;
-        route->probe = wants->n_asked;
-        route->is_asked = true;
+        if (route->probe == 0 && route->needed > route->heard && wants->say(route, &ping, &id))
+                route->probe = wants->n_asked;
 }
 
 void relay_wants_feed(RelayWants *wants, WantsRoute *route) {
@@ -174,6 +174,9 @@ static void release(RelayWants *wants, WantsRoute *route, uint64_t number, bool 
         WantsRoute *asker;
 
         route->heard = number;
+        route->n_ticks = 0;
+        if (!route->is_synced || route->patience.is_late)
+                return; /* none did */
         DL_FOREACH (wants->routes, asker) {
                 if (asker == route || asker->asks <= heard || asker->asks > number)
                         continue;
@@ -181,13 +184,6 @@ static void release(RelayWants *wants, WantsRoute *route, uint64_t number, bool 
                 asker->n_waiting--;
                 say_pong(wants, asker);
         }
-}
-
-/* Nobody waits for @route any more, whatever it was asked. */
-static void stop_waiting(RelayWants *wants, WantsRoute *route) {
-        if (route->is_synced && !route->is_late)
-                release(wants, route, wants->n_asked, false);
-        route->heard = wants->n_asked;
 }
 
 bool relay_wants_ask(RelayWants *wants, WantsRoute *route, const PacketId *id) {
@@ -202,8 +198,13 @@ bool relay_wants_ask(RelayWants *wants, WantsRoute *route, const PacketId *id) {
         DL_FOREACH (wants->routes, other) {
                 if (other == route || !other->is_synced)
                         continue;
+                if (!wants->may_publish(other)) { /* nor can they who could when it was asked */
+                        release(wants, other, route->asks - 1, true);
+                        other->heard = route->asks;
+                        continue;
+                }
                 other->needed = route->asks;
-                if (other->is_late)
+                if (other->patience.is_late)
                         route->is_so = false;
                 else
                         route->n_waiting++;
@@ -219,23 +220,23 @@ void relay_wants_answer(RelayWants *wants, WantsRoute *route, const Control *pon
         if (number == 0 || number != route->probe)
                 return; /* to a heartbeat's PING, which has no number, or it is of no use any more */
         route->probe = 0;
-        route->is_asked = false;
-        route->n_ticks = 0;
-        if (!route->is_late)
+        if (number > route->heard) {
                 release(wants, route, number, pong->value == PING_ALL);
-        else
-                route->heard = wants->n_asked; /* as if it had just come */
-        route->is_late = false;
+                if (route->patience.is_late)
+                        route->heard = wants->n_asked; /* what was asked since does not count it */
+                patience_answered(&route->patience);
+        }
         relay_wants_feed(wants, route);
 }
 
-void relay_wants_tick(RelayWants *wants, WantsRoute *route) {
+void relay_wants_tick(RelayWants *wants, WantsRoute *route, bool is_read) {
         relay_wants_feed(wants, route);
         if (route->needed <= route->heard || ++route->n_ticks < LATE_TICKS)
                 return;
-        stop_waiting(wants, route);
-        route->is_late = true;
-        route->is_asked = false; /* the next question may find it well */
+        release(wants, route, wants->n_asked, false);
+        route->probe = 0; /* the next question may find it well */
+        if (is_read)
+                patience_missed(&route->patience);
 }
 
 /* Routes */
@@ -246,7 +247,7 @@ void relay_wants_open_route(RelayWants *wants, WantsRoute *route, unsigned max) 
 }
 
 void relay_wants_close_route(RelayWants *wants, WantsRoute *route) {
-        stop_waiting(wants, route);
+        release(wants, route, wants->n_asked, false);
         route->is_synced = false;
         while (route->wants)
                 end_all(wants, route->wants->want.wanter, CODE_SETTLING);

@@ -17,9 +17,10 @@
  * Questions are numbered. Every other link that is synced is asked, behind the last it is to be told, with
  * a PING that stands for all questions so far; its PONG answers these, and the next PING goes out if there
  * are newer ones. So a link has one question and one PING on its way, however many ask, and a question has
- * no more to it than how many links it waits for. Who goes away is not waited for, and who is late, having
- * let two ticks pass, not again until it answers: a question that comes later has it asked, now and then,
- * and does not count it.
+ * no more to it than how many links it waits for. Who goes away is not waited for, nor a link without a
+ * lease, for behind it nobody can publish. Who is late, having let two ticks pass, is not again until it has
+ * earned it (libcore/patience.h): questions that come later have it asked, one PING in two ticks, and do
+ * not count it.
  *
  * No I/O and no clock: words go out through WantsSay.
  */
@@ -28,6 +29,7 @@
 #include <stdint.h>
 
 #include "libcore/control.h"
+#include "libcore/patience.h"
 #include "libcore/util.h"
 #include "libcore/wants.h"
 
@@ -52,12 +54,11 @@ struct WantsRoute {
         unsigned n_waiting; /* links that are to answer that; 0: PONG is to be said */
         bool is_so;         /* those that did said that all have it */
 
-        uint64_t needed;  /* others' last question to it */
-        uint64_t heard;   /* nobody waits for it with a question up to this */
-        uint64_t probe;   /* its PING, not answered yet, stands for all up to this; 0: none */
-        bool is_asked;    /* no other one is said meanwhile */
-        unsigned n_ticks; /* that others have waited for it, until it answers */
-        bool is_late;     /* nobody does, until it answers */
+        uint64_t needed;   /* others' last question to it */
+        uint64_t heard;    /* nobody waits for it with a question up to this */
+        uint64_t probe;    /* its PING, not answered yet, stands for all up to this; 0: none */
+        unsigned n_ticks;  /* that others have waited for it, or would if it were not late */
+        Patience patience; /* theirs with it */
 
         WantsRoute *prev, *next;
 };
@@ -67,9 +68,11 @@ struct WantsRoute {
  * follows. It must not close anything.
  */
 typedef bool (*WantsSay)(WantsRoute *route, const Control *word, const PacketId *id);
+/* Whether somebody behind @route has a lease there, and so may publish. */
+typedef bool (*WantsMayPublish)(const WantsRoute *route);
 
 /* Return: 0 or -ENOMEM. */
-int relay_wants_new(RelayWants **ret, WantsSay say);
+int relay_wants_new(RelayWants **ret, WantsSay say, WantsMayPublish may_publish);
 /* All routes must be closed. Accepts NULL, returns NULL. */
 RelayWants *relay_wants_free(RelayWants *wants);
 
@@ -80,8 +83,11 @@ void relay_wants_close_route(RelayWants *wants, WantsRoute *route);
 void relay_wants_sync(RelayWants *wants, WantsRoute *route);
 /* It has room again. */
 void relay_wants_feed(RelayWants *wants, WantsRoute *route);
-/* Every second or so: has it room, is it late? */
-void relay_wants_tick(RelayWants *wants, WantsRoute *route);
+/*
+ * Every second or so: has it room, is it late? @is_read: or its answer may have come, and we do not look:
+ * nobody waits longer for that, but it is not its fault.
+ */
+void relay_wants_tick(RelayWants *wants, WantsRoute *route, bool is_read);
 
 /*
  * A PING with PING_ALL, and @id, came by it: PONG follows.

@@ -13,6 +13,8 @@
 typedef struct End {
         WantsRoute route; /* first */
         unsigned room;    /* words that it still takes */
+        bool is_leased;
+        bool is_read;
         Control words[256];
         PacketId ids[256];
         uint8_t bodies[256][CONTROL_KEY_SIZE + CONTROL_NAME_MAX];
@@ -39,11 +41,16 @@ static bool say(WantsRoute *route, const Control *word, const PacketId *id) {
         return true;
 }
 
+static bool may_publish(const WantsRoute *route) {
+        return ((const End *)route)->is_leased;
+}
+
 static void setup(void) {
-        ck_assert_int_eq(relay_wants_new(&wants, say), 0);
+        ck_assert_int_eq(relay_wants_new(&wants, say, may_publish), 0);
         for (unsigned i = 0; i < ROUTES; i++) {
                 ends[i].room = UINT32_MAX;
                 ends[i].n = 0;
+                ends[i].is_leased = ends[i].is_read = true;
                 relay_wants_open_route(wants, &ends[i].route, 100);
         }
 }
@@ -297,7 +304,7 @@ static void answered(unsigned i, uint64_t number, uint32_t value) {
 
 static void tick_all(void) {
         for (unsigned i = 0; i < ROUTES; i++)
-                relay_wants_tick(wants, &ends[i].route);
+                relay_wants_tick(wants, &ends[i].route, ends[i].is_read);
 }
 
 START_TEST(the_answer_comes_when_all_others_have_answered) {
@@ -427,8 +434,6 @@ START_TEST(who_asked_and_went_away_hears_nothing) {
 END_TEST
 
 START_TEST(who_does_not_answer_is_waited_for_once) {
-        PacketId id;
-
         sync_all();
         ask(0, 1);
         answer(2);
@@ -441,7 +446,7 @@ START_TEST(who_does_not_answer_is_waited_for_once) {
         ask(0, 2);
         answer(2);
         answered(0, 2, 0);
-        id = asked(1); /* it may be well again, */
+        asked(1); /* it may be well again, */
         ask(0, 3);
         answer(2);
         answered(0, 3, 0);
@@ -450,31 +455,207 @@ START_TEST(who_does_not_answer_is_waited_for_once) {
                 tick_all();
         silent(1);
 
-        answer_with(1, id, PING_ALL);
+        ask(1, 1);
+        answer(0);
+        answer(2);
+        answered(1, 1, PING_ALL);
         ask(0, 4);
+        answer(2);
+        answered(0, 4, 0);
+        answer(1);
+        ask(0, 5);
         answer(2);
         silent(0);
         answer(1);
-        answered(0, 4, PING_ALL);
+        answered(0, 5, PING_ALL);
 }
 END_TEST
 
-START_TEST(who_answers_late_is_waited_for_from_then_on) {
+/* Asks for end 0, and lets 2 answer. Return: whether 1 is waited for. */
+static bool waits_for_1(uint64_t number) {
+        ask(0, number);
+        answer(2);
+        if (ends[0].n == 0)
+                return true;
+        answered(0, number, 0);
+        return false;
+}
+
+/* It was waited for, and is late. */
+static void is_late_with(uint64_t number) {
+        asked(1);
+        tick_all();
+        silent(0);
+        tick_all();
+        answered(0, number, 0);
+}
+
+START_TEST(a_late_answer_is_none) {
         PacketId id;
 
         sync_all();
-        ask(0, 1);
+        ck_assert(waits_for_1(1));
         id = asked(1);
-        answer(2);
         for (unsigned i = 0; i < 5; i++)
                 tick_all();
         answered(0, 1, 0);
         answer_with(1, id, PING_ALL);
+        ck_assert(!waits_for_1(2));
+        tick_all();
+        tick_all();
+        answer(1); /* likewise */
+        ck_assert(!waits_for_1(3));
+        answer(1);
+        ck_assert(waits_for_1(4));
+}
+END_TEST
+
+START_TEST(a_late_link_has_as_long_for_its_answer_as_any) {
+        PacketId id;
+
+        sync_all();
+        ck_assert(waits_for_1(1));
+        is_late_with(1);
+        ck_assert(!waits_for_1(2));
+        id = asked(1);
+        tick_all();
+        ck_assert(!waits_for_1(3)); /* no other PING makes that answer count for nothing */
+        silent(1);
+        answer_with(1, id, PING_ALL);
+        ck_assert(waits_for_1(4));
+}
+END_TEST
+
+START_TEST(each_time_it_is_late_it_is_not_waited_for_twice_as_long) {
+        uint64_t number = 0;
+
+        sync_all();
+        for (unsigned i = 0, price = 1; i < 9; i++, price = MIN(2 * price, 64U)) {
+                ck_assert(waits_for_1(++number));
+                is_late_with(number);
+                for (unsigned k = 0; k < price; k++) {
+                        ck_assert(!waits_for_1(++number));
+                        answer(1);
+                }
+        }
+        ck_assert(waits_for_1(++number));
+}
+END_TEST
+
+START_TEST(only_answers_in_a_row_end_it) {
+        uint64_t number = 0;
+
+        sync_all();
+        ck_assert(waits_for_1(++number));
+        is_late_with(number);
+        ck_assert(!waits_for_1(++number));
+        answer(1);
+        ck_assert(waits_for_1(++number));
+        is_late_with(number); /* and owes two */
+        for (unsigned i = 0; i < 5; i++) {
+                ck_assert(!waits_for_1(++number));
+                answer(1);
+                ck_assert(!waits_for_1(++number));
+                asked(1);
+                tick_all();
+                tick_all();
+        }
+        for (unsigned i = 0; i < 2; i++) {
+                ck_assert(!waits_for_1(++number));
+                answer(1);
+        }
+        ck_assert(waits_for_1(++number));
+}
+END_TEST
+
+START_TEST(a_long_good_time_halves_it) {
+        uint64_t number = 0;
+
+        sync_all();
+        for (unsigned price = 1; price <= 4; price *= 2) {
+                ck_assert(waits_for_1(++number));
+                is_late_with(number);
+                for (unsigned k = 0; k < price; k++) {
+                        ck_assert(!waits_for_1(++number));
+                        answer(1);
+                }
+        }
+        for (unsigned i = 0; i < PATIENCE_MAX; i++) {
+                ck_assert(waits_for_1(++number));
+                answer(1);
+                answered(0, number, PING_ALL);
+        }
+        ck_assert(waits_for_1(++number));
+        is_late_with(number);
+        for (unsigned k = 0; k < 4; k++) { /* not 8 */
+                ck_assert(!waits_for_1(++number));
+                answer(1);
+        }
+        ck_assert(waits_for_1(++number));
+}
+END_TEST
+
+START_TEST(behind_a_link_without_a_lease_nobody_is_asked) {
+        sync_all();
+        ends[1].is_leased = false;
+        ask(0, 1);
+        silent(1);
+        answer(2);
+        answered(0, 1, PING_ALL);
+
+        ends[1].is_leased = true;
+        ask(0, 2);
+        asked(1); /* and has no lease any more, so nobody waits for its answer */
+        answer(2);
+        silent(0);
+        ends[1].is_leased = false;
         ask(2, 1);
         answer(0);
-        silent(2);
-        answer(1);
+        answered(0, 2, PING_ALL);
         answered(2, 1, PING_ALL);
+        for (unsigned i = 0; i < 5; i++)
+                tick_all();
+        silent(1);
+}
+END_TEST
+
+START_TEST(a_link_with_a_lease_again_answers_for_what_it_was_asked_since) {
+        PacketId of_0, of_1;
+
+        sync_all();
+        ask(0, 1);
+        of_1 = asked(1);
+        answer(2);
+        ends[1].is_leased = false;
+        ask(2, 1); /* waits for 0 alone */
+        of_0 = asked(0);
+        answered(0, 1, PING_ALL);
+        ends[1].is_leased = true;
+        ask(0, 2);
+        answer(2);
+        answer_with(1, of_1, PING_ALL);
+        silent(0);
+        answer(1);
+        answered(0, 2, PING_ALL);
+        silent(2);
+        answer_with(0, of_0, PING_ALL);
+        answered(2, 1, PING_ALL);
+}
+END_TEST
+
+START_TEST(who_is_not_read_is_not_late_for_that_but_nobody_waits_longer) {
+        sync_all();
+        ck_assert(waits_for_1(1));
+        asked(1);
+        ends[1].is_read = false;
+        tick_all();
+        silent(0);
+        tick_all();
+        answered(0, 1, 0);
+        ends[1].is_read = true;
+        ck_assert(waits_for_1(2));
+        answer(1);
+        answered(0, 2, PING_ALL);
 }
 END_TEST
 
@@ -698,7 +879,14 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, who_goes_away_is_not_waited_for);
         tcase_add_test(tcase, who_asked_and_went_away_hears_nothing);
         tcase_add_test(tcase, who_does_not_answer_is_waited_for_once);
-        tcase_add_test(tcase, who_answers_late_is_waited_for_from_then_on);
+        tcase_add_test(tcase, a_late_answer_is_none);
+        tcase_add_test(tcase, a_late_link_has_as_long_for_its_answer_as_any);
+        tcase_add_test(tcase, each_time_it_is_late_it_is_not_waited_for_twice_as_long);
+        tcase_add_test(tcase, only_answers_in_a_row_end_it);
+        tcase_add_test(tcase, a_long_good_time_halves_it);
+        tcase_add_test(tcase, behind_a_link_without_a_lease_nobody_is_asked);
+        tcase_add_test(tcase, a_link_with_a_lease_again_answers_for_what_it_was_asked_since);
+        tcase_add_test(tcase, who_is_not_read_is_not_late_for_that_but_nobody_waits_longer);
         tcase_add_test(tcase, a_late_link_answers_for_no_question_that_does_not_wait_for_it);
         tcase_add_test(tcase, a_late_link_that_goes_away_changes_nothing);
         tcase_add_test(tcase, who_answers_each_time_before_the_second_tick_is_not_late);
