@@ -3,9 +3,10 @@
 /*
  * The barrier: whether all have what was said before
  *
- * The daemon asks whether those behind the links have what it said of this host: each link that is up is
- * asked, when it is SYNCED, for only then has it been told all. One that does not answer in time is not
- * waited for again until it does; nor is it asked meanwhile, for no word is lost: its answer will come.
+ * The daemon asks whether those behind the links have what it said of this host: each link that is up and
+ * may know somebody here is asked, when it is SYNCED, for only then has it been told all. One that does not
+ * answer in time is not waited for again until it has earned it (libcore/patience.h): the next question has
+ * it asked, once its answer to the one before has come, for no word is lost, and does not count it.
  *
  * A link asks whether the daemon has what it said of other hosts: the daemon is asked, when it is SYNCED,
  * for the same reason. How long that takes is its own business: the relay has a limit.
@@ -14,6 +15,10 @@
  */
 
 #include "bridge/forward-state.h"
+
+#include <utlist.h>
+
+#define TOO_LATE 1 /* an until_usec that is over */
 
 static PacketId next_id(Barrier *b) {
         return packet_id_make(now_usec(CLOCK_REALTIME), UPLINK_NO_HEARTBEAT | ++b->n_asked);
@@ -37,10 +42,32 @@ static void answer_daemon(Forward *f, const PacketId *ref, bool is_so) {
         gateway_say(f->gateway, &word, to_daemon, NULL);
 }
 
-static void ask_links(Forward *f, uint32_t links) {
+/* The answer is in time until @until_usec. */
+static void ask_link(Forward *f, unsigned slot, uint64_t until_usec) {
+        BarrierNear *near = &f->barrier.near[slot];
+
+        near->id = next_id(&f->barrier);
+        near->until_usec = until_usec;
+        uplink_say(f->uplinks[slot], &ping, to_relay, &near->id);
+}
+
+/* Links that may know somebody of this host, and so were told what there is to be told. */
+static uint32_t links_of_all(Forward *f) {
+        uint32_t links = 0;
+        const Lease *lease;
+
+        DL_FOREACH (leases_first(f->leases), lease)
+                links |= lease_links(lease);
+        return links;
+}
+
+static uint32_t links_late(const Barrier *b) {
+        uint32_t late = 0;
+
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (links & 1U << i)
-                        uplink_say(f->uplinks[i], &ping, to_relay, &f->barrier.id);
+                if (b->near[i].patience.is_late)
+                        late |= 1U << i;
+        return late;
 }
 
 /* If nobody is waited for any more. */
@@ -54,7 +81,9 @@ static void settle(Forward *f) {
 }
 
 void barrier_on_daemon_ping(Forward *f, const PacketHeader *header) {
-        uint32_t up = forward_links_up(f);
+        uint32_t links = forward_links_up(f) & links_of_all(f);
+        uint32_t synced = links & forward_links_where(f, uplink_is_synced);
+        uint64_t until = forward_clock_usec() + BARRIER_USEC;
         Barrier *b = &f->barrier;
 
         if (b->deadline_usec != USEC_NEVER) {
@@ -62,27 +91,37 @@ void barrier_on_daemon_ping(Forward *f, const PacketHeader *header) {
                 return;
         }
         b->ref = header->id;
-        b->id = next_id(b);
-        b->deadline_usec = forward_clock_usec() + BARRIER_USEC;
-        b->waiting = up & ~b->late;
-        b->is_so = up != 0 && b->waiting == up;
-        ask_links(f, b->waiting & forward_links_where(f, uplink_is_synced));
+        b->deadline_usec = until;
+        b->waiting = links & ~links_late(b);
+        b->is_so = links != 0 && b->waiting == links;
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (synced & 1U << i && (b->waiting & 1U << i || b->near[i].until_usec == 0))
+                        ask_link(f, i, until);
         settle(f);
 }
 
 void barrier_on_link_synced(Forward *f, const Uplink *uplink) {
-        uint32_t bit = 1U << uplink_slot(uplink);
+        unsigned slot = uplink_slot(uplink);
+        Barrier *b = &f->barrier;
 
-        f->barrier.late &= ~bit; /* it was not asked yet */
-        ask_links(f, f->barrier.waiting & bit);
+        b->near[slot].patience.is_late = false; /* it was not asked yet */
+        if (b->waiting & 1U << slot)
+                ask_link(f, slot, b->deadline_usec);
 }
 
 void barrier_on_link_pong(Forward *f, const Uplink *uplink, const Control *control) {
+        BarrierNear *near = &f->barrier.near[uplink_slot(uplink)];
         uint32_t bit = 1U << uplink_slot(uplink);
         Barrier *b = &f->barrier;
 
-        b->late &= ~bit;
-        if (!(b->waiting & bit) || !answers(control, &b->id))
+        if (near->until_usec == 0 || !answers(control, &near->id))
+                return;
+        if (forward_clock_usec() < near->until_usec)
+                patience_answered(&near->patience);
+        else
+                patience_missed(&near->patience);
+        near->until_usec = 0;
+        if (!(b->waiting & bit))
                 return;
         b->waiting &= ~bit;
         b->is_so = b->is_so && control->value == PING_ALL;
@@ -94,7 +133,11 @@ void barrier_tick(Forward *f, uint64_t now) {
 
         if (now < b->deadline_usec)
                 return;
-        b->late |= b->waiting;
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (b->waiting & 1U << i) {
+                        patience_missed(&b->near[i].patience);
+                        b->near[i].until_usec = MIN(b->near[i].until_usec, TOO_LATE);
+                }
         b->waiting = 0;
         b->is_so = false;
         settle(f);
@@ -153,7 +196,8 @@ void barrier_forget_link(Forward *f, unsigned slot) {
         uint32_t bit = 1U << slot;
 
         b->far[slot].asks = false;
-        b->late &= ~bit;
+        b->near[slot].patience.is_late = false; /* but when it is back it is late at the same price */
+        b->near[slot].until_usec = 0;
         if (!(b->waiting & bit))
                 return;
         b->waiting &= ~bit;

@@ -13,14 +13,22 @@
 #include "bridge/routes.h"
 #include "bridge/services.h"
 #include "bridge/wants.h"
+#include "libcore/patience.h"
 
 static const Address to_daemon = { .pid = PID_DAEMON };
 static const Address to_relay = { .pid = PID_RELAY };
 
-#define BARRIER_USEC                                                                               \
-        (1500 * USEC_PER_MSEC) /* for the links' PONGs; who subscribes goes on after 2 seconds */
+/* For a link's PONG: a relay has up to 2 seconds for its own, who subscribes goes on after 3. */
+#define BARRIER_USEC (2500 * USEC_PER_MSEC)
 
-/* What a link asks the daemon (barrier.c). */
+/* What a link is asked (barrier.c). */
+typedef struct BarrierNear {
+        Patience patience;
+        PacketId id;         /* of our PING on its way */
+        uint64_t until_usec; /* till when its answer is in time; 0: there is none */
+} BarrierNear;
+
+/* What it asks the daemon. */
 typedef struct BarrierFar {
         bool asks;
         bool is_passed_on; /* or it waits for the daemon's SYNCED */
@@ -33,10 +41,9 @@ typedef struct Barrier {
         uint64_t n_asked;       /* PINGs of ours, by which they are numbered */
         uint64_t deadline_usec; /* of the daemon's question; USEC_NEVER: there is none */
         PacketId ref;           /* of its PING */
-        PacketId id;            /* of ours to the links */
-        uint32_t waiting;       /* links that have not answered it */
+        uint32_t waiting;       /* links that have not answered theirs */
         bool is_so;             /* those that did said that all have it */
-        uint32_t late;          /* links that let the time pass, and have not answered since */
+        BarrierNear near[ROUTES_LINKS_MAX];
         BarrierFar far[ROUTES_LINKS_MAX];
 } Barrier;
 

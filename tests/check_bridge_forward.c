@@ -1474,8 +1474,8 @@ START_TEST(a_link_that_does_not_answer_is_waited_for_once) {
         daemon_asks(1);
         relay_pongs(1);
         deadline = forward_deadline(forward);
-        ck_assert_uint_ge(deadline, now + 1500 * USEC_PER_MSEC);
-        ck_assert_uint_le(deadline, now_usec(CLOCK_BOOTTIME) + 1500 * USEC_PER_MSEC);
+        ck_assert_uint_ge(deadline, now + 2500 * USEC_PER_MSEC); /* a relay has 2 s for its own */
+        ck_assert_uint_le(deadline, now_usec(CLOCK_BOOTTIME) + 2500 * USEC_PER_MSEC);
         forward_tick(forward, deadline - 1);
         daemon_ponged(0, 0, 0);
         forward_tick(forward, deadline);
@@ -1490,9 +1490,50 @@ START_TEST(a_link_that_does_not_answer_is_waited_for_once) {
         relay_pongs(0); /* after all */
         daemon_asks(3);
         relay_pongs(1);
-        daemon_ponged(2, 2, 0);
+        daemon_ponged(3, 3, 0);
+        relay_pongs(0); /* in time */
+        daemon_asks(4);
+        relay_pongs(1);
+        daemon_ponged(3, 3, 0);
         relay_pongs(0);
-        daemon_ponged(3, 3, PING_ALL);
+        daemon_ponged(4, 4, PING_ALL);
+}
+END_TEST
+
+START_TEST(each_time_a_relay_is_late_it_is_not_waited_for_twice_as_long) {
+        unsigned number = 0;
+
+        ready();
+        for (unsigned i = 0, price = 1; i < 8; i++, price = MIN(2 * price, 64U)) {
+                daemon_asks(++number);
+                relay_pongs(1);
+                daemon_ponged(number - 1, number - 1, 0); /* it is waited for */
+                forward_tick(forward, forward_deadline(forward));
+                daemon_ponged(number, number, 0);
+                relay_pongs(0);
+                for (unsigned k = 0; k < price; k++) {
+                        relay_forget(&relays[0]);
+                        relay_forget(&relays[1]);
+                        daemon_asks(++number);
+                        relay_pongs(1);
+                        daemon_ponged(number, number, 0);
+                        relay_pongs(0);
+                }
+        }
+}
+END_TEST
+
+START_TEST(a_relay_that_may_know_nobody_here_is_not_asked) {
+        ready_with_relays(LIST(SECOND));
+        daemon_asks(1);
+        ck_assert_uint_eq(relay_asked(0, NULL), 0);
+        daemon_ponged(0, 0, 0);
+        relay_pongs(1);
+        daemon_ponged(1, 1, PING_ALL);
+        relays_are(LIST(ANOTHER));
+        lease(issued + 1);
+        daemon_asks(2); /* who knows of nobody is nobody's proof */
+        daemon_ponged(2, 2, 0);
 }
 END_TEST
 
@@ -1878,6 +1919,8 @@ Suite *check_suite(void) {
         tcase_add_test(barrier, the_daemon_hears_when_all_links_have_answered);
         tcase_add_test(barrier, a_relay_that_does_not_know_makes_it_unknown);
         tcase_add_test(barrier, a_link_that_does_not_answer_is_waited_for_once);
+        tcase_add_test(barrier, each_time_a_relay_is_late_it_is_not_waited_for_twice_as_long);
+        tcase_add_test(barrier, a_relay_that_may_know_nobody_here_is_not_asked);
         tcase_add_test(barrier, an_answer_is_about_its_own_question);
         tcase_add_test(barrier, a_link_that_is_lost_is_not_waited_for);
         tcase_add_test(barrier, a_link_is_asked_when_it_is_synced);
