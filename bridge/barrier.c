@@ -145,10 +145,13 @@ void barrier_tick(Forward *f, uint64_t now) {
 
 /* A link asks the daemon */
 
-static void answer_link(Forward *f, unsigned slot, const PacketId *ref, bool is_so) {
-        const Control word = pong(ref, is_so);
+/* That question of link @slot which we kept: one at a time, so it is said however many words wait. */
+static void answer_link(Forward *f, unsigned slot, bool is_so) {
+        BarrierFar *far = &f->barrier.far[slot];
+        const Control word = pong(&far->ref, is_so);
 
-        uplink_say_lossy(f->uplinks[slot], &word, to_relay, NULL);
+        far->asks = false;
+        uplink_say(f->uplinks[slot], &word, to_relay, NULL);
 }
 
 static void ask_daemon(Forward *f, BarrierFar *far) {
@@ -158,10 +161,12 @@ static void ask_daemon(Forward *f, BarrierFar *far) {
 }
 
 void barrier_on_link_ping(Forward *f, const Uplink *uplink, const PacketHeader *header) {
-        BarrierFar *far = &f->barrier.far[uplink_slot(uplink)];
+        unsigned slot = uplink_slot(uplink);
+        BarrierFar *far = &f->barrier.far[slot];
+        const Control unknown = pong(&header->id, false);
 
         if (far->asks || !gateway_is_attached(f->gateway)) {
-                answer_link(f, uplink_slot(uplink), &header->id, false);
+                uplink_say_lossy(f->uplinks[slot], &unknown, to_relay, NULL);
                 return;
         }
         *far = (BarrierFar){ .asks = true, .ref = header->id };
@@ -181,9 +186,7 @@ bool barrier_on_daemon_answer(Forward *f, const Control *control) {
 
                 if (!far->asks || !far->is_passed_on || !answers(control, &far->id))
                         continue;
-                far->asks = false;
-                answer_link(f, i, &far->ref,
-                            control->verb == CONTROL_PONG && control->value == PING_ALL);
+                answer_link(f, i, control->verb == CONTROL_PONG && control->value == PING_ALL);
                 return true;
         }
         return false;
@@ -196,7 +199,7 @@ void barrier_forget_link(Forward *f, unsigned slot) {
         uint32_t bit = 1U << slot;
 
         b->far[slot].asks = false;
-        b->near[slot].patience.is_late = false; /* but when it is back it is late at the same price */
+        b->near[slot].patience.is_late = false; /* the price stays for when it is back */
         b->near[slot].until_usec = 0;
         if (!(b->waiting & bit))
                 return;
@@ -208,11 +211,7 @@ void barrier_forget_link(Forward *f, unsigned slot) {
 void barrier_forget_daemon(Forward *f) {
         f->barrier.deadline_usec = USEC_NEVER;
         f->barrier.waiting = 0;
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++) {
-                BarrierFar *far = &f->barrier.far[i];
-
-                if (far->asks)
-                        answer_link(f, i, &far->ref, false);
-                far->asks = false;
-        }
+        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
+                if (f->barrier.far[i].asks)
+                        answer_link(f, i, false);
 }

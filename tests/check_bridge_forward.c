@@ -1743,6 +1743,35 @@ START_TEST(a_relay_hears_when_the_daemon_has_answered) {
 }
 END_TEST
 
+/* More waits for it than what may be left out then. */
+static void make_relay_busy(unsigned i) {
+        static const uint8_t body[CONTROL_RELAYS_MAX];
+        const Control word = { .verb = CONTROL_RELAYS, .body = body, .n_body = sizeof(body) };
+
+        for (unsigned k = 0; k < 16; k++)
+                uplink_say(uplinks[i], &word, to_bridge, NULL);
+}
+
+START_TEST(a_relay_hears_the_answer_behind_however_many_words) {
+        Control answer = { .verb = CONTROL_PONG, .value = PING_ALL };
+
+        ready();
+        relay_asks(0, 1);
+        answer.ref = daemon_asked();
+        make_relay_busy(0);
+        daemon_says(&answer, to_bridge, 0);
+        run();
+        relay_ponged(0, 1, 1, PING_ALL);
+
+        relay_asks(0, 2);
+        make_relay_busy(0);
+        attached = false;
+        forward_gateway_handlers.on_detached(forward);
+        run();
+        relay_ponged(0, 2, 2, 0);
+}
+END_TEST
+
 START_TEST(each_relay_has_its_own_question_and_one_at_a_time) {
         PacketId first, second;
 
@@ -1931,6 +1960,7 @@ Suite *check_suite(void) {
         tcase_add_test(barrier, the_daemon_has_one_question_at_a_time);
         tcase_add_test(barrier, what_a_daemon_asked_goes_with_it);
         tcase_add_test(barrier, a_relay_hears_when_the_daemon_has_answered);
+        tcase_add_test(barrier, a_relay_hears_the_answer_behind_however_many_words);
         tcase_add_test(barrier, each_relay_has_its_own_question_and_one_at_a_time);
         tcase_add_test(barrier, the_daemon_is_asked_when_it_has_been_told_all);
         tcase_add_test(barrier, without_a_daemon_a_relay_is_answered_at_once);
