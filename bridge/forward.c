@@ -200,29 +200,23 @@ static void refuse_remote(Uplink *uplink, Address src, Address dst, const Packet
         uplink_say_lossy(uplink, &control, src, NULL);
 }
 
-/*
- * Whether link @slot may know the process of this host that has @address. Who has no lease is the daemon's
- * to judge.
- */
-static bool may_be_known_to(const Forward *f, Address address, unsigned slot) {
-        const Lease *lease = leases_find_receiver(f->leases, address);
-
-        return !lease || (lease_links(lease) & 1U << slot);
-}
-
 /* From the daemon */
 
 /* Something that came over a link was refused here: back to where it came from. */
 static void on_daemon_error(Forward *f, const PacketHeader *header, const Control *control) {
+        uint32_t links;
+        Route route;
         int slot;
 
         if (barrier_on_daemon_answer(f, control))
                 return; /* it does not know the question */
-        slot = routes_find(f->routes, header->dst, forward_clock_usec()).last;
-        if (slot < 0)
+        route = routes_find(f->routes, header->dst, forward_clock_usec());
+        links = route.known & leases_links_to(f->leases, control->address);
+        if (links == 0)
                 return; /* about a word of our own, or the link is gone */
-        if (!may_be_known_to(f, control->address, (unsigned)slot))
-                return; /* the packet came by another one */
+        slot = route.last;
+        if (slot < 0 || !(links & 1U << slot)) /* the packet came by another one */
+                slot = __builtin_ctz(links);
         refuse_remote(f->uplinks[slot], header->dst, control->address, &control->ref, control->code,
                       REFUSED_BY_FAR_DAEMON);
 }
@@ -403,6 +397,7 @@ static void on_link_down(Uplink *uplink, void *userdata) {
 static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *packet,
                            void *userdata) {
         Forward *f = userdata;
+        uint32_t by = REFUSED_BY_FAR_BRIDGE;
         uint16_t code = CODE_OK;
 
         forward_wake(f);
@@ -414,12 +409,14 @@ static void on_link_packet(Uplink *uplink, const PacketHeader *header, uint8_t *
                 code = CODE_UNSUPPORTED;
         else if (!gateway_is_attached(f->gateway))
                 code = CODE_SETTLING;
-        else if (!may_be_known_to(f, header->dst, uplink_slot(uplink)))
+        else if (!(leases_links_to(f->leases, header->dst) & 1U << uplink_slot(uplink))) {
+                /* As our daemon says it of who is not here: the link learns nothing. */
                 code = CODE_NOT_HERE;
+                by = REFUSED_BY_FAR_DAEMON;
+        }
         if (code != CODE_OK) {
                 f->counters.n_refused_remote++;
-                refuse_remote(uplink, header->src, header->dst, &header->id, code,
-                              REFUSED_BY_FAR_BRIDGE);
+                refuse_remote(uplink, header->src, header->dst, &header->id, code, by);
                 return;
         }
         packet_set_hop_fields(packet, header->hflags & PACKET_CE, (uint8_t)(header->hops + 1));

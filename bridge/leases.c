@@ -140,13 +140,12 @@ Lease *leases_find(Leases *leases, Address address, uint64_t now_usec) {
         return entry && entry->lease.not_after_usec > now_usec ? &entry->lease : NULL;
 }
 
-Lease *leases_find_receiver(Leases *leases, Address address) {
-        Entry *entry;
+uint32_t leases_links_to(const Leases *leases, Address address) {
+        Entry *entry = entry_find(leases, address);
 
-        if (address.tag != 0)
-                return leases_find(leases, address, 0);
-        HASH_FIND(by_pid, leases->by_pid, &address.pid, sizeof(address.pid), entry);
-        return entry ? &entry->lease : NULL;
+        if (!entry)
+                HASH_FIND(by_pid, leases->by_pid, &address.pid, sizeof(address.pid), entry);
+        return entry ? lease_links(&entry->lease) : RELAY_LISTS_ALL_LINKS;
 }
 
 void lease_set_relays(Lease *lease, RelayList *relays) {

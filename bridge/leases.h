@@ -65,8 +65,11 @@ int leases_put(Leases *leases, const uint8_t bytes[static CONTROL_LEASE_SIZE], u
                Lease **ret);
 /* NULL if there is none, or if it is over. */
 Lease *leases_find(Leases *leases, Address address, uint64_t now_usec);
-/* Of the process that a packet to @address is for: with a TAG of 0, of one that has this PID. */
-Lease *leases_find_receiver(Leases *leases, Address address);
+/*
+ * Links that may bring something for @address: those of the process; if none has just this one, those of one
+ * that has its PID, for that it has another TAG says that it is here; if there is none, all.
+ */
+uint32_t leases_links_to(const Leases *leases, Address address);
 /* The process may use these relays from now on; the reference is the lease's. NULL: all. */
 void lease_set_relays(Lease *lease, RelayList *relays);
 /* The process has left. */

@@ -1281,19 +1281,44 @@ START_TEST(its_questions_go_nowhere_else) {
 END_TEST
 
 START_TEST(what_comes_for_it_by_another_relay_is_not_given_to_it) {
-        const Address bare = { .pid = alice.pid };
-        const RelayFrame *word = NULL;
+        const Address to[] = { alice, { .pid = alice.pid }, { alice.pid, alice.tag ^ 1 } };
 
         ready_with_relays(LIST(SECOND));
-        relay_send_packet(&relays[0], far, alice, 200, 1);
-        relay_send_packet(&relays[0], far, bare, 200, 1);
+        for (unsigned i = 0; i < ELEMENTSOF(to); i++)
+                relay_send_packet(&relays[0], far, to[i], 200, 1);
         run();
         ck_assert_uint_eq(n_passed, 0);
-        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_ERROR, &word), 2);
-        ck_assert_uint_eq(word->control.code, CODE_NOT_HERE);
-        relay_send_packet(&relays[1], far, alice, 200, 1);
-        relay_send_packet(&relays[1], far, bare, 200, 1);
-        ck_assert_uint_eq(n_passed, 2);
+        for (unsigned i = 0; i < ELEMENTSOF(to); i++)
+                relay_send_packet(&relays[1], far, to[i], 200, 1);
+        ck_assert_uint_eq(n_passed, ELEMENTSOF(to));
+}
+END_TEST
+
+START_TEST(another_relay_hears_of_it_what_it_hears_of_nobody) {
+        const Address nobody = { 0x4444444444444444, 5 };
+        const Control not_here = {
+                .verb = CONTROL_ERROR,
+                .code = CODE_NOT_HERE,
+                .value = REFUSED_BY_DAEMON,
+                .ref = packet_id_make(9, 9),
+                .address = nobody,
+        };
+        const RelayFrame *of_alice = NULL, *of_nobody = NULL;
+
+        ready_with_relays(LIST(SECOND));
+        relay_send_packet(&relays[0], far, nobody, 200, 1);
+        ck_assert_uint_eq(n_passed, 1);
+        daemon_says(&not_here, far, 0);
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_ERROR, &of_nobody), 1);
+        relay_send_packet(&relays[0], far, alice, 200, 1);
+        run();
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_ERROR, &of_alice), 2);
+        ck_assert_uint_eq(of_alice->control.code, of_nobody->control.code);
+        ck_assert_uint_eq(of_alice->control.value, of_nobody->control.value);
+        ck_assert(address_equal(of_alice->control.address, alice));
+        ck_assert(address_equal(of_alice->header.dst, of_nobody->header.dst));
+        ck_assert_uint_eq(of_alice->control.n_body, of_nobody->control.n_body);
 }
 END_TEST
 
@@ -1306,6 +1331,8 @@ START_TEST(a_refusal_does_not_tell_another_relay_of_it) {
         daemon_says(&error, far, 0);
         run();
         ck_assert_uint_eq(relay_knows(0), 0);
+        /* But the one that brought it, though the other was the last to bring something from there. */
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_ERROR, NULL), 1);
 }
 END_TEST
 
@@ -1939,6 +1966,7 @@ Suite *check_suite(void) {
         tcase_add_test(some, while_its_relay_is_down_it_has_none);
         tcase_add_test(some, its_questions_go_nowhere_else);
         tcase_add_test(some, what_comes_for_it_by_another_relay_is_not_given_to_it);
+        tcase_add_test(some, another_relay_hears_of_it_what_it_hears_of_nobody);
         tcase_add_test(some, a_refusal_does_not_tell_another_relay_of_it);
         tcase_add_test(some, a_new_policy_takes_it_from_a_relay_and_gives_it_back);
         tcase_add_test(some, relays_are_said_of_one_lease_and_of_one_process);
