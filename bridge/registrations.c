@@ -130,11 +130,16 @@ void registrations_on_relays(Forward *f, const Control *control) {
         f->next_relays_of = control->address;
 }
 
-/* What was said of the relays of the process whose lease has come, with the reference. */
-static RelayList *take_relays(Forward *f, const Lease *lease) {
+/*
+ * What was said of the relays of the process whose lease has come, with the reference. If it should have
+ * been, and was not, none: a word that is missing must not give it all.
+ */
+static RelayList *take_relays(Forward *f, const Lease *lease, bool is_restricted) {
         RelayList *relays = TAKE_PTR(f->next_relays);
 
-        return address_equal(f->next_relays_of, lease->address) ? relays : relay_list_unref(relays);
+        if (!address_equal(f->next_relays_of, lease->address))
+                relays = relay_list_unref(relays);
+        return relays || !is_restricted ? relays : relay_lists_get_none(f->relay_lists);
 }
 
 void registrations_on_lease(Forward *f, const Control *control) {
@@ -154,7 +159,7 @@ void registrations_on_lease(Forward *f, const Control *control) {
         if (r == 0 && !lease->is_renewed)
                 forward_wake(f);
         before = r == 0 && !lease->is_renewed ? 0 : links_for(f, lease->address);
-        lease_set_relays(lease, take_relays(f, lease));
+        lease_set_relays(lease, take_relays(f, lease, control->value == LEASE_RESTRICTED));
         links = links_for(f, lease->address);
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                 if (before & ~links & 1U << i)

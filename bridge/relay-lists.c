@@ -92,8 +92,10 @@ RelayList *relay_lists_get(RelayLists *lists, const uint8_t *urls, size_t n_urls
                 list = list_new(lists, urls, n_urls);
         else
                 list->n_refs++;
-        if (list)
-                return list;
+        return list ? list : relay_lists_get_none(lists);
+}
+
+RelayList *relay_lists_get_none(RelayLists *lists) {
         lists->none->n_refs++;
         return lists->none;
 }

@@ -45,6 +45,8 @@ void relay_lists_set_link(RelayLists *lists, unsigned slot, const char *url);
  * the list allows none at all.
  */
 RelayList *relay_lists_get(RelayLists *lists, const uint8_t *urls, size_t n_urls);
+/* The list that allows no link, with a reference. */
+RelayList *relay_lists_get_none(RelayLists *lists);
 /* Gives it back. Accepts NULL, returns NULL. */
 RelayList *relay_list_unref(RelayList *list);
 DEFINE_CLEANUP(RelayList, relay_list_unref)

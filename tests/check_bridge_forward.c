@@ -168,7 +168,7 @@ static void teardown(void) {
         bridge_key = identity_free(bridge_key);
 }
 
-static void lease(uint64_t issued_usec) {
+static void lease_with(uint64_t issued_usec, uint32_t value) {
         SignedRecord record = {
                 .type = SIGNED_RECORD_LEASE,
                 .issued_usec = issued_usec,
@@ -179,7 +179,7 @@ static void lease(uint64_t issued_usec) {
                 },
         };
         uint8_t bytes[SIGNED_RECORD_LEASE_SIZE];
-        Control control = { .verb = CONTROL_LEASE, .body = bytes };
+        Control control = { .verb = CONTROL_LEASE, .value = value, .body = bytes };
 
         memset(record.lease.encpk, 9, sizeof(record.lease.encpk));
         ck_assert_int_eq(
@@ -187,6 +187,10 @@ static void lease(uint64_t issued_usec) {
         ck_assert_uint_eq(control.n_body, CONTROL_LEASE_SIZE);
         daemon_says(&control, alice, 0);
         run();
+}
+
+static void lease(uint64_t issued_usec) {
+        lease_with(issued_usec, 0);
 }
 
 static void daemon_synced(void) {
@@ -1386,6 +1390,30 @@ START_TEST(relays_are_said_of_one_lease_and_of_one_process) {
 }
 END_TEST
 
+START_TEST(whose_relays_were_not_said_though_they_should_have_been_may_use_none) {
+        const Control relays_of = { .verb = CONTROL_RELAYS, .address = { 0x4444444444444444, 5 } };
+        const RelayFrame *word = NULL;
+
+        issued = now_usec(CLOCK_REALTIME);
+        bring_up(0);
+        bring_up(1);
+        lease_with(issued, LEASE_RESTRICTED);
+        daemon_says(&relays_of, alice, 0); /* of somebody else */
+        lease_with(issued, LEASE_RESTRICTED);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_LEASE, NULL), 0);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_LEASE, NULL), 0);
+        send_packet(far, 0, 1);
+        ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
+        ck_assert_uint_eq(word->control.code, CODE_NO_ROUTE);
+
+        relays_are(LIST(SECOND));
+        lease_with(issued, LEASE_RESTRICTED);
+        ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_LEASE, NULL), 0);
+        ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_LEASE, &word), 1);
+        ck_assert_uint_eq(word->control.value, 0);
+}
+END_TEST
+
 /* The barrier */
 
 static const Control ping_all = { .verb = CONTROL_PING, .value = PING_ALL };
@@ -1970,6 +1998,7 @@ Suite *check_suite(void) {
         tcase_add_test(some, a_refusal_does_not_tell_another_relay_of_it);
         tcase_add_test(some, a_new_policy_takes_it_from_a_relay_and_gives_it_back);
         tcase_add_test(some, relays_are_said_of_one_lease_and_of_one_process);
+        tcase_add_test(some, whose_relays_were_not_said_though_they_should_have_been_may_use_none);
         suite_add_tcase(suite, some);
 
         tcase_add_checked_fixture(barrier, setup, teardown);
