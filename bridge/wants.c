@@ -214,7 +214,7 @@ static void far_begin(Wants *wants, unsigned slot, const Control *word) {
 
         r = wants_put(&wants->far, word->address, word->body, word->n_body, &want);
         if (r != 0 && r != WANTS_E_HELD)
-                return; /* no room: its messages do not go there */
+                return; /* no room: no messages go there; a PING behind it is answered all the same */
         far = far_of(want);
         if (r != 0 && far->anew && !(far->links & 1U << slot)) {
                 say_far(wants, want, WANTED_END, CODE_OK);
