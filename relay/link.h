@@ -80,7 +80,6 @@ void relay_link_goodbye(RelayLink *link, uint16_t code, const char *reason);
 void relay_link_warn(RelayLink *link);
 /* For relay_wants_new(). */
 bool words_say_wanted(WantsRoute *route, const Control *word, const PacketId *id);
-bool words_may_publish(const WantsRoute *route);
 /* What is wanted by processes whose leases have ended ends, too. */
 void words_sweep_wanted(RelayShared *shared);
 /* Every second or so: what takes too long ends. Careful: @link may be gone after it. */

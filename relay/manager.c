@@ -361,7 +361,7 @@ static int manager_setup(Manager *m, const ManagerOptions *options, IdentityKey 
         if (r == 0)
                 r = directory_new(&s->directory, now);
         if (r == 0)
-                r = relay_wants_new(&s->wants, words_say_wanted, words_may_publish);
+                r = relay_wants_new(&s->wants, words_say_wanted);
         if (r == 0)
                 r = relay_services_new(&s->services);
         if (r == 0)

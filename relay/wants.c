@@ -19,7 +19,6 @@ struct RelayWant {
 struct RelayWants {
         WantSet set;
         WantsSay say;
-        WantsMayPublish may_publish;
         WantsRoute *routes;
         uint64_t n_asked; /* questions so far, by which they are numbered */
 };
@@ -28,13 +27,12 @@ static RelayWant *item_of(const Want *want) {
         return (RelayWant *)container_of(want, RelayWant, want);
 }
 
-int relay_wants_new(RelayWants **ret, WantsSay say, WantsMayPublish may_publish) {
+int relay_wants_new(RelayWants **ret, WantsSay say) {
         RelayWants *wants = calloc(1, sizeof(*wants));
 
         if (!wants)
                 return err_origin(-ENOMEM);
         wants->say = say;
-        wants->may_publish = may_publish;
         wants_init(&wants->set, sizeof(RelayWant), WANTS_MAX, WANTS_ONE_MAX);
         *ret = wants;
         return 0;
@@ -198,11 +196,6 @@ bool relay_wants_ask(RelayWants *wants, WantsRoute *route, const PacketId *id) {
         DL_FOREACH (wants->routes, other) {
                 if (other == route || !other->is_synced)
                         continue;
-                if (!wants->may_publish(other)) { /* nor can they who could when it was asked */
-                        release(wants, other, route->asks - 1, true);
-                        other->heard = route->asks;
-                        continue;
-                }
                 other->needed = route->asks;
                 if (other->patience.is_late)
                         route->is_so = false;

@@ -17,10 +17,10 @@
  * Questions are numbered. Every other link that is synced is asked, behind the last it is to be told, with
  * a PING that stands for all questions so far; its PONG answers these, and the next PING goes out if there
  * are newer ones. So a link has one question and one PING on its way, however many ask, and a question has
- * no more to it than how many links it waits for. Who goes away is not waited for, nor a link without a
- * lease, for behind it nobody can publish. Who is late, having let two ticks pass, is not again until it has
- * earned it (libcore/patience.h): questions that come later have it asked, one PING in two ticks, and do
- * not count it.
+ * no more to it than how many links it waits for. Who goes away is not waited for; who has no lease is, for
+ * its first process may publish as soon as it has one. Who is late, having let two ticks pass, is not again
+ * until it has earned it (libcore/patience.h): questions that come later have it asked, one PING in two
+ * ticks, and do not count it.
  *
  * No I/O and no clock: words go out through WantsSay.
  */
@@ -68,11 +68,9 @@ struct WantsRoute {
  * follows. It must not close anything.
  */
 typedef bool (*WantsSay)(WantsRoute *route, const Control *word, const PacketId *id);
-/* Whether somebody behind @route has a lease there, and so may publish. */
-typedef bool (*WantsMayPublish)(const WantsRoute *route);
 
 /* Return: 0 or -ENOMEM. */
-int relay_wants_new(RelayWants **ret, WantsSay say, WantsMayPublish may_publish);
+int relay_wants_new(RelayWants **ret, WantsSay say);
 /* All routes must be closed. Accepts NULL, returns NULL. */
 RelayWants *relay_wants_free(RelayWants *wants);
 

@@ -173,10 +173,6 @@ bool words_say_wanted(WantsRoute *route, const Control *word, const PacketId *id
         return relay_link_offer(container_of(route, RelayLink, topics), word, id);
 }
 
-bool words_may_publish(const WantsRoute *route) {
-        return container_of(route, RelayLink, topics)->route.n_leases > 0;
-}
-
 static bool is_still_leased(Address address, const WantsRoute *route, void *userdata) {
         (void)userdata;
         return is_leased(container_of(route, RelayLink, topics), address, NULL);

@@ -13,7 +13,6 @@
 typedef struct End {
         WantsRoute route; /* first */
         unsigned room;    /* words that it still takes */
-        bool is_leased;
         bool is_read;
         Control words[256];
         PacketId ids[256];
@@ -41,16 +40,12 @@ static bool say(WantsRoute *route, const Control *word, const PacketId *id) {
         return true;
 }
 
-static bool may_publish(const WantsRoute *route) {
-        return ((const End *)route)->is_leased;
-}
-
 static void setup(void) {
-        ck_assert_int_eq(relay_wants_new(&wants, say, may_publish), 0);
+        ck_assert_int_eq(relay_wants_new(&wants, say), 0);
         for (unsigned i = 0; i < ROUTES; i++) {
                 ends[i].room = UINT32_MAX;
                 ends[i].n = 0;
-                ends[i].is_leased = ends[i].is_read = true;
+                ends[i].is_read = true;
                 relay_wants_open_route(wants, &ends[i].route, 100);
         }
 }
@@ -595,54 +590,6 @@ START_TEST(a_long_good_time_halves_it) {
 }
 END_TEST
 
-START_TEST(behind_a_link_without_a_lease_nobody_is_asked) {
-        sync_all();
-        ends[1].is_leased = false;
-        ask(0, 1);
-        silent(1);
-        answer(2);
-        answered(0, 1, PING_ALL);
-
-        ends[1].is_leased = true;
-        ask(0, 2);
-        asked(1); /* and has no lease any more, so nobody waits for its answer */
-        answer(2);
-        silent(0);
-        ends[1].is_leased = false;
-        ask(2, 1);
-        answer(0);
-        answered(0, 2, PING_ALL);
-        answered(2, 1, PING_ALL);
-        for (unsigned i = 0; i < 5; i++)
-                tick_all();
-        silent(1);
-}
-END_TEST
-
-START_TEST(a_link_with_a_lease_again_answers_for_what_it_was_asked_since) {
-        PacketId of_0, of_1;
-
-        sync_all();
-        ask(0, 1);
-        of_1 = asked(1);
-        answer(2);
-        ends[1].is_leased = false;
-        ask(2, 1); /* waits for 0 alone */
-        of_0 = asked(0);
-        answered(0, 1, PING_ALL);
-        ends[1].is_leased = true;
-        ask(0, 2);
-        answer(2);
-        answer_with(1, of_1, PING_ALL);
-        silent(0);
-        answer(1);
-        answered(0, 2, PING_ALL);
-        silent(2);
-        answer_with(0, of_0, PING_ALL);
-        answered(2, 1, PING_ALL);
-}
-END_TEST
-
 START_TEST(who_is_not_read_is_not_late_for_that_but_nobody_waits_longer) {
         sync_all();
         ck_assert(waits_for_1(1));
@@ -884,8 +831,6 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, each_time_it_is_late_it_is_not_waited_for_twice_as_long);
         tcase_add_test(tcase, only_answers_in_a_row_end_it);
         tcase_add_test(tcase, a_long_good_time_halves_it);
-        tcase_add_test(tcase, behind_a_link_without_a_lease_nobody_is_asked);
-        tcase_add_test(tcase, a_link_with_a_lease_again_answers_for_what_it_was_asked_since);
         tcase_add_test(tcase, who_is_not_read_is_not_late_for_that_but_nobody_waits_longer);
         tcase_add_test(tcase, a_late_link_answers_for_no_question_that_does_not_wait_for_it);
         tcase_add_test(tcase, a_late_link_that_goes_away_changes_nothing);
