@@ -422,7 +422,7 @@ static int add_relays(size_t *n_relays, const Statement *s, ConfError *ret_error
         if (*n_relays <= CONTROL_RELAYS_MAX)
                 return 0;
         (void)snprintf(ret_error->text, CONF_ERROR_MAX,
-                       "%s:%u: Relays=: more than %u bytes of URLs in all files", s->path, s->line,
+                       "%s:%u: Relays=: more than %d bytes of URLs in all files", s->path, s->line,
                        CONTROL_RELAYS_MAX);
         return CONF_E_BAD;
 }
@@ -436,12 +436,11 @@ int policy_book_finish(PolicyBook *book, ConfError *ret_error) {
         DL_FOREACH_SAFE (book->files, file, next) {
                 file_settle(book, file);
                 if (file->early_limit && !file->is_of_users) {
-                        const Statement *early = file->early_limit;
-
                         (void)snprintf(ret_error->text, CONF_ERROR_MAX,
                                        "%s:%u: %s= is decided before a process has attached: "
                                        "beside it, [Match] may have User= and Bus= only",
-                                       early->path, early->line, early->key);
+                                       file->early_limit->path, file->early_limit->line,
+                                       file->early_limit->key);
                         return CONF_E_BAD;
                 }
                 if (file->is_elsewhere) {
