@@ -52,42 +52,44 @@ struct Message {
 
         uint8_t kind;  /* MessageKind */
         uint8_t flags; /* MESSAGE_MORE ... */
+        uint16_t n_extensions;
+        uint8_t *extensions; /* encoded; owned, malloc()ed or inside @bytes */
+        uint8_t *data;       /* owned, malloc()ed or inside @bytes; NULL if n_data is 0 */
+        size_t n_data;
         PacketId id;
         PacketId reply_to;
         uint32_t lifetime_msec; /* incoming: from arrival, 0: none; outgoing: see @deadline_usec */
-        uint8_t *extensions;    /* encoded; owned, malloc()ed or inside @bytes */
-        uint16_t n_extensions;
-        uint8_t *data; /* owned, malloc()ed or inside @bytes; NULL if n_data is 0 */
-        size_t n_data;
-        bool is_shared; /* @data is not owned: it stands in a ring, or is another's */
+        bool is_shared;         /* @data is not owned: it stands in a ring, or is another's */
+        bool is_unretained;     /* outgoing: @data is gone, it cannot be produced again */
+        bool taken;     /* incoming: session_taken() has nothing to do for it (any more) */
+        bool ack_now;   /* outgoing: somebody waits for the delivery: no delayed acknowledgement */
         Loan *loan;     /* incoming: what keeps @data; it is shared then */
         Message *payload_of; /* outgoing: whose @data it is, held; it is shared then */
-        bool is_unretained; /* outgoing: @data is gone, it cannot be produced again */
 
         uint8_t from_key[PID_KEY_SIZE]; /* incoming: the verified key of its sender */
         Address from;                   /* incoming: filled in by the session's owner */
         Peer *peer;     /* whose session it came by or goes by; NULL once that is gone */
-        bool taken;     /* incoming: session_taken() has nothing to do for it (any more) */
 
         const char *topic;      /* incoming: what it was published on, inside @bytes; or NULL */
         uint64_t n_lost;        /* incoming: messages on topics that were lost before this one */
 
-        /* Outgoing, set by its maker. */
-        bool ack_now;           /* somebody waits for the delivery: no delayed acknowledgement */
+        /* Set by its maker. */
         uint64_t deadline_usec; /* CLOCK_BOOTTIME; USEC_NEVER: none; incoming as well */
-        void *waiter;           /* whoever waits for the result; not owned */
-        uint8_t mode;           /* P2PBUS_MODE_X, if it is sent to a name */
+        void *waiter;           /* outgoing: whoever waits for the result; not owned */
 
-        int result; /* RESULT_X or a ControlCode */
+        int result;         /* RESULT_X or a ControlCode */
         uint8_t refused_by; /* P2PBUS_BY_X, if it is one of these */
+        uint8_t mode;       /* outgoing: P2PBUS_MODE_X, if it is sent to a name */
         char *refusal_text; /* owned: by which rule, if that was said; or NULL */
 
         /* The session's own. */
         MessagePlace place;
+        int fate;                 /* outgoing, abandoned: the result if it did not arrive */
+        uint16_t refusal;         /* incoming: a ControlCode; the rest of it is thrown away */
         bool popped;              /* incoming */
         bool skip_due;            /* outgoing: its SKIP has to be said (again) */
-        uint16_t refusal;         /* incoming: a ControlCode; the rest of it is thrown away */
-        int fate;                 /* outgoing, abandoned: the result if it did not arrive */
+        bool was_refused;         /* outgoing: by its peer, who therefore never delivers it */
+        bool is_stand_in;         /* outgoing, abandoned: for one that is finished; nobody waits for it */
         uint64_t skip_number;     /* outgoing, abandoned: counts them */
         uint64_t first_seq;       /* its records have first_seq .. last_seq, */
         uint64_t last_seq;
@@ -96,30 +98,28 @@ struct Message {
         uint64_t n_records;       /* outgoing: in all */
         uint64_t n_records_sent;  /* outgoing: that were ever produced */
         uint64_t n_doubtful;      /* outgoing: times that one of them went, less those refused */
-        bool was_refused;         /* outgoing: by its peer, who therefore never delivers it */
-        bool is_stand_in;         /* outgoing, abandoned: for one that is finished; nobody waits for it */
         size_t reserved;          /* incoming: taken from the quota for large messages */
         Message *prev, *next;     /* in one list of its session at a time */
 
         /* The handle's own. */
         unsigned n_users;          /* atomic: references of the application, one of n_refs in all */
-        struct p2pbus *bus;        /* incoming: held; outgoing: borrowed while it is in bus->sent */
-        Message *bus_prev, *bus_next;
-        uint64_t number;           /* outgoing: in the order of sending */
         bool is_given;             /* sent once, or received: it does not change any more */
         bool is_remote;            /* incoming: from another host */
         bool is_waiting;           /* incoming: popped, and not yet asked for by the application */
         bool is_lent;              /* incoming: in its peer's list of what the application holds */
+        struct p2pbus *bus;        /* incoming: held; outgoing: borrowed while it is in bus->sent */
+        Message *bus_prev, *bus_next;
+        uint64_t number;           /* outgoing: in the order of sending */
         bool is_answered;          /* a request that was received: replied to */
         bool is_unwanted;          /* its sender cancelled it */
         bool is_counted;           /* a request that was received: among those not over yet */
-        Service *service;          /* outgoing: it was sent to this name and is not settled */
-        Provider *provider;        /* and went to this one; NULL: it waits for one */
-        bool is_bound;             /* and goes to no other */
-        unsigned n_attempts;       /* times that it was begun before, with somebody else */
-        unsigned n_doubts;         /* times that the daemon was asked whether there is somebody else */
+        bool is_bound;             /* outgoing: it goes to no other than @provider */
         bool is_begun;             /* parts of an answer to it were sent */
         bool is_cut_off;           /* the session that it came in is over: no more parts go there */
+        Service *service;          /* outgoing: it was sent to this name and is not settled */
+        Provider *provider;        /* and went to this one; NULL: it waits for one */
+        unsigned n_attempts;       /* times that it was begun before, with somebody else */
+        unsigned n_doubts;         /* times that the daemon was asked whether there is somebody else */
         Message *next_part;        /* incoming: in what a request of ours got and nobody has seen */
         struct Request *request;   /* outgoing: it is the message of this */
         struct Reservation *reservation; /* outgoing: made by p2pbus_reserve(), not committed */

@@ -223,14 +223,10 @@ int record_decode_shared(const uint8_t *shared, size_t n_shared, size_t *at, uin
         return c;
 }
 
-static size_t body_size(const Record *record) {
+static size_t other_size(const Record *record) {
         switch (record->type) {
         case RECORD_START:
                 return RECORD_START_SIZE;
-        case RECORD_MSG:
-        case RECORD_PUBLISHED:
-                return RECORD_MESSAGE_HEAD_SIZE + record->message.n_extensions +
-                       record->message.n_data;
         case RECORD_PART:
                 return record->part.n_data;
         case RECORD_ACK:
@@ -251,6 +247,14 @@ static size_t body_size(const Record *record) {
                 assert(!"a record type of our own that record_encode() does not know");
                 return 0;
         }
+}
+
+/* Nearly all are messages. */
+static inline size_t body_size(const Record *record) {
+        if (record->type == RECORD_MSG || record->type == RECORD_PUBLISHED)
+                return RECORD_MESSAGE_HEAD_SIZE + record->message.n_extensions +
+                       record->message.n_data;
+        return other_size(record);
 }
 
 size_t record_size(const Record *record) {
