@@ -84,17 +84,21 @@ static bool pattern_fits(const char *pattern, const char *name) {
         return strncmp(pattern, name, n - 1) == 0 && name[n - 1] != '\0';
 }
 
-/* The daemon does not say who has a grant, so who is granted is who is pinned. */
-static bool fits(p2pbus *bus, const NetworkRule *rule, const PublicKey *key, Address address) {
-        const PublicKey *known;
+static bool is_pinned(const p2pbus *bus, const PublicKey *key, Address address) {
+        const PublicKey *known = known_peers_find(bus->known, address.pid);
 
+        return known && key_equal(known, key);
+}
+
+static bool fits(p2pbus *bus, const NetworkRule *rule, const PublicKey *key, Address address) {
         switch (rule->kind) {
         case NETWORK_ANY:
                 return true;
         case NETWORK_PINNED:
-        case NETWORK_GRANTED:
-                known = known_peers_find(bus->known, address.pid);
-                return known && key_equal(known, key);
+                return is_pinned(bus, key, address);
+        case NETWORK_GRANTED: /* the daemon names only those whom a realm granted the name */
+                return is_pinned(bus, key, address) ||
+                       service_is_provided_by(bus, address, pattern_fits, "*");
         case NETWORK_KEY:
                 return key_equal(&rule->key, key);
         default:

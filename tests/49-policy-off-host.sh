@@ -53,6 +53,16 @@ END
 call
 is 'who may talk to this name is not' '0 hello' "$status $(cat "$work/out")"
 rule a <<END
+[Network]
+Send=none
+Send=granted
+END
+call
+is 'nor is who may talk to providers' '0 hello' "$status $(cat "$work/out")"
+run on a p2pbus-send -r -t 10 --key "$work/caller.key" "$far" hello
+is '  but to nobody by the key alone' 5 "$status"
+check '  and hears by which line' said 'refused by policy: .*50-test.policy:3: \[Network\] Send=granted'
+rule a <<END
 [Talk]
 DenySendTo=remote
 END
