@@ -86,7 +86,8 @@ RelayList *relay_lists_get(RelayLists *lists, const uint8_t *urls, size_t n_urls
         RelayList *list;
 
         DL_FOREACH (lists->all, list)
-                if (list->n_urls == n_urls && memcmp(list->urls, urls, n_urls) == 0)
+                if (list->n_urls == n_urls &&
+                    (n_urls == 0 || memcmp(list->urls, urls, n_urls) == 0))
                         break;
         if (!list)
                 list = list_new(lists, urls, n_urls);

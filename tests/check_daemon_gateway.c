@@ -885,6 +885,10 @@ START_TEST(a_lease_is_not_given_without_its_relays) {
         got = expect_word(&g, CONTROL_LEASE);
         ck_assert_uint_eq(got->value, LEASE_RESTRICTED);
         ck_assert_mem_eq(got->body, lease, sizeof(lease));
+        client_close(&a);
+        client_close(&b);
+        client_close(&g);
+        bystanders_stop();
 }
 END_TEST
 
