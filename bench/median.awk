@@ -22,3 +22,16 @@ function median(list,    v, n, i, j, t) {
 	}
 	return v[int((n + 1) / 2)]
 }
+
+# Of the quotients round by round, in which what makes a machine slower for a while is in both; of the
+# medians where the lists are not of the same rounds.
+function ratio(list, of,    v, w, n, m, i, quotients) {
+	n = split(list, v, " ")
+	m = split(of, w, " ")
+	if (n != m)
+		return median(of) + 0 == 0 ? "" : median(list) / median(of)
+	for (i = 1; i <= n; i++)
+		if (w[i] + 0 != 0)
+			quotients = quotients " " v[i] / w[i]
+	return median(quotients)
+}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Medians of JSON lines of bench/measure, as a Markdown table, a column for each system, and the
-# ratio to p2pbus: awk -f median.awk -f table.awk [figures='p50_us ...'] daemon.jsonl
+# ratio of p2pbus to it, as median.awk has it: awk -f median.awk -f table.awk [figures='p50_us ...'] daemon.jsonl
 #
 # A system with its other side off-host is a column of its own; where lines name a build, each build is
 # a column, and each system has rows of its own.
@@ -61,15 +61,11 @@ END {
 	for (r = 1; r <= n_rows; r++) {
 		split(rows[r], part, SUBSEP)
 		printf "| %s | %s |", part[1], part[2]
-		first = median(values[rows[r], systems[1]])
 		for (s = 1; s <= n_systems; s++)
 			printf " %s |", median(values[rows[r], systems[s]])
 		for (s = 2; s <= n_systems; s++) {
-			m = median(values[rows[r], systems[s]])
-			if (m == "" || m + 0 == 0 || first == "")
-				printf " |"
-			else
-				printf " %.2f |", first / m
+			quotient = ratio(values[rows[r], systems[1]], values[rows[r], systems[s]])
+			printf quotient == "" ? " |" : " %.2f |", quotient
 		}
 		printf "\n"
 	}
