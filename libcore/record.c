@@ -54,13 +54,17 @@ static int message_decode(BufReader *r, RecordMessage *m) {
 }
 
 static int ack_decode(BufReader *r, Record *record) {
-        record->ack.received = buf_get_le64(r);
-        record->ack.taken = buf_get_le64(r);
-        record->ack.limit = buf_get_le64(r);
-        record->ack.n_ranges = buf_get_le16(r);
-        record->ack.n_marked = buf_get_le16(r);
-        record->ack.delay_usec = buf_get_le32(r);
-        if (r->failed || record->ack.n_ranges > RECORD_ACK_RANGES_MAX ||
+        const uint8_t *head = buf_get(r, RECORD_ACK_SIZE);
+
+        if (!head)
+                return RECORD_E_VIOLATION;
+        record->ack.received = load_le64(head);
+        record->ack.taken = load_le64(head + 8);
+        record->ack.limit = load_le64(head + 16);
+        record->ack.n_ranges = load_le16(head + 24);
+        record->ack.n_marked = load_le16(head + 26);
+        record->ack.delay_usec = load_le32(head + 28);
+        if (record->ack.n_ranges > RECORD_ACK_RANGES_MAX ||
             record->ack.taken > record->ack.received)
                 return RECORD_E_VIOLATION;
 
@@ -278,12 +282,14 @@ static void message_encode(BufWriter *w, const RecordMessage *m) {
 }
 
 static void ack_encode(BufWriter *w, const Record *record) {
-        buf_put_le64(w, record->ack.received);
-        buf_put_le64(w, record->ack.taken);
-        buf_put_le64(w, record->ack.limit);
-        buf_put_le16(w, record->ack.n_ranges);
-        buf_put_le16(w, record->ack.n_marked);
-        buf_put_le32(w, record->ack.delay_usec);
+        uint8_t *head = buf_put(w, RECORD_ACK_SIZE);
+
+        store_le64(head, record->ack.received);
+        store_le64(head + 8, record->ack.taken);
+        store_le64(head + 16, record->ack.limit);
+        store_le16(head + 24, record->ack.n_ranges);
+        store_le16(head + 26, record->ack.n_marked);
+        store_le32(head + 28, record->ack.delay_usec);
         for (unsigned i = 0; i < record->ack.n_ranges; i++) {
                 buf_put_le64(w, record->ack.ranges[i].first);
                 buf_put_le64(w, record->ack.ranges[i].last);
