@@ -371,6 +371,8 @@ static bool produce_packets(Peer *peer) {
                 local = peer->path == SESSION_PATH_LOCAL;
                 peer->traffic.bytes_out += n;
                 n_all += n + PACKET_HEADER_SIZE;
+                if (!session_may_produce(peer->session))
+                        return false;
         }
         return true;
 }
@@ -401,6 +403,7 @@ static bool produce_entries(Peer *peer) {
                         n_all += n;
                         if (n >= PUBLISH_BYTES)
                                 ring_path_publish(peer->ring);
+                        more = session_may_produce(peer->session);
                 }
         }
         ring_path_publish(peer->ring);

@@ -143,22 +143,18 @@ static int consume_ack(Session *s, const Record *r, uint64_t now_usec) {
                 }
                 s->probe.maybe_lost = false;
         }
-        if (progress) {
+        if (progress)
                 session_probe_calm(&s->probe, s->out.flight && !s->out.flight->is_sampled);
-                session_arm_probe(s, now_usec);
-        }
         return 0;
 }
 
-static int consume_skipped(Session *s, const Record *r, uint64_t now_usec) {
+static int consume_skipped(Session *s, const Record *r) {
         bool progress;
         int c;
 
         c = session_out_skipped(&s->out, r, &progress);
-        if (c == 0 && progress) {
+        if (c == 0 && progress)
                 session_probe_calm(&s->probe, false);
-                session_arm_probe(s, now_usec);
-        }
         return c;
 }
 
@@ -202,7 +198,7 @@ static int consume(Session *s, const Record *r, uint16_t refusal, uint64_t now_u
                 c = session_in_skip(&s->in, r, now_usec);
                 break;
         case RECORD_SKIPPED:
-                c = consume_skipped(s, r, now_usec);
+                c = consume_skipped(s, r);
                 break;
         default:
                 c = session_in_record(&s->in, r, refusal, now_usec);

@@ -39,6 +39,11 @@ static __attribute__((noinline)) void pass_over(SessionOut *out) {
         }
 }
 
+static void pass_message(SessionOut *out) {
+        out->cursor = out->cursor->next;
+        out->cursor_at = 0;
+}
+
 /* Moves the cursor to a record that the peer may lack. Return: false at the end of @sent. */
 static bool find_record(SessionOut *out) {
         while (out->cursor) {
@@ -48,8 +53,7 @@ static bool find_record(SessionOut *out) {
                         pass_over(out);
                 if (out->cursor_at < m->n_records && !m->is_unretained)
                         return true;
-                out->cursor = m->next;
-                out->cursor_at = 0;
+                pass_message(out);
         }
         return false;
 }
@@ -170,7 +174,8 @@ void session_out_advance(SessionOut *out) {
         }
         if (out->flight)
                 flight_add(out->flight, seq, size, again);
-        out->cursor_at++;
+        if (++out->cursor_at == m->n_records)
+                pass_message(out);
 }
 
 bool session_out_may_commit(SessionOut *out, size_t n_record) {

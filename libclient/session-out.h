@@ -125,6 +125,10 @@ int session_out_commit(SessionOut *out, Message *message, uint64_t now_usec, Rec
  */
 int session_out_next(SessionOut *out, size_t n_max, uint64_t now_usec,
                      Record *ret, Message **ret_message);
+/* Whether there may be one: false is certain. */
+static inline bool session_out_may_have_next(const SessionOut *out) {
+        return out->queued || out->cursor;
+}
 /* Whether there is one, of whatever size. */
 bool session_out_has_next(SessionOut *out, uint64_t now_usec);
 /* The first record that the peer does not have; the cursor stays. Return: the same. */

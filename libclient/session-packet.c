@@ -134,7 +134,8 @@ static bool put_messages(Session *s, bool single, uint64_t now_usec, BufWriter *
                 done = single;
         }
 
-        while (!done && session_out_next(&s->out, w->size - w->at, now_usec, &r, &m) == 0) {
+        while (!done && session_out_may_have_next(&s->out) &&
+               session_out_next(&s->out, w->size - w->at, now_usec, &r, &m) == 0) {
                 (void)put(s, w, &r); /* was looked after */
                 session_out_advance(&s->out);
                 several = several || (only && only != m);
@@ -160,7 +161,7 @@ static bool has_message(Session *s, uint64_t now_usec) {
 bool session_may_produce(const Session *session) {
         const Session *s = session;
 
-        return s->in.ack_due || s->out.queued || s->out.cursor || s->probe.is_due ||
+        return s->in.ack_due || session_out_may_have_next(&s->out) || s->probe.is_due ||
                s->probe.with_one || s->close_due || session_in_has_answers(&s->in) ||
                session_out_has_skips(&s->out);
 }
