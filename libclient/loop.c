@@ -151,7 +151,7 @@ static void gather(p2pbus *bus, bool now) {
 static Peer *next_dirty(const p2pbus *bus) {
         Peer *peer;
 
-        if (!bus->is_up || connection_queued(bus->connection) < BUS_OUTPUT_MAX)
+        if (!bus->dirty || !bus->is_up || connection_queued(bus->connection) < BUS_OUTPUT_MAX)
                 return bus->dirty;
         if (bus->rings.n > 0)
                 DL_FOREACH2(bus->dirty, peer, dirty_next)
@@ -400,6 +400,7 @@ static bool spin(p2pbus *bus, uint64_t until) {
         pthread_mutex_unlock(&bus->lock);
         found = look_until(bus, consumers, n, until);
         pthread_mutex_lock(&bus->lock);
+        loop_read_clock(bus);
         bus->rings.n_vain = found ? 0 : bus->rings.n_vain + 1;
         return found;
 }
@@ -459,7 +460,6 @@ static void lead(p2pbus *bus, uint64_t until) {
                         read_socket = poll_all(bus, until);
         bus->is_led = false;
         rings_bury(bus);
-        loop_read_clock(bus);
         eventfd_clear(bus->leader_fd, &bus->leader_woken);
 
         if (read_socket || bus->now_usec - bus->socket_read_usec >= SOCKET_READ_USEC) {

@@ -73,6 +73,16 @@ static void bytes_free(const Message *message, uint8_t *p) {
                 free(p);
 }
 
+/* What few messages have. */
+static void extras_free(Message *message) {
+        free(message->text);
+        free(message->type);
+        free(message->refusal_text);
+        free(message->reservation);
+        loan_unref(message->loan);
+        message_unref(message->payload_of);
+}
+
 Message *message_unref(Message *message) {
         if (!message)
                 return NULL;
@@ -83,12 +93,9 @@ Message *message_unref(Message *message) {
         if (!message->is_shared)
                 bytes_free(message, message->data);
         bytes_free(message, message->extensions);
-        free(message->text);
-        free(message->type);
-        free(message->refusal_text);
-        free(message->reservation);
-        loan_unref(message->loan);
-        message_unref(message->payload_of);
+        if (message->text || message->type || message->refusal_text || message->reservation ||
+            message->loan || message->payload_of)
+                extras_free(message);
         block_free(message, sizeof(*message) + message->n_bytes);
         return NULL;
 }

@@ -123,9 +123,11 @@ static Peer *consume_record(p2pbus *bus, const PeerSource *source, const Record 
 
         session_set_sent(peer->session, source->sent_usec > 0 ? source->sent_usec : USEC_NEVER,
                          source->ends_usec > 0 ? source->ends_usec : USEC_NEVER);
-        session_lend(peer->session, record->type == RECORD_MSG ? source->loan : NULL);
+        if (source->loan && record->type == RECORD_MSG)
+                session_lend(peer->session, source->loan);
         r = session_consume(peer->session, record, bus->now_usec);
-        session_lend(peer->session, NULL);
+        if (source->loan)
+                session_lend(peer->session, NULL);
         if (record->type == RECORD_SKIP)
                 receive_withdraw(peer);
         switch (r) {
