@@ -68,6 +68,7 @@ struct Peer {
         bool no_monitor;    /* its payloads are not shown */
         bool asks_off_host; /* whether it is granted or not */
         bool was_denied;    /* a name or its like: it hears when policy is another one */
+        unsigned n_unheard; /* that the log has since NETWORK was said */
 
         Stream *stream;
         Outbox outbox;

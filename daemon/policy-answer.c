@@ -176,17 +176,25 @@ PolicyAnswer policy_role(const Subject *subject, PolicySlot role) {
                                                  : denied_by(role, last, "");
 }
 
-PolicyAnswer policy_network_send(const Subject *subject) {
-        const StatementList *list = &subject->said[POLICY_NETWORK_SEND];
-        const Statement *found = subject_find_remote(subject, POLICY_DENY_SEND_TO);
+static PolicyAnswer network_answer(const Subject *subject, PolicySlot denials, PolicySlot slot) {
+        const StatementList *list = &subject->said[slot];
+        const Statement *found = subject_find_remote(subject, denials);
 
         if (found)
-                return denied_by(POLICY_DENY_SEND_TO, found, "");
+                return denied_by(denials, found, "");
         for (size_t i = list->n; i-- > 0;)
                 for (size_t k = 0; k < list->items[i]->n_terms; k++)
                         if (list->items[i]->terms[k].kind == TERM_ANY)
-                                return allowed_by(POLICY_NETWORK_SEND, list->items[i], "");
-        return missing_in(subject, POLICY_NETWORK_SEND, "");
+                                return allowed_by(slot, list->items[i], "");
+        return missing_in(subject, slot, "");
+}
+
+PolicyAnswer policy_network_send(const Subject *subject) {
+        return network_answer(subject, POLICY_DENY_SEND_TO, POLICY_NETWORK_SEND);
+}
+
+PolicyAnswer policy_network_receive(const Subject *subject) {
+        return network_answer(subject, POLICY_DENY_RECEIVE_FROM, POLICY_NETWORK_RECEIVE);
 }
 
 PolicyAnswer policy_off_host(const Subject *subject) {

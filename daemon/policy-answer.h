@@ -38,7 +38,8 @@ PolicyAnswer policy_publish_off_host(const Subject *subject, const char *topic, 
 PolicyAnswer policy_subscribe(const Subject *subject, const char *pattern, size_t n_pattern);
 /* POLICY_GATEWAY, _MONITOR, _ADMIN. */
 PolicyAnswer policy_role(const Subject *subject, PolicySlot role);
-/* May it send to somebody on another host whom its lists do not have? */
+/* May it send to somebody on another host whom its lists do not have? And hear one? */
 PolicyAnswer policy_network_send(const Subject *subject);
+PolicyAnswer policy_network_receive(const Subject *subject);
 /* May it be reached off-host, and reach? */
 PolicyAnswer policy_off_host(const Subject *subject);

@@ -148,6 +148,18 @@ static void say_network(Peer *peer) {
                 word.n_body = policy_write_network(peer->subject, body, sizeof(body));
         }
         peer_say(peer, &word);
+        peer->n_unheard = 0;
+}
+
+void rights_on_unheard(Peer *peer, Address address) {
+        PolicyAnswer answer = policy_network_receive(peer->subject);
+        char from[PID_TAGGED_SIZE], text[POLICY_ANSWER_MAX];
+
+        if (!peer->off_host || answer.is_allowed || peer->n_unheard >= CONTROL_UNHEARD_MAX)
+                return;
+        peer->n_unheard++;
+        peer_log(peer, LOG_LEVEL_NOTICE, NULL, "policy", "may not receive from %s: %s",
+                 address_format(address, from), policy_answer_text(&answer, text));
 }
 
 void rights_say_off_host(Peer *peer) {

@@ -50,3 +50,8 @@ void rights_say_taken(Peer *peer, ControlVerb verb, const char *what, size_t n_w
  * may, which its library sees to.
  */
 void rights_say_off_host(Peer *peer);
+/*
+ * Its library has refused @address, of another host, by what NETWORK told it: the log hears by which
+ * line. Whatever is said, those are CONTROL_UNHEARD_MAX lines at most till NETWORK is said again.
+ */
+void rights_on_unheard(Peer *peer, Address address);

@@ -175,6 +175,10 @@ static void on_reload(Peer *from, const Word *word) {
         }
 }
 
+static void on_unheard(Peer *from, const Word *word) {
+        rights_on_unheard(from, word->control.address);
+}
+
 /* A ring that is refused costs nobody the connection. */
 static void refuse_ring(Peer *from, const Word *word, ControlCode code) {
         if (code == CODE_OK)
@@ -271,6 +275,7 @@ static const Handler handlers[_CONTROL_VERB_MAX] = {
         [CONTROL_QUERY] = { false, on_query },
         [CONTROL_RELOAD] = { false, on_reload },
         [CONTROL_EXPLAIN] = { false, on_explain },
+        [CONTROL_UNHEARD] = { false, on_unheard },
         [CONTROL_RING_OFFER] = { false, on_ring_offer },
         [CONTROL_RING_ANSWER] = { false, on_ring_answer },
         [CONTROL_RING_END] = { false, on_ring_end },

@@ -51,6 +51,7 @@ static const struct {
         [CONTROL_EXPLAIN] = { true, 0, CONTROL_QUESTION_MAX },
         [CONTROL_NETWORK] = { true, 0, BODY_ANY },
         [CONTROL_RIGHTS] = { true, 0, CONTROL_RIGHTS_MAX },
+        [CONTROL_UNHEARD] = { true, 0, 0 },
         [CONTROL_RING_OFFER] = { true, 0, 0 },
         [CONTROL_RING_BELLS] = { true, CONTROL_RING_BELLS_SIZE, CONTROL_RING_BELLS_SIZE },
         [CONTROL_RING_OFFERED] = { true, 0, 0 },

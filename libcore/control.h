@@ -31,6 +31,7 @@
 #define CONTROL_QUESTION_MAX 1024 /* of EXPLAIN */
 #define CONTROL_RIGHTS_MAX (CONTROL_NAME_MAX + 1 + CONTROL_TEXT_MAX) /* what, zero 1, which rule */
 #define CONTROL_NETWORK_ENTRY_SIZE 4 /* list 1, kind 1, size 2; the key or name follows */
+#define CONTROL_UNHEARD_MAX 4 /* so many are told of between one NETWORK and the next */
 #define CONTROL_LEASE_REQUEST_SIZE 48 /* bridge key 32, issued 8, not_after 8 */
 #define CONTROL_WELCOME_SIZE 24       /* largest message 8, queue bytes 8, instance's age 8 */
 #define CONTROL_LINK_HEAD_SIZE 8      /* round trip 8; the URL follows */
@@ -89,6 +90,7 @@ typedef enum ControlVerb {
         CONTROL_EXPLAIN = 55,
         CONTROL_NETWORK = 56,
         CONTROL_RIGHTS = 57,
+        CONTROL_UNHEARD = 58,
 
         CONTROL_RING_OFFER = 60,
         CONTROL_RING_BELLS = 61,

@@ -188,6 +188,7 @@ static const struct {
         { CONTROL_EXPLAIN, 0, 1024 },
         { CONTROL_NETWORK, 0, CONTROL_BODY_MAX },
         { CONTROL_RIGHTS, 0, 255 + 1 + 511 },
+        { CONTROL_UNHEARD, 0, 0 },
         { CONTROL_RING_OFFER, 0, 0 },
         { CONTROL_RING_BELLS, 16, 16 },
         { CONTROL_RING_OFFERED, 0, 0 },
@@ -219,8 +220,9 @@ START_TEST(bodies_have_limits) {
 END_TEST
 
 START_TEST(verb_zero_is_a_violation_and_others_are_unknown) {
-        static const uint16_t unknown[] = { 6,   9,     16, 28, 36, 45, 58, 59, _CONTROL_VERB_MAX,
-                                            256, 0xffff };
+        static const uint16_t unknown[] = {
+                6, 9, 16, 28, 36, 45, 59, _CONTROL_VERB_MAX, 256, 0xffff
+        };
         uint8_t data[CONTROL_HEAD_SIZE] = { 0 };
 
         refuses(data, sizeof(data), CONTROL_E_VIOLATION, "verb zero");

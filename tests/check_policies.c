@@ -444,6 +444,45 @@ START_TEST(rules_for_other_hosts_go_to_who_asks_for_them) {
 }
 END_TEST
 
+/* The library of @c says @n times that it refused somebody, each time another one. */
+static void refuse_remote(Client *c, unsigned n) {
+        for (unsigned i = 1; i <= n; i++)
+                client_say(c, &(Control){ .verb = CONTROL_UNHEARD, .address = { i, i } });
+        expect_silence(c); /* nor is it answered */
+}
+
+START_TEST(whom_a_library_refused_is_logged_with_the_rule) {
+        static const char line[] = "may not receive from ", denial[] = "[Talk] DenyReceiveFrom=any";
+        Client off;
+
+        start("--user");
+        client_open(&off, &d, ATTACH_OFF_HOST);
+        refuse_remote(&off, 1);
+        ck_assert_uint_eq(daemon_said_times(&d, line), 0); /* no rule refuses anybody */
+        daemon_rule(&d, "50-test.policy", "[Network]\nReceiveFrom=none\nReceiveFrom=pinned\n");
+        reload(&a);
+        expect_word(&off, CONTROL_NETWORK);
+        refuse_remote(&b, 1);
+        ck_assert_uint_eq(daemon_said_times(&d, line), 0); /* whom other hosts cannot reach */
+        refuse_remote(&off, 1);
+        ck_assert_uint_eq(daemon_said_times(&d, line), 1);
+        ck_assert_uint_eq(daemon_said_times(&d, "50-test.policy:3: [Network] ReceiveFrom=pinned"
+                                                " does not have it"),
+                          1);
+        /* Whatever a library says, its process fills no log, until the policy may be another one. */
+        refuse_remote(&off, 100);
+        ck_assert_uint_eq(daemon_said_times(&d, line), CONTROL_UNHEARD_MAX);
+        daemon_rule(&d, "50-test.policy", "[Talk]\nDenyReceiveFrom=any\n");
+        reload(&a);
+        expect_word(&off, CONTROL_NETWORK);
+        refuse_remote(&off, 1);
+        ck_assert_uint_eq(daemon_said_times(&d, line), CONTROL_UNHEARD_MAX + 1);
+        ck_assert_uint_eq(daemon_said_times(&d, denial), 1);
+        client_close(&off);
+        stop();
+}
+END_TEST
+
 /* --- limits --- */
 
 START_TEST(limits_of_a_user_are_in_the_policy) {
@@ -766,6 +805,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, the_last_that_leaves_leaves_no_trace);
         tcase_add_test(tcase, what_is_retained_is_judged_by_the_new_policy);
         tcase_add_test(tcase, rules_for_other_hosts_go_to_who_asks_for_them);
+        tcase_add_test(tcase, whom_a_library_refused_is_logged_with_the_rule);
         tcase_add_test(tcase, limits_of_a_user_are_in_the_policy);
         tcase_add_test(tcase, a_key_brings_limits_for_its_user_until_the_last_has_left);
         tcase_add_loop_test(tcase, limits_are_the_same_whoever_attaches_first, 0, 2);
