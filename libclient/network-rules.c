@@ -138,3 +138,16 @@ bool network_may_hear(p2pbus *bus, const PublicKey *key, Address address, const 
                 return true;
         return allows(bus, NETWORK_SEND, key, address) && only_answers(records, n_records);
 }
+
+void network_tell_unheard(p2pbus *bus, Address address) {
+        const Control word = { .verb = CONTROL_UNHEARD, .address = address };
+        NetworkRules *rules = &bus->network;
+
+        if (rules->n_unheard == ELEMENTSOF(rules->unheard))
+                return;
+        for (size_t i = 0; i < rules->n_unheard; i++)
+                if (address_equal(rules->unheard[i], address))
+                        return;
+        if (connection_queue_control(bus->connection, &word, NULL) == 0)
+                rules->unheard[rules->n_unheard++] = address;
+}

@@ -27,6 +27,8 @@ typedef struct NetworkRules {
         NetworkRule *rules;
         size_t n_rules;
         char why[CONTROL_TEXT_MAX + 1]; /* whoever may not be sent to may not; "" if it is not known */
+        Address unheard[CONTROL_UNHEARD_MAX]; /* whom the daemon was told of */
+        size_t n_unheard;
 } NetworkRules;
 
 /* Takes what NETWORK says; of a body that cannot be understood nothing is allowed. */
@@ -41,3 +43,8 @@ bool network_may_send(p2pbus *bus, const Peer *peer);
  */
 bool network_may_hear(p2pbus *bus, const PublicKey *key, Address address, const uint8_t *records,
                       size_t n_records);
+/*
+ * @address was not heard: tells the daemon, whose log says by which line. Once of each, and of a few
+ * only, whoever comes with how many keys.
+ */
+void network_tell_unheard(p2pbus *bus, Address address);

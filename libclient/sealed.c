@@ -219,11 +219,15 @@ static void consume(p2pbus *bus, const PacketHeader *header, const SealedSender 
         peer_consume(bus, &source, bus->opened, n);
 }
 
-/* By [Network] ReceiveFrom=; the sender hears that it is not wanted. */
+/*
+ * By [Network] ReceiveFrom=; the sender hears that it is not wanted, and this host's log by which line:
+ * the daemon has that before the sender hears anything.
+ */
 static bool may_hear(p2pbus *bus, Peer *peer, const PacketHeader *header, const PublicKey *sender,
                      Address address, size_t n) {
         if (network_may_hear(bus, sender, address, bus->opened, n))
                 return true;
+        network_tell_unheard(bus, address);
         nack(bus, peer, header, NACK_REFUSED, 0);
         return false;
 }

@@ -14,6 +14,14 @@ rule() {
         [ ! -S "$work/$1/socket" ] || on "$1" p2pbusctl reload
 }
 
+# b_said RULE: its daemon's log has that line of the policy
+b_said() {
+        grep -q "may not .*50-test.policy:$1" "$work/bus_b.err" && return 0
+        echo "# no '$1' in:"
+        sed 's/^/#   /' "$work/bus_b.err"
+        return 1
+}
+
 call() {
         run on a p2pbus-send -r -t 10 --key "$work/caller.key" demo.far hello
 }
@@ -89,6 +97,7 @@ END
 call
 is 'a provider that hears only somebody else refuses' 5 "$status"
 check '  and its caller hears that it was that' said 'refused by policy, says the receiver; '
+check '  by that line, says the log' b_said "3: \[Network\] ReceiveFrom=key:"
 rule b <<END
 [Network]
 ReceiveFrom=none
@@ -102,10 +111,12 @@ DenyReceiveFrom=remote
 END
 call
 is 'nobody of other hosts' 5 "$status"
+check '  by that line, says the log' b_said '2: \[Talk\] DenyReceiveFrom=remote'
 rule b <<END
 [Network]
 Publish=no
 END
 call
 is 'what is not known to other hosts is not there' 3 "$status"
+check '  by that line, says the log' b_said '2: \[Network\] Publish=no'
 finish

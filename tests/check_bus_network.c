@@ -51,6 +51,43 @@ START_TEST(who_is_not_to_be_heard_is_told) {
 }
 END_TEST
 
+/* How often the log of b's host has that b refused @who, by line @line of the policy. */
+static unsigned times_logged(p2pbus *who, unsigned line) {
+        char text[256], rule[64];
+        unsigned n = 0;
+        char *said = daemon_said(&middle.ends[1].d), *next = said, *found;
+
+        (void)snprintf(text, sizeof(text), "may not receive from %s-", p2pbus_get_pid(who));
+        (void)snprintf(rule, sizeof(rule), "50-test.policy:%u: [Network] ReceiveFrom=", line);
+        while ((found = strsep(&next, "\n")) != NULL)
+                n += strstr(found, text) && strstr(found, rule);
+        free(said);
+        return n;
+}
+
+START_TEST(its_host_logs_who_was_not_heard_by_which_line) {
+        p2pbus *other[CONTROL_UNHEARD_MAX];
+
+        set_policy(1, b, "[Network]\nReceiveFrom=none\n");
+        be_refused(a, b);
+        ck_assert_uint_eq(times_logged(a, 2), 1);
+        be_refused(a, b);
+        ck_assert_uint_eq(times_logged(a, 2), 1);
+        for (unsigned i = 0; i < CONTROL_UNHEARD_MAX; i++) {
+                other[i] = open_at(0, P2PBUS_OFF_HOST);
+                ok(p2pbus_wait_reachable(other[i], PATIENCE));
+                be_refused(other[i], b);
+                ck_assert_uint_eq(times_logged(other[i], 2), i + 1 < CONTROL_UNHEARD_MAX);
+        }
+        /* Of another policy it is news again. */
+        set_policy(1, b, "[Network]\nSend=any\nReceiveFrom=none\n");
+        be_refused(a, b);
+        ck_assert_uint_eq(times_logged(a, 3), 1);
+        for (unsigned i = 0; i < CONTROL_UNHEARD_MAX; i++)
+                p2pbus_unref(other[i]);
+}
+END_TEST
+
 START_TEST(a_new_policy_ends_a_conversation) {
         ask_and_be_answered(a, b);
         ask_and_be_answered(a, b);
@@ -67,6 +104,7 @@ Suite *check_suite(void) {
         tcase_add_test(tcase, who_may_not_be_sent_to_gets_nothing_but_answers);
         tcase_add_test(tcase, what_is_said_of_another_packet_ends_no_first_contact);
         tcase_add_test(tcase, who_is_not_to_be_heard_is_told);
+        tcase_add_test(tcase, its_host_logs_who_was_not_heard_by_which_line);
         tcase_add_test(tcase, a_new_policy_ends_a_conversation);
         suite_add_tcase(suite, tcase);
         return suite;
