@@ -213,11 +213,13 @@ int reason_fail_code(int code) {
 
 int reason_fail_code_by(int code, int by) {
         int reason = reason_of(code);
+        bool has_rule = code == CODE_DENIED && by == P2PBUS_BY_RECEIVER;
 
         if (by == P2PBUS_BY_UNKNOWN)
                 return reason_fail(reason);
-        return reason_fail_text(reason, "%s, says %s", p2pbus_reason_text(reason),
-                                p2pbus_refuser_text(by));
+        return reason_fail_text(reason, "%s, says %s%s", p2pbus_reason_text(reason),
+                                p2pbus_refuser_text(by),
+                                has_rule ? ", whose host's log has the rule" : "");
 }
 
 _public_ const char *p2pbus_refuser_text(int refuser) {

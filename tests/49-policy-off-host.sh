@@ -96,7 +96,8 @@ ReceiveFrom=key:$other
 END
 call
 is 'a provider that hears only somebody else refuses' 5 "$status"
-check '  and its caller hears that it was that' said 'refused by policy, says the receiver; '
+check '  and its caller hears that it was that' said \
+        "refused by policy, says the receiver, whose host's log has the rule; "
 check '  by that line, says the log' b_said "3: \[Network\] ReceiveFrom=key:"
 rule b <<END
 [Network]

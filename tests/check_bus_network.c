@@ -43,6 +43,7 @@ START_TEST(who_is_not_to_be_heard_is_told) {
         set_policy(1, b, text);
         ok(p2pbus_wait_reachable(other, PATIENCE));
         be_refused(other, b);
+        ck_assert_ptr_nonnull(strstr(p2pbus_get_explanation(), "host's log has the rule"));
         ask_and_be_answered(a, b);
         /* Whom one may send to may answer, and no more. */
         ask_and_be_answered(b, other);

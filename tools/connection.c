@@ -489,13 +489,15 @@ int connection_fail_message(Connection *connection, const char *what, p2pbus_mes
                             int error, int reason) {
         const char *rule = p2pbus_message_get_refusal(message);
         int by = p2pbus_message_get_refuser(message);
+        bool has_rule = reason == P2PBUS_REASON_DENIED && by == P2PBUS_BY_RECEIVER;
         char why[1024];
 
         if (rule)
                 (void)snprintf(why, sizeof(why), "%s: %s", p2pbus_reason_text(reason), rule);
         else
-                (void)snprintf(why, sizeof(why), "%s, says %s", p2pbus_reason_text(reason),
-                               p2pbus_refuser_text(by));
+                (void)snprintf(why, sizeof(why), "%s, says %s%s", p2pbus_reason_text(reason),
+                               p2pbus_refuser_text(by),
+                               has_rule ? ", whose host's log has the rule" : "");
         return connection_fail(connection, what, NULL, error, reason,
                                rule || by > P2PBUS_BY_DAEMON ? why : NULL);
 }
