@@ -143,7 +143,7 @@ void network_tell_unheard(p2pbus *bus, Address address) {
         const Control word = { .verb = CONTROL_UNHEARD, .address = address };
         NetworkRules *rules = &bus->network;
 
-        if (rules->n_unheard == ELEMENTSOF(rules->unheard))
+        if (!bus->is_up || rules->n_unheard == ELEMENTSOF(rules->unheard))
                 return;
         for (size_t i = 0; i < rules->n_unheard; i++)
                 if (address_equal(rules->unheard[i], address))
