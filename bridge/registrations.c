@@ -50,13 +50,17 @@ static uint32_t links_for(const Forward *f, Address address) {
         return forward_links_where(f, uplink_takes_leases) & forward_links_of(f, address);
 }
 
-static void on_wants_links(const Control *word, void *userdata) {
-        Forward *f = userdata;
-        uint32_t links = links_for(f, word->address);
+/* Of the process with its address. */
+static void say_to_links(Forward *f, const Control *control) {
+        uint32_t links = links_for(f, control->address);
 
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
                 if (links & 1U << i)
-                        on_wants_link(i, word, f);
+                        uplink_say(f->uplinks[i], control, to_relay, NULL);
+}
+
+static void on_wants_links(const Control *word, void *userdata) {
+        say_to_links(userdata, word);
 }
 
 void registrations_on_wanted(Forward *f, const Control *control) {
@@ -81,15 +85,6 @@ void registrations_say_services(Forward *f, Uplink *uplink, Address address) {
 
         DL_FOREACH2(services_first_of(f->services, address), service, next_own)
         say_service(uplink, service);
-}
-
-/* Of the process with its address. */
-static void say_to_links(Forward *f, const Control *control) {
-        uint32_t links = links_for(f, control->address);
-
-        for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++)
-                if (links & 1U << i)
-                        uplink_say(f->uplinks[i], control, to_relay, NULL);
 }
 
 static Control provided_no_more(const Service *service) {
