@@ -80,6 +80,18 @@ static void settle(Forward *f) {
         answer_daemon(f, &b->ref, b->is_so);
 }
 
+/* Link @slot is not waited for any more, if it was: it said, or shows, whether @is_so. */
+static void release(Forward *f, unsigned slot, bool is_so) {
+        Barrier *b = &f->barrier;
+        uint32_t bit = 1U << slot;
+
+        if (!(b->waiting & bit))
+                return;
+        b->waiting &= ~bit;
+        b->is_so = b->is_so && is_so;
+        settle(f);
+}
+
 void barrier_on_daemon_ping(Forward *f, const PacketHeader *header) {
         uint32_t links = forward_links_up(f) & links_of_all(f);
         uint32_t synced = links & forward_links_where(f, uplink_is_synced);
@@ -110,9 +122,8 @@ void barrier_on_link_synced(Forward *f, const Uplink *uplink) {
 }
 
 void barrier_on_link_pong(Forward *f, const Uplink *uplink, const Control *control) {
-        BarrierNear *near = &f->barrier.near[uplink_slot(uplink)];
-        uint32_t bit = 1U << uplink_slot(uplink);
-        Barrier *b = &f->barrier;
+        unsigned slot = uplink_slot(uplink);
+        BarrierNear *near = &f->barrier.near[slot];
 
         if (near->until_usec == 0 || !answers(control, &near->id))
                 return;
@@ -121,11 +132,7 @@ void barrier_on_link_pong(Forward *f, const Uplink *uplink, const Control *contr
         else
                 patience_missed(&near->patience);
         near->until_usec = 0;
-        if (!(b->waiting & bit))
-                return;
-        b->waiting &= ~bit;
-        b->is_so = b->is_so && control->value == PING_ALL;
-        settle(f);
+        release(f, slot, control->value == PING_ALL);
 }
 
 void barrier_tick(Forward *f, uint64_t now) {
@@ -196,16 +203,11 @@ bool barrier_on_daemon_answer(Forward *f, const Control *control) {
 
 void barrier_forget_link(Forward *f, unsigned slot) {
         Barrier *b = &f->barrier;
-        uint32_t bit = 1U << slot;
 
         b->far[slot].asks = false;
         b->near[slot].patience.is_late = false; /* the price stays for when it is back */
         b->near[slot].until_usec = 0;
-        if (!(b->waiting & bit))
-                return;
-        b->waiting &= ~bit;
-        b->is_so = false;
-        settle(f);
+        release(f, slot, false);
 }
 
 void barrier_forget_daemon(Forward *f) {
