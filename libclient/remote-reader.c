@@ -55,6 +55,23 @@ static bool copy_is_retained(const Copy *copy) {
         return copy->bytes[1] & RECORD_RETAINED;
 }
 
+static inline void waiting_append(WaitingList *list, Waiting *waiting) {
+        DL_APPEND(list->first, waiting);
+        list->n++;
+        list->n_live += !copy_is_retained(waiting->copy);
+        list->n_bytes += waiting_memory(waiting->copy);
+}
+
+static inline Waiting *waiting_take_first(WaitingList *list) {
+        Waiting *waiting = list->first;
+
+        DL_DELETE(list->first, waiting);
+        list->n--;
+        list->n_live -= !copy_is_retained(waiting->copy);
+        list->n_bytes -= waiting_memory(waiting->copy);
+        return waiting;
+}
+
 bool waiting_put(p2pbus *bus, WaitingList *list, Copy *copy, uint64_t seq) {
         size_t n = waiting_memory(copy);
         Waiting *waiting;
@@ -67,23 +84,15 @@ bool waiting_put(p2pbus *bus, WaitingList *list, Copy *copy, uint64_t seq) {
                 return false;
         *waiting = (Waiting){ .copy = copy, .seq = seq, .since_usec = bus->now_usec };
         copy->n_refs++;
-        DL_APPEND(list->first, waiting);
-        list->n++;
-        list->n_live += !copy_is_retained(copy);
-        list->n_bytes += n;
+        waiting_append(list, waiting);
         bus->topics.n_waiting_bytes += n;
         return true;
 }
 
 void waiting_drop_first(p2pbus *bus, WaitingList *list) {
-        Waiting *waiting = list->first;
-        size_t n = waiting_memory(waiting->copy);
+        Waiting *waiting = waiting_take_first(list);
 
-        DL_DELETE(list->first, waiting);
-        list->n--;
-        list->n_live -= !copy_is_retained(waiting->copy);
-        list->n_bytes -= n;
-        bus->topics.n_waiting_bytes -= n;
+        bus->topics.n_waiting_bytes -= waiting_memory(waiting->copy);
         copy_unref(waiting->copy);
         free(waiting);
         if (!list->first)
@@ -97,18 +106,7 @@ void waiting_drop_all(p2pbus *bus, WaitingList *list) {
 
 /* To the end of another list. */
 static void waiting_move_first(WaitingList *list, WaitingList *to) {
-        Waiting *waiting = list->first;
-        size_t n = waiting_memory(waiting->copy);
-        bool is_live = !copy_is_retained(waiting->copy);
-
-        DL_DELETE(list->first, waiting);
-        DL_APPEND(to->first, waiting);
-        list->n--;
-        list->n_live -= is_live;
-        list->n_bytes -= n;
-        to->n++;
-        to->n_live += is_live;
-        to->n_bytes += n;
+        waiting_append(to, waiting_take_first(list));
 }
 
 /* How much goes */
