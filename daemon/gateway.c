@@ -136,10 +136,16 @@ static void waiter_free(Manager *manager, Waiter *waiter) {
         free(waiter);
 }
 
-static void pending_free(Gateway *gateway, Pending *pending) {
-        HASH_DELETE(by_id, gateway->by_id, pending);
+/* Whoever asks from now on asks anew. */
+static void pending_hide(Gateway *gateway, Pending *pending) {
         if (!pending->is_old)
                 HASH_DELETE(by_key, gateway->by_key, pending);
+        pending->is_old = true;
+}
+
+static void pending_free(Gateway *gateway, Pending *pending) {
+        HASH_DELETE(by_id, gateway->by_id, pending);
+        pending_hide(gateway, pending);
         gateway->n_own -= key_is_own(&pending->key);
         free(pending);
 }
@@ -271,13 +277,6 @@ static void cache_forget(Gateway *gateway, QuestionKey key) {
                         cache_remove(gateway, cached);
                 key.tag = 0;
         }
-}
-
-/* Whoever asks from now on asks anew. */
-static void pending_hide(Gateway *gateway, Pending *pending) {
-        if (!pending->is_old)
-                HASH_DELETE(by_key, gateway->by_key, pending);
-        pending->is_old = true;
 }
 
 /* What those know and ask who do so for themselves. */
