@@ -21,8 +21,6 @@ typedef struct Lease Lease;
 
 /* Gives the gateway @peer's lease, or asks @peer for one; nothing if it is not OFF_HOST. */
 void lease_hand_over(Peer *peer);
-/* Whether the gateway that is attached has it. */
-bool lease_is_given(const Peer *peer);
 /* @peer's policy has other relays: the gateway, if it has its lease, is given it again with these. */
 void lease_give_again(Peer *peer);
 /* Handles LEASE: checks, keeps and hands over. Return: CODE_OK, or what is wrong with it. */
