@@ -141,24 +141,10 @@ void lease_give_again(Peer *peer) {
                 lease_give(peer);
 }
 
-ControlCode lease_accept(Peer *peer, const uint8_t *bytes, size_t n_bytes) {
-        Manager *manager = peer->manager;
-        Lease *lease = peer->lease;
-        SignedRecordCheck check = {
-                .type = SIGNED_RECORD_LEASE,
-                .now_usec = now_usec(CLOCK_REALTIME),
-        };
-        SignedRecord record;
-
-        /* Each costs a verification: only those that were asked for. */
-        if (!lease || !lease->is_asked_for)
-                return CODE_RATE;
-        if (lease->is_held)
-                check.held = (Slice){ lease->bytes, sizeof(lease->bytes) };
-        lease->is_asked_for = false;
-        switch (signed_record_verify(bytes, n_bytes, &check, &record)) {
+ControlCode lease_record_code(int verdict) {
+        switch (verdict) {
         case 0:
-                break;
+                return CODE_OK;
         case SIGNED_RECORD_E_CLOCK:
                 return CODE_CLOCK;
         case SIGNED_RECORD_E_EXPIRED:
@@ -167,6 +153,27 @@ ControlCode lease_accept(Peer *peer, const uint8_t *bytes, size_t n_bytes) {
         default:
                 return CODE_BAD_SIGNATURE;
         }
+}
+
+ControlCode lease_accept(Peer *peer, const uint8_t *bytes, size_t n_bytes) {
+        Manager *manager = peer->manager;
+        Lease *lease = peer->lease;
+        SignedRecordCheck check = {
+                .type = SIGNED_RECORD_LEASE,
+                .now_usec = now_usec(CLOCK_REALTIME),
+        };
+        SignedRecord record;
+        ControlCode code;
+
+        /* Each costs a verification: only those that were asked for. */
+        if (!lease || !lease->is_asked_for)
+                return CODE_RATE;
+        if (lease->is_held)
+                check.held = (Slice){ lease->bytes, sizeof(lease->bytes) };
+        lease->is_asked_for = false;
+        code = lease_record_code(signed_record_verify(bytes, n_bytes, &check, &record));
+        if (code != CODE_OK)
+                return code;
         if (!key_equal(&record.signer, &peer->key))
                 return CODE_BAD_SIGNATURE;
         if (!key_equal(&record.lease.bridge, &lease->bridge) ||

@@ -25,6 +25,8 @@ void lease_hand_over(Peer *peer);
 void lease_give_again(Peer *peer);
 /* Handles LEASE: checks, keeps and hands over. Return: CODE_OK, or what is wrong with it. */
 ControlCode lease_accept(Peer *peer, const uint8_t *bytes, size_t n_bytes);
+/* What a process hears of a record of its own of which signed_record_verify() says @verdict. */
+ControlCode lease_record_code(int verdict);
 /* Whether the gateway that is attached has @peer's lease. */
 bool lease_is_given(const Peer *peer);
 /* The gateway says on how many links @peer is known. */

@@ -81,17 +81,7 @@ static ControlCode verify(const ServiceRecord *record, const OwnService *held) {
 
         if (held && signed_record_size(held->bytes, held->n_bytes, &n) == 0)
                 check.held = (Slice){ held->bytes, n };
-        switch (service_record_verify(record, &check)) {
-        case 0:
-                return CODE_OK;
-        case SIGNED_RECORD_E_CLOCK:
-                return CODE_CLOCK;
-        case SIGNED_RECORD_E_EXPIRED:
-        case SIGNED_RECORD_E_HELD:
-                return CODE_EXPIRED;
-        default:
-                return CODE_BAD_SIGNATURE;
-        }
+        return lease_record_code(service_record_verify(record, &check));
 }
 
 ControlCode own_services_accept(Peer *peer, const Control *word) {
