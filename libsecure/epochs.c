@@ -269,6 +269,20 @@ void opening_done(Opening *opening) {
         noise_done(&opening->handshake);
 }
 
+/* What ends a handshake, in the words of epochs. Return: 0, EPOCH_E_FORGED, EPOCH_E_FORKED, -errno. */
+static int from_noise(int r) {
+        switch (r) {
+        case 0:
+                return 0;
+        case NOISE_E_REFUSED:
+                return EPOCH_E_FORGED;
+        case NOISE_E_FORKED:
+                return EPOCH_E_FORKED;
+        default:
+                return err_fold(r);
+        }
+}
+
 int epochs_accept(Epochs *es, Opening *opening, EpochTime time,
                   uint8_t out[static EPOCH_ACCEPT_SIZE]) {
         uint8_t content[ACCEPT_CONTENT_SIZE] = { 0 }, accept[EPOCH_ACCEPT_SIZE];
@@ -287,18 +301,10 @@ int epochs_accept(Epochs *es, Opening *opening, EpochTime time,
         buf_put_le16(&w, 0);
         buf_put_le32(&w, opening->sid);
         store_le32(content, sid);
-        r = noise_create(&opening->handshake, &(Slice){ content, sizeof(content) }, 1,
-                         accept + w.at, sizeof(accept) - w.at, &n);
-        switch (r) {
-        case 0:
-                break;
-        case NOISE_E_REFUSED:
-                return EPOCH_E_FORGED;
-        case NOISE_E_FORKED:
-                return EPOCH_E_FORKED;
-        default:
-                return err_fold(r);
-        }
+        r = from_noise(noise_create(&opening->handshake, &(Slice){ content, sizeof(content) }, 1,
+                                    accept + w.at, sizeof(accept) - w.at, &n));
+        if (r != 0)
+                return r;
         assert(w.at + n == sizeof(accept));
         e = epoch_new(&opening->handshake, time);
         if (!e)
@@ -363,20 +369,12 @@ int epochs_confirm(Epochs *es, Slice payload, EpochTime time) {
         epochs_expire(es, time);
         if (!pending_copy(es, sid, &handshake))
                 return EPOCH_E_UNKNOWN;
-        c = noise_consume(&handshake,
-                          (Slice){ (const uint8_t *)payload.data + ACCEPT_HEAD_SIZE,
-                                   payload.size - ACCEPT_HEAD_SIZE },
-                          content, sizeof(content), &n);
-        switch (c) {
-        case 0:
-                break;
-        case NOISE_E_REFUSED:
-                return EPOCH_E_FORGED;
-        case NOISE_E_FORKED:
-                return EPOCH_E_FORKED;
-        default:
-                return err_fold(c);
-        }
+        c = from_noise(noise_consume(&handshake,
+                                     (Slice){ (const uint8_t *)payload.data + ACCEPT_HEAD_SIZE,
+                                              payload.size - ACCEPT_HEAD_SIZE },
+                                     content, sizeof(content), &n));
+        if (c != 0)
+                return c;
         peer_sid = load_le32(content);
         if (n != sizeof(content) || peer_sid == 0 || load_le32(content + 4) != 0) {
                 noise_done(&handshake);
