@@ -219,20 +219,26 @@ _public_ int p2pbus_ping(p2pbus *bus, const char *dest, uint64_t timeout_usec, u
 
 /* The daemon */
 
-_public_ int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **ret_text) {
-        Ask ask = { .control = { .verb = CONTROL_QUERY, .value = (uint32_t)kind } };
+/* @ret_text: the answer's body. */
+static int ask_text(p2pbus *bus, Ask *ask, uint64_t timeout_usec, char **ret_text) {
         int r;
 
-        if (kind < P2PBUS_QUERY_STATUS || kind > P2PBUS_QUERY_SERVICES)
-                return reason_fail_errno(-EINVAL, "no such query");
         r = bus_enter_blocking(bus);
         if (r < 0)
                 return r;
-        r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
+        r = daemon_ask_wait(bus, ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
         if (r == 0)
-                *ret_text = (char *)TAKE_PTR(ask.body);
-        daemon_drop(bus, &ask);
+                *ret_text = (char *)TAKE_PTR(ask->body);
+        daemon_drop(bus, ask);
         return bus_leave(bus, r);
+}
+
+_public_ int p2pbus_query(p2pbus *bus, int kind, uint64_t timeout_usec, char **ret_text) {
+        Ask ask = { .control = { .verb = CONTROL_QUERY, .value = (uint32_t)kind } };
+
+        if (kind < P2PBUS_QUERY_STATUS || kind > P2PBUS_QUERY_SERVICES)
+                return reason_fail_errno(-EINVAL, "no such query");
+        return ask_text(bus, &ask, timeout_usec, ret_text);
 }
 
 _public_ int p2pbus_explain(p2pbus *bus, const char *question, uint64_t timeout_usec,
@@ -245,18 +251,10 @@ _public_ int p2pbus_explain(p2pbus *bus, const char *question, uint64_t timeout_
                         .n_body = n,
                 },
         };
-        int r;
 
         if (n > CONTROL_QUESTION_MAX)
                 return reason_fail_errno(-EINVAL, "the question is too long");
-        r = bus_enter_blocking(bus);
-        if (r < 0)
-                return r;
-        r = daemon_ask_wait(bus, &ask, bus_deadline(bus, timeout_usec, P2PBUS_TIMEOUT_DEFAULT));
-        if (r == 0)
-                *ret_text = (char *)TAKE_PTR(ask.body);
-        daemon_drop(bus, &ask);
-        return bus_leave(bus, r);
+        return ask_text(bus, &ask, timeout_usec, ret_text);
 }
 
 _public_ int p2pbus_reload(p2pbus *bus, uint64_t timeout_usec) {
