@@ -9,7 +9,6 @@
 
 #include "libcall/provider.h"
 
-#define TYPE "application/json"
 #define USEC_PER_MSEC 1000
 
 /* Life and death */
@@ -110,26 +109,11 @@ _public_ void p2pbus_call_end(p2pbus_call_handle *call, uint32_t status) {
 
 /* Return: 0, -EINVAL: not to be said in JSON; -ENOMEM. */
 static int make_message(json_t *payload, p2pbus_message **ret) {
-        p2pbus_message *message;
         char *text;
-        size_t n;
-        int r;
+        size_t n = 0;
 
         text = envelope_encode_answer(payload, &n);
-        if (!text)
-                return -ENOMEM;
-        r = p2pbus_message_new_take(&message, text, n);
-        if (r < 0) {
-                free(text);
-                return r;
-        }
-        r = p2pbus_message_set_type(message, TYPE);
-        if (r < 0) {
-                p2pbus_message_unref(message);
-                return r;
-        }
-        *ret = message;
-        return 0;
+        return envelope_to_message(text, n, ret);
 }
 
 static int reply_error(const p2pbus_call_handle *call, uint32_t status, const char *text) {

@@ -10,38 +10,21 @@
 #include "libcall/envelope.h"
 #include "libcall/p2pbus-call.h"
 
-#define TYPE "application/json"
-
 /* Steals @payload. Return: 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
 static int make_request(const char *method, json_t *payload, p2pbus_message **ret) {
-        p2pbus_message *message;
         char *text;
-        size_t n;
-        int r;
+        size_t n = 0;
 
         if (!method || strlen(method) > P2PBUS_CALL_METHOD_MAX) {
                 json_decref(payload);
                 return -EINVAL;
         }
         text = envelope_encode_request(method, payload, &n);
-        if (!text)
-                return -ENOMEM;
-        if (n > P2PBUS_CALL_SIZE_MAX) {
+        if (text && n > P2PBUS_CALL_SIZE_MAX) {
                 free(text);
                 return -EMSGSIZE;
         }
-        r = p2pbus_message_new_take(&message, text, n);
-        if (r < 0) {
-                free(text);
-                return r;
-        }
-        r = p2pbus_message_set_type(message, TYPE);
-        if (r < 0) {
-                p2pbus_message_unref(message);
-                return r;
-        }
-        *ret = message;
-        return 0;
+        return envelope_to_message(text, n, ret);
 }
 
 /* Return: 0 and a reference in @ret; -EBADMSG, -EMSGSIZE, -ENOMEM. */
