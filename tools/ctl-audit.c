@@ -114,9 +114,7 @@ int ctl_audit(Ctl *ctl) {
         Audit audit = { 0 };
         int status;
 
-        status = ctl_open(ctl, false);
-        if (status == 0)
-                status = ctl_query(ctl, P2PBUS_QUERY_PEERS, &text);
+        status = ctl_open_query(ctl, P2PBUS_QUERY_PEERS, &text);
         if (status != 0)
                 return status;
 

@@ -45,9 +45,7 @@ int ctl_list(Ctl *ctl) {
         Table table;
         int status;
 
-        status = ctl_open(ctl, false);
-        if (status == 0)
-                status = ctl_query(ctl, P2PBUS_QUERY_LIST, &text);
+        status = ctl_open_query(ctl, P2PBUS_QUERY_LIST, &text);
         if (status != 0)
                 return status;
 

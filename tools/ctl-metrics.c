@@ -5,7 +5,6 @@
 #include "tools/common.h"
 #include "tools/ctl.h"
 #include "tools/json.h"
-#include "tools/output.h"
 
 /* Samples alone: "NAME VALUE", the name with its labels. */
 static char *format_json(char *text, size_t *ret_n) {
@@ -24,20 +23,5 @@ static char *format_json(char *text, size_t *ret_n) {
 }
 
 int ctl_metrics(Ctl *ctl) {
-        _cleanup_(freep) char *text = NULL;
-        size_t n;
-        int status;
-
-        status = ctl_open(ctl, false);
-        if (status == 0)
-                status = ctl_query(ctl, P2PBUS_QUERY_METRICS, &text);
-        if (status != 0)
-                return status;
-        if (ctl->options.json) {
-                char *json = format_json(text, &n);
-
-                return output_print(json, n);
-        }
-        n = strlen(text);
-        return output_print(TAKE_PTR(text), n);
+        return ctl_print_query(ctl, P2PBUS_QUERY_METRICS, format_json);
 }

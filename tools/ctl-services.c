@@ -95,9 +95,7 @@ int ctl_services(Ctl *ctl) {
         Table table;
         int status;
 
-        status = ctl_open(ctl, false);
-        if (status == 0)
-                status = ctl_query(ctl, P2PBUS_QUERY_SERVICES, &services);
+        status = ctl_open_query(ctl, P2PBUS_QUERY_SERVICES, &services);
         if (status == 0)
                 status = ctl_query(ctl, P2PBUS_QUERY_LIST, &list);
         if (status != 0)

@@ -46,9 +46,7 @@ int ctl_status(Ctl *ctl) {
         size_t n = 0;
         int status;
 
-        status = ctl_open(ctl, false);
-        if (status == 0)
-                status = ctl_query(ctl, P2PBUS_QUERY_STATUS, &text);
+        status = ctl_open_query(ctl, P2PBUS_QUERY_STATUS, &text);
         if (status != 0)
                 return status;
 

@@ -148,6 +148,29 @@ int ctl_query(Ctl *ctl, int kind, char **ret_text) {
         return 0;
 }
 
+int ctl_open_query(Ctl *ctl, int kind, char **ret_text) {
+        int status = ctl_open(ctl, false);
+
+        return status == 0 ? ctl_query(ctl, kind, ret_text) : status;
+}
+
+int ctl_print_query(Ctl *ctl, int kind, char *(*format_json)(char *text, size_t *ret_n)) {
+        _cleanup_(freep) char *text = NULL;
+        char *json;
+        size_t n;
+        int status;
+
+        status = ctl_open_query(ctl, kind, &text);
+        if (status != 0)
+                return status;
+        if (ctl->options.json) {
+                json = format_json(text, &n);
+                return output_print(json, n);
+        }
+        n = strlen(text);
+        return output_print(TAKE_PTR(text), n);
+}
+
 int ctl_print_table(const Ctl *ctl, const Table *table) {
         TableForm form = ctl->options.json       ? TABLE_JSON
                          : isatty(STDOUT_FILENO) ? TABLE_ALIGNED

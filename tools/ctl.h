@@ -71,6 +71,13 @@ int ctl_open(Ctl *ctl, bool off_host);
 int ctl_check_destination(const char *dest);
 /* Asks the daemon (P2PBUS_QUERY_X). Return: 0, or the status to end with. */
 int ctl_query(Ctl *ctl, int kind, char **ret_text);
+/* The same for a verb that needs nothing else: attaches first. */
+int ctl_open_query(Ctl *ctl, int kind, char **ret_text);
+/*
+ * Such a verb: prints what is said to @kind as it is, or with --json as @format_json makes it, who may
+ * write into @text. Return: the status to end with.
+ */
+int ctl_print_query(Ctl *ctl, int kind, char *(*format_json)(char *text, size_t *ret_n));
 /* Writes @table in the form that stdout and --json ask for. Return: the status to end with. */
 int ctl_print_table(const Ctl *ctl, const Table *table);
 /* The full form of a key, alone or as JSON with @file. Return: the status to end with. */
