@@ -11,15 +11,9 @@
 
 _Static_assert(CONTROL_LEASE_SIZE == SIGNED_RECORD_LEASE_SIZE, "LEASE's body is the record");
 
-/* Hashed as bytes: no padding. */
-typedef struct EntryKey {
-        uint64_t pid;
-        uint64_t tag;
-} EntryKey;
-
 typedef struct Entry {
         Lease lease; /* first: a Lease that we gave out is its Entry */
-        EntryKey key;
+        PackedAddress key;
         UT_hash_handle hh, by_pid;
 } Entry;
 
@@ -63,7 +57,7 @@ void leases_drop(Leases *leases, Lease *lease) {
 }
 
 static Entry *entry_find(const Leases *leases, Address address) {
-        EntryKey key = { .pid = address.pid, .tag = address.tag };
+        PackedAddress key = address_pack(address);
         Entry *entry;
 
         HASH_FIND(hh, leases->by_address, &key, sizeof(key), entry);
@@ -89,7 +83,7 @@ static int entry_add(Leases *leases, Address address, uint64_t now_usec, Entry *
         if (!entry)
                 return err_origin(-ENOMEM);
 
-        entry->key = (EntryKey){ .pid = address.pid, .tag = address.tag };
+        entry->key = address_pack(address);
         entry->lease.chosen = -1;
         HASH_ADD(hh, leases->by_address, key, sizeof(entry->key), entry);
         HASH_ADD(by_pid, leases->by_pid, key.pid, sizeof(entry->key.pid), entry);

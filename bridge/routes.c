@@ -10,14 +10,8 @@
 
 typedef struct Entry Entry;
 
-/* Hashed as bytes: no padding. */
-typedef struct EntryKey {
-        uint64_t pid;
-        uint64_t tag;
-} EntryKey;
-
 struct Entry {
-        EntryKey key;
+        PackedAddress key;
         UT_hash_handle hh;
         Entry *prev, *next; /* by time of learning, the oldest first */
         uint64_t learnt_usec[ROUTES_LINKS_MAX];
@@ -63,7 +57,7 @@ Routes *routes_free(Routes *routes) {
 }
 
 static Entry *entry_find(const Routes *routes, Address address) {
-        EntryKey key = { .pid = address.pid, .tag = address.tag };
+        PackedAddress key = address_pack(address);
         Entry *entry;
 
         HASH_FIND(hh, routes->by_address, &key, sizeof(key), entry);
@@ -78,7 +72,7 @@ static Entry *entry_add(Routes *routes, Address address) {
         entry = calloc(1, sizeof(*entry));
         if (!entry)
                 return NULL;
-        entry->key = (EntryKey){ .pid = address.pid, .tag = address.tag };
+        entry->key = address_pack(address);
         entry->chosen = routes->chosen; /* what is under way goes that way */
         HASH_ADD(hh, routes->by_address, key, sizeof(entry->key), entry);
         DL_APPEND(routes->by_age, entry);

@@ -13,7 +13,7 @@
 
 struct ServicesProcess {
         UT_hash_handle hh;
-        uint8_t id[12]; /* its address, without padding */
+        PackedAddress address;
         Service *own;
         unsigned n_own;
 };
@@ -24,17 +24,11 @@ struct Services {
         unsigned n;
 };
 
-static void address_pack(Address address, uint8_t out[static 12]) {
-        memcpy(out, &address.pid, 8);
-        memcpy(out + 8, &address.tag, 4);
-}
-
 static ServicesProcess *process_of(const Services *services, Address address) {
+        PackedAddress key = address_pack(address);
         ServicesProcess *process;
-        uint8_t id[12];
 
-        address_pack(address, id);
-        HASH_FIND(hh, services->processes, id, sizeof(id), process);
+        HASH_FIND(hh, services->processes, &key, sizeof(key), process);
         return process;
 }
 
@@ -73,8 +67,8 @@ static ServicesProcess *get_process(Services *services, Address address) {
         process = calloc(1, sizeof(*process));
         if (!process)
                 return NULL;
-        address_pack(address, process->id);
-        HASH_ADD(hh, services->processes, id, sizeof(process->id), process);
+        process->address = address_pack(address);
+        HASH_ADD(hh, services->processes, address, sizeof(process->address), process);
         if (!process->hh.tbl) {
                 free(process);
                 return NULL;

@@ -42,6 +42,15 @@ static inline bool address_equal(Address a, Address b) {
         return a.pid == b.pid && a.tag == b.tag;
 }
 
+/* An address as a key of tables, which are hashed as bytes: no padding. */
+typedef struct PackedAddress {
+        uint64_t pid, tag;
+} PackedAddress;
+
+static inline PackedAddress address_pack(Address address) {
+        return (PackedAddress){ address.pid, address.tag };
+}
+
 enum {
         _PID_E_SUCCESS,
 

@@ -29,12 +29,6 @@ WantedKind wanted_kind(const Control *word) {
         return WANTED_ONE;
 }
 
-/* As a key of tables: no padding. */
-static void address_pack(Address address, uint8_t out[static 12]) {
-        store_be64(out, address.pid);
-        store_le32(out + 8, address.tag);
-}
-
 void wants_init(WantSet *set, size_t item_size, unsigned max, unsigned max_one) {
         *set = (WantSet){ .item_size = item_size, .max = max, .max_one = max_one };
 }
@@ -52,11 +46,10 @@ Want *wants_find(const WantSet *set, const uint8_t *body, size_t n_body) {
 }
 
 Wanter *wants_of(const WantSet *set, Address address) {
-        uint8_t bytes[12];
+        PackedAddress key = address_pack(address);
         Wanter *wanter;
 
-        address_pack(address, bytes);
-        HASH_FIND(hh, set->wanters, bytes, sizeof(bytes), wanter);
+        HASH_FIND(hh, set->wanters, &key, sizeof(key), wanter);
         return wanter;
 }
 
@@ -66,9 +59,9 @@ static Wanter *wanter_new(WantSet *set, Address address, const uint8_t *key) {
         if (!wanter)
                 return NULL;
         wanter->address = address;
-        address_pack(address, wanter->address_bytes);
+        wanter->packed = address_pack(address);
         memcpy(wanter->key, key, sizeof(wanter->key));
-        HASH_ADD(hh, set->wanters, address_bytes, sizeof(wanter->address_bytes), wanter);
+        HASH_ADD(hh, set->wanters, packed, sizeof(wanter->packed), wanter);
         if (wanter->hh.tbl)
                 return wanter;
         free(wanter);

@@ -29,7 +29,7 @@ typedef struct Wanter Wanter;
 /* All that one process wants; lives as long as that is anything. */
 struct Wanter {
         UT_hash_handle hh;
-        uint8_t address_bytes[12];
+        PackedAddress packed;
         Address address;
         uint8_t key[CONTROL_KEY_SIZE];
         Want *wants;

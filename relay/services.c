@@ -30,7 +30,7 @@ typedef struct Name {
 
 typedef struct Process {
         UT_hash_handle hh;
-        uint8_t id[12]; /* its address, without padding */
+        PackedAddress address;
         Item *items;
         unsigned n_items;
         struct Process *prev, *next; /* all, those that were looked at last behind */
@@ -69,11 +69,6 @@ int relay_services_new(RelayServices **ret) {
         return 0;
 }
 
-static void address_pack(Address address, uint8_t out[static 12]) {
-        memcpy(out, &address.pid, 8);
-        memcpy(out + 8, &address.tag, 4);
-}
-
 static Name *find_name(const RelayServices *s, const char *text, size_t n) {
         Name *name;
 
@@ -82,11 +77,10 @@ static Name *find_name(const RelayServices *s, const char *text, size_t n) {
 }
 
 static Process *find_process(const RelayServices *s, Address address) {
-        uint8_t id[12];
+        PackedAddress key = address_pack(address);
         Process *process;
 
-        address_pack(address, id);
-        HASH_FIND(hh, s->processes, id, sizeof(id), process);
+        HASH_FIND(hh, s->processes, &key, sizeof(key), process);
         return process;
 }
 
@@ -269,8 +263,8 @@ static Process *get_process(RelayServices *s, Address address) {
         process = calloc(1, sizeof(*process));
         if (!process)
                 return NULL;
-        address_pack(address, process->id);
-        HASH_ADD(hh, s->processes, id, sizeof(process->id), process);
+        process->address = address_pack(address);
+        HASH_ADD(hh, s->processes, address, sizeof(process->address), process);
         if (!process->hh.tbl) {
                 free(process);
                 return NULL;
