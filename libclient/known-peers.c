@@ -197,10 +197,6 @@ void known_peers_add(KnownPeers *known, const PublicKey *key, bool transient) {
                 (void)append(known->path, key);
 }
 
-const char *known_peers_path(const KnownPeers *known) {
-        return known->path;
-}
-
 /* ---- The file, for people ---- */
 
 _public_ int p2pbus_default_known_peers(char *path, size_t n_path) {

@@ -39,5 +39,3 @@ const PublicKey *known_peers_find(const KnownPeers *known, Pid pid);
  * to write are no reason to send nothing: it is known for this handle's life then.
  */
 void known_peers_add(KnownPeers *known, const PublicKey *key, bool transient);
-/* For messages; NULL if there is no file. */
-const char *known_peers_path(const KnownPeers *known);

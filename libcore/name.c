@@ -40,12 +40,6 @@ bool name_is_valid(const char *name, size_t n_name) {
         return n_elements >= 2 && n_element > 0;
 }
 
-bool name_is_below(const char *name, size_t n_name, const char *prefix) {
-        size_t n = strlen(prefix);
-
-        return n_name > n + 1 && memcmp(name, prefix, n) == 0 && name[n] == '.';
-}
-
 static bool is_wild(const char *pattern, size_t n) {
         return n > 2 && pattern[n - 1] == '*' && pattern[n - 2] == '.';
 }

@@ -16,8 +16,6 @@
 #define NAME_SIZE_MAX 255
 
 bool name_is_valid(const char *name, size_t n_name);
-/* Whether @name, valid, lies below @prefix: "user.alice" has "user.alice.x" below it. */
-bool name_is_below(const char *name, size_t n_name, const char *prefix);
 /* Whether @pattern is a name, or one and ".*" behind it for all names below. */
 bool name_is_pattern(const char *pattern, size_t n_pattern);
 /* Whether @name is the one that @pattern, valid, is or stands for. */

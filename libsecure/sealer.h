@@ -92,5 +92,3 @@ int seal_first(Sealer *sealer, SealFirst *first, const uint8_t header[static PAC
 int open_first(Sealer *sealer, SealFirst *first, const uint8_t header[static PACKET_HEADER_SIZE],
                Slice payload, uint64_t now_usec, uint8_t *out, size_t out_size, size_t *ret_n_out,
                SealedSender *ret_sender);
-/* The head of a sealed payload. Return: how many bytes were written. */
-size_t seal_head(SealedType type, uint16_t flags, uint8_t out[static SEAL_HEAD_MAX]);

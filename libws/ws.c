@@ -607,10 +607,6 @@ WsConnection *ws_connection_free(WsConnection *c) {
         return NULL;
 }
 
-bool ws_connection_is_open(const WsConnection *c) {
-        return c->state == WS_OPEN;
-}
-
 const struct sockaddr *ws_connection_peer(const WsConnection *c) {
         return &c->peer.any;
 }

@@ -167,7 +167,6 @@ void ws_close(WsConnection *connection, unsigned code, const char *reason);
 WsConnection *ws_connection_free(WsConnection *connection);
 DEFINE_CLEANUP(WsConnection, ws_connection_free)
 
-bool ws_connection_is_open(const WsConnection *connection);
 /* The other end; of a client's connection only once it is open. */
 const struct sockaddr *ws_connection_peer(const WsConnection *connection);
 /* CLOCK_MONOTONIC time at which it was accepted or the connect began. */

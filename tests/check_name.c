@@ -54,22 +54,12 @@ START_TEST(names_have_at_most_255_bytes_and_no_nul) {
 }
 END_TEST
 
-START_TEST(below_means_elements_not_bytes) {
-        ck_assert(name_is_below("user.al.x", 9, "user.al"));
-        ck_assert(name_is_below("user.al.x.y", 11, "user.al"));
-        ck_assert(!name_is_below("user.al", 7, "user.al"));
-        ck_assert(!name_is_below("user.alice.x", 12, "user.al"));
-        ck_assert(!name_is_below("user.bo.x", 9, "user.al"));
-}
-END_TEST
-
 Suite *check_suite(void) {
         Suite *suite = suite_create("name");
         TCase *tcase = tcase_create("name");
 
         tcase_add_loop_test(tcase, the_grammar_holds, 0, sizeof(names) / sizeof(names[0]));
         tcase_add_test(tcase, names_have_at_most_255_bytes_and_no_nul);
-        tcase_add_test(tcase, below_means_elements_not_bytes);
         suite_add_tcase(suite, tcase);
         return suite;
 }
