@@ -55,7 +55,6 @@ typedef struct Gateway {
         Pending *by_id;
         Pending *by_key;
         unsigned n_waiters;
-        uint64_t last_request;
         CachedLease *cache; /* oldest first */
         unsigned n_own;     /* questions and leases that are one process's alone */
 } Gateway;

@@ -40,7 +40,6 @@ struct Manager {
         unsigned shown_links;      /* in the last STATUS */
         size_t shown_leases;
         uint64_t wants_usec; /* when leases are next looked up for what is wanted */
-        uint64_t n_sockets;
 };
 
 _printf_(2, 3) static int explain(ManagerError *error, const char *format, ...) {
