@@ -3,8 +3,8 @@
 /*
  * A question says of whom it is, or it is of who asks; and what it is, or it is all that there is to
  * say of that one. Whoever asks of another user has to administer: the answer may tell what a process
- * of that user could do that is not there yet. Groups and account are said with the question: nothing here asks
- * the name service, which might block.
+ * of that user could do that is not there yet. Groups and account are said with the question: nothing
+ * here asks the name service, which might block.
  */
 
 #include "config.h"

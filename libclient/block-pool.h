@@ -8,8 +8,8 @@
  * Messages come and go in bursts, of as many as go into a packet or are acknowledged together, and
  * malloc() is quick for a handful of a size at a time. What is given back here is kept for the next
  * burst: BLOCK_POOL_MAX blocks at most, of the sizes that were used last, for all handles and threads of
- * the process; each finds it free or goes to malloc(), and nobody waits. Under a sanitizer that watches what is freed nothing is
- * kept.
+ * the process; each finds it free or goes to malloc(), and nobody waits. Under a sanitizer that watches
+ * what is freed nothing is kept.
  *
  * Any thread, also in a child after fork().
  */

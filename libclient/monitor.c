@@ -36,7 +36,7 @@ struct MonitorQueue {
         Seen *seen; /* list */
         size_t n_bytes;
         uint64_t n_lost;
-        Seen *last; /* that monitor_next() gave out: the user looks into it */
+        Seen *last; /* that p2pbus_monitor_next() gave out: the user looks into it */
         char type[P2PBUS_TYPE_MAX + 1];
 };
 

@@ -722,8 +722,8 @@ typedef struct p2pbus_service {
  * new attach. A process with P2PBUS_OFF_HOST and a key file tells other hosts of it, too, of 16 names at
  * most; these believe it if their settings pin its key for the name, or name the realm that granted it.
  *
- * Return: 0; -EINVAL: no name, a malformed @service, or a grant for another key or name; -EACCES: policy; -EDQUOT; -EBUSY: another
- * user's; -ETIMEDOUT; -ENOTCONN; -ECHILD; -ENOMEM.
+ * Return: 0; -EINVAL: no name, a malformed @service, or a grant for another key or name; -EACCES: policy;
+ * -EDQUOT; -EBUSY: another user's; -ETIMEDOUT; -ENOTCONN; -ECHILD; -ENOMEM.
  */
 int p2pbus_provide(p2pbus *bus, const char *name, const p2pbus_service *service,
                    uint64_t timeout_usec);
@@ -1131,9 +1131,9 @@ int p2pbus_unsubscribe(p2pbus *bus, const char *pattern, uint64_t timeout_usec);
  * Reaches processes of this host that this one may send to, and with P2PBUS_OFF_HOST up to 64 on other
  * hosts, for whom it is sealed and for whom it never waits: they miss what finds no room on the way.
  * p2pbus_hand_over() before the end of a program. That nobody subscribed is no failure.
- * Return: 0; -EINVAL; -EMSGSIZE; -EAGAIN: no room now, or the bus is away: p2pbus_wait() and try again; -EDQUOT: too much is
- * retained (who is subscribed gets it); -ETIMEDOUT; -ENOTCONN: closed; -ECHILD; -ENOMEM. Blocks unless
- * @timeout_usec is 0.
+ * Return: 0; -EINVAL; -EMSGSIZE; -EAGAIN: no room now, or the bus is away: p2pbus_wait() and try again;
+ * -EDQUOT: too much is retained (who is subscribed gets it); -ETIMEDOUT; -ENOTCONN: closed; -ECHILD;
+ * -ENOMEM. Blocks unless @timeout_usec is 0.
  */
 int p2pbus_publish(p2pbus *bus, const char *topic, p2pbus_message *message, uint32_t flags,
                    uint64_t timeout_usec);

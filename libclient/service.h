@@ -81,7 +81,10 @@ bool service_provider(p2pbus *bus, const char *name, Address *ret);
 bool service_is_provided_by(p2pbus *bus, Address address,
                             bool (*fits)(const char *pattern, const char *name), const char *pattern);
 
-/* Looks the name up anew and then calls fan_out_start() once. Return: 0; noted: -EAGAIN, -ENOMEM. */
+/*
+ * Looks the name up anew, and then calls fan_out_ask() for each provider, and fan_out_asked().
+ * Return: 0; noted: -EAGAIN, -ENOMEM.
+ */
 int service_expand(p2pbus *bus, const char *name, FanOut *fan_out);
 void service_forget_fan_out(Service *service, FanOut *fan_out);
 /* Sends @message, whose request is set, to this provider and no other. Return: as service_send(). */

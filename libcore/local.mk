@@ -44,9 +44,9 @@ libp2pbus_conf_la_SOURCES = \
 	%D%/fair-queue.h \
 	%D%/log.c \
 	%D%/log.h \
+	%D%/patience.h \
 	%D%/program.c \
 	%D%/program.h \
-	%D%/patience.h \
 	%D%/url.c \
 	%D%/url.h \
 	%D%/wants.c \
