@@ -16,7 +16,6 @@
 #include "libsecure/signed-record.h"
 
 #define SERVICE_RECORD_SIZE_MAX 1536 /* both */
-#define SERVICE_RECORD_LIFE_USEC (60 * 60 * USEC_PER_SEC)
 #define GRANT_SIZE_MAX 512
 #define GRANT_TEXT_SIZE 800 /* a NUL included */
 #define GRANT_LIFE_MAX_USEC (400 * 24 * 60 * 60 * USEC_PER_SEC)
