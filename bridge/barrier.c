@@ -24,10 +24,6 @@ static PacketId next_id(Barrier *b) {
         return packet_id_make(now_usec(CLOCK_REALTIME), UPLINK_NO_HEARTBEAT | ++b->n_asked);
 }
 
-static bool answers(const Control *answer, const PacketId *id) {
-        return memcmp(&answer->ref, id, sizeof(*id)) == 0;
-}
-
 static Control pong(const PacketId *ref, bool is_so) {
         return (Control){ .verb = CONTROL_PONG, .value = is_so ? PING_ALL : 0, .ref = *ref };
 }
@@ -125,7 +121,7 @@ void barrier_on_link_pong(Forward *f, const Uplink *uplink, const Control *contr
         unsigned slot = uplink_slot(uplink);
         BarrierNear *near = &f->barrier.near[slot];
 
-        if (near->until_usec == 0 || !answers(control, &near->id))
+        if (near->until_usec == 0 || !packet_id_equal(&control->ref, &near->id))
                 return;
         if (forward_clock_usec() < near->until_usec)
                 patience_answered(&near->patience);
@@ -191,7 +187,7 @@ bool barrier_on_daemon_answer(Forward *f, const Control *control) {
         for (unsigned i = 0; i < ROUTES_LINKS_MAX; i++) {
                 BarrierFar *far = &f->barrier.far[i];
 
-                if (!far->asks || !far->is_passed_on || !answers(control, &far->id))
+                if (!far->asks || !far->is_passed_on || !packet_id_equal(&control->ref, &far->id))
                         continue;
                 answer_link(f, i, control->verb == CONTROL_PONG && control->value == PING_ALL);
                 return true;

@@ -127,7 +127,7 @@ Parcel *batch_take_back(Batch *batch, const PacketId *id) {
         Parcel *parcel;
 
         DL_FOREACH (batch->sent, parcel)
-                if (memcmp(&parcel->id, id, sizeof(*id)) == 0)
+                if (packet_id_equal(&parcel->id, id))
                         return sent_remove(batch, parcel);
         return NULL;
 }

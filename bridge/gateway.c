@@ -145,7 +145,7 @@ static void on_control(Gateway *gateway, const PacketHeader *header, const uint8
                 gateway_fail(gateway, control_code_text(control.code));
         else if (!gateway->attached &&
                  (control.verb == CONTROL_OK || control.verb == CONTROL_ERROR) &&
-                 memcmp(&control.ref, &gateway->request, sizeof(control.ref)) == 0)
+                 packet_id_equal(&control.ref, &gateway->request))
                 on_answer(gateway, &control);
         else if (gateway->attached)
                 gateway->options.handlers->on_control(header, &control, gateway->options.userdata);

@@ -91,7 +91,7 @@ void questions_ask_name(Forward *f, const PacketHeader *header, const Control *c
 }
 
 void questions_on_resolved(Forward *f, Uplink *uplink, const Control *control) {
-        uint64_t number = load_be64(control->ref.bytes + 8);
+        uint64_t number = packet_id_unique(&control->ref);
         uint16_t code = control->code;
         LookupResult result;
 
@@ -106,7 +106,7 @@ void questions_on_resolved(Forward *f, Uplink *uplink, const Control *control) {
 
 /* What a relay knows of a name goes on as it is: the daemon judges. */
 void questions_on_services(Forward *f, Uplink *uplink, const Control *control) {
-        uint64_t number = load_be64(control->ref.bytes + 8);
+        uint64_t number = packet_id_unique(&control->ref);
         Control word = {
                 .verb = CONTROL_SERVICES,
                 .value = SERVICES_MORE,

@@ -296,7 +296,7 @@ static void on_ping(Uplink *uplink, const PacketHeader *header, const Control *c
 }
 
 static void on_pong(Uplink *uplink, const PacketHeader *header, const Control *control) {
-        uint64_t number = load_be64(control->ref.bytes + 8);
+        uint64_t number = packet_id_unique(&control->ref);
 
         if (number & UPLINK_NO_HEARTBEAT) {
                 hand_on(uplink, header, control);

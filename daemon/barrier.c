@@ -103,7 +103,7 @@ void barrier_on_pong(Manager *manager, const Control *word) {
         Barrier *barrier = &manager->barrier;
         BarrierAsker *asker, *next;
 
-        if (!barrier->is_asked || memcmp(&word->ref, &barrier->id, sizeof(barrier->id)) != 0)
+        if (!barrier->is_asked || !packet_id_equal(&word->ref, &barrier->id))
                 return;
         barrier->is_asked = barrier->is_late = false;
         DL_FOREACH_SAFE (barrier->askers, asker, next)

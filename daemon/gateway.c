@@ -344,7 +344,7 @@ static Pending *pending_new(const Peer *asker, Address address) {
         if (!pending)
                 return NULL;
         id = manager_packet_id(manager);
-        pending->id = load_be64(id.bytes + 8);
+        pending->id = packet_id_unique(&id);
         pending->address = address;
         pending->deadline_usec = manager->now_usec + GATEWAY_ANSWER_USEC;
         pending->key = question_key(address, asker);
@@ -450,7 +450,7 @@ static ControlCode check_lease(Manager *manager, const Pending *pending, const C
 }
 
 void gateway_on_resolved(Manager *manager, const Control *word) {
-        uint64_t id = load_be64(word->ref.bytes + 8);
+        uint64_t id = packet_id_unique(&word->ref);
         ControlCode code = word->code < _CODE_MAX ? (ControlCode)word->code : CODE_NO_ROUTE;
         Gateway *gateway = &manager->gateway;
         Pending *pending;

@@ -116,7 +116,7 @@ static void ask(Manager *manager, RemoteName *remote) {
 
         remote->asked_usec = manager->now_usec;
         remote->ask_usec = manager->now_usec + REMOTE_NAMES_ANSWER_USEC;
-        remote->id = load_be64(id.bytes + 8);
+        remote->id = packet_id_unique(&id);
         HASH_ADD(hh, manager->remote_names.by_id, id, sizeof(remote->id), remote);
         if (!remote->hh.tbl)
                 remote->id = 0; /* no memory: as if no answer had come */
@@ -368,7 +368,7 @@ static void replace(Manager *manager, RemoteName *remote) {
 }
 
 void remote_names_on_services(Manager *manager, const Control *word) {
-        uint64_t id = load_be64(word->ref.bytes + 8);
+        uint64_t id = packet_id_unique(&word->ref);
         RemoteName *remote;
         bool is_known, is_cut;
 

@@ -200,8 +200,7 @@ static void settle_all(Peer *from, ReportState state) {
 }
 
 static bool is_question(const Peer *from, const PacketId *ref) {
-        return from->interview.is_asked &&
-               memcmp(&from->interview.id, ref, sizeof(*ref)) == 0;
+        return from->interview.is_asked && packet_id_equal(&from->interview.id, ref);
 }
 
 void survey_on_reported(Peer *from, const Control *word) {

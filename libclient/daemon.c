@@ -125,7 +125,7 @@ static Ask *ask_find(p2pbus *bus, const PacketId *id) {
         Ask *ask;
 
         DL_FOREACH(bus->asks, ask)
-                if (!ask->is_answered && memcmp(&ask->id, id, sizeof(*id)) == 0)
+                if (!ask->is_answered && packet_id_equal(&ask->id, id))
                         return ask;
         return NULL;
 }

@@ -156,12 +156,10 @@ void flight_name(Flight *flight, const PacketId *id) {
 }
 
 static FlightPiece *find_packet(const Flight *flight, const PacketId *id) {
-        static const PacketId none;
-
-        if (memcmp(id, &none, sizeof(none)) == 0)
+        if (packet_id_is_zero(id))
                 return NULL;
         for (unsigned i = 0; i < flight->n_pieces; i++)
-                if (memcmp(&flight->pieces[i].id, id, sizeof(*id)) == 0)
+                if (packet_id_equal(&flight->pieces[i].id, id))
                         return &flight->pieces[i];
         return NULL;
 }

@@ -21,7 +21,7 @@ static RingPath *find(RingPath *list, const PacketId *id) {
         RingPath *ring;
 
         DL_FOREACH (list, ring)
-                if (ring->has_id && memcmp(&ring->id, id, sizeof(*id)) == 0)
+                if (ring->has_id && packet_id_equal(&ring->id, id))
                         return ring;
         return NULL;
 }
@@ -71,7 +71,7 @@ static PacketId new_id(p2pbus *bus) {
 
 static bool was_said(const p2pbus *bus, const PacketId *id) {
         for (unsigned i = 0; i < MIN(bus->rings.n_said, (unsigned)RINGS_SAID); i++)
-                if (memcmp(&bus->rings.said[i], id, sizeof(*id)) == 0)
+                if (packet_id_equal(&bus->rings.said[i], id))
                         return true;
         return false;
 }

@@ -6,12 +6,6 @@
 
 #include "libcore/err.h"
 
-static bool id_is_zero(const PacketId *id) {
-        static const PacketId zero;
-
-        return memcmp(id, &zero, sizeof(zero)) == 0;
-}
-
 int path_send_local(p2pbus *bus, Address to, const PacketId *id, uint64_t deadline_usec,
                     const uint8_t *records, size_t n_records) {
         PacketHeader header = {
@@ -28,7 +22,7 @@ int path_send_local(p2pbus *bus, Address to, const PacketId *id, uint64_t deadli
         r = connection_queue(bus->connection, header.size, &out);
         if (r < 0)
                 return err_trace(r);
-        header.id = id_is_zero(id) ? bus_new_id(bus) : *id;
+        header.id = packet_id_is_zero(id) ? bus_new_id(bus) : *id;
         header.deadline_usec = deadline_usec == USEC_NEVER ? 0 : deadline_usec + bus->wall_offset;
         packet_header_encode(&header, out);
         memcpy(out + PACKET_HEADER_SIZE, records, n_records);

@@ -30,7 +30,7 @@ bool ping_on_refused(p2pbus *bus, const Control *word) {
         Ping *ping;
 
         DL_FOREACH (bus->pings, ping)
-                if (memcmp(&ping->id, &word->ref, sizeof(ping->id)) == 0) {
+                if (packet_id_equal(&ping->id, &word->ref)) {
                         if (word->code == CODE_DENIED) {
                                 ping->is_denied = true;
                                 reason_copy_text(word->body, word->n_body, ping->denial);

@@ -147,12 +147,6 @@ _public_ const char *p2pbus_kind_text(int kind) {
         return kind >= 0 && kind < (int)ELEMENTSOF(texts) ? texts[kind] : texts[0];
 }
 
-static bool is_zero(const PacketId *id) {
-        static const PacketId zero;
-
-        return memcmp(id, &zero, sizeof(zero)) == 0;
-}
-
 /* NULL without memory, and before it was sent: it has no id yet. */
 static MessageText *text_of(Message *m) {
         MessageText *text = m->text;
@@ -170,9 +164,9 @@ static MessageText *text_of(Message *m) {
                 return NULL;
         if (n_service > 0)
                 memcpy(text->service, service, n_service);
-        if (!is_zero(&m->id))
+        if (!packet_id_is_zero(&m->id))
                 (void)message_format_id(&m->id, text->id);
-        if (!is_zero(&m->reply_to))
+        if (!packet_id_is_zero(&m->reply_to))
                 (void)message_format_id(&m->reply_to, text->reply_to);
         if (m->from.pid != PID_NONE) {
                 memcpy(key.bytes, m->from_key, sizeof(key.bytes));

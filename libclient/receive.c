@@ -83,10 +83,10 @@ void receive_cancel(Peer *peer, const PacketId *id) {
         Message *m;
 
         DL_FOREACH2(peer->inbox, m, bus_next)
-                if (m->kind == MESSAGE_REQUEST && memcmp(&m->id, id, sizeof(*id)) == 0)
+                if (m->kind == MESSAGE_REQUEST && packet_id_equal(&m->id, id))
                         m->is_unwanted = true;
         DL_FOREACH2(peer->lent, m, bus_next)
-                if (m->kind == MESSAGE_REQUEST && memcmp(&m->id, id, sizeof(*id)) == 0)
+                if (m->kind == MESSAGE_REQUEST && packet_id_equal(&m->id, id))
                         m->is_unwanted = true;
         bus_happened(peer->bus); /* whoever works on it may ask */
 }

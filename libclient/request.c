@@ -168,17 +168,13 @@ void request_peer_ended(Peer *peer) {
                         request_end(request, P2PBUS_REASON_NO_REPLY, NULL);
 }
 
-static bool is_same(const Request *request, const PacketId *id) {
-        return memcmp(&request->id, id, sizeof(*id)) == 0;
-}
-
 /* Of an answer that came whole, in parts that the program has not seen: it hears no more of them. */
 static bool cancel_unseen(p2pbus *bus, const PacketId *id) {
         Request *request = bus->called;
 
-        if (!request || !is_same(request, id))
+        if (!request || !packet_id_equal(&request->id, id))
                 DL_FOREACH(bus->calls, request)
-                        if (request->on_part && is_same(request, id))
+                        if (request->on_part && packet_id_equal(&request->id, id))
                                 break;
         if (!request || request->reason == P2PBUS_REASON_CANCELLED)
                 return false;

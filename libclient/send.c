@@ -469,7 +469,7 @@ _public_ int p2pbus_cancel(p2pbus *bus, const char *id_text) {
         if (r < 0)
                 return r;
         DL_FOREACH2(bus->sent, m, bus_next)
-                if (memcmp(&m->id, &id, sizeof(id)) == 0)
+                if (packet_id_equal(&m->id, &id))
                         break;
         r = request_cancel(bus, &id) ? 0 : -ENOENT;
         if (m && m->is_unwanted) {

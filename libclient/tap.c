@@ -72,7 +72,6 @@ static void show_packet(const Peer *peer, const uint8_t *records, size_t n_recor
 
 void tap_show(const Peer *peer, const uint8_t *records, size_t n_records, const PacketId *id,
               uint64_t deadline_usec) {
-        static const PacketId none;
         size_t at = 0, begin;
 
         while (peer->bus->is_up && at < n_records) {
@@ -88,7 +87,7 @@ void tap_show(const Peer *peer, const uint8_t *records, size_t n_records, const 
                 }
                 if (at == begin)
                         return; /* nothing of ours is malformed, but nor would it loop here */
-                if (memcmp(&packet_id, &none, sizeof(none)) == 0)
+                if (packet_id_is_zero(&packet_id))
                         packet_id = bus_new_id(peer->bus);
                 show_packet(peer, records + begin, at - begin, &packet_id, deadline_usec);
         }

@@ -316,7 +316,7 @@ static bool retained_waits(const p2pbus *bus, const RemoteTopic *remote) {
         DL_FOREACH (remote->waiting.first, waiting) {
                 PacketId id = copy_message_id(waiting->copy);
 
-                if (memcmp(&id, &remote->settled, sizeof(id)) == 0)
+                if (packet_id_equal(&id, &remote->settled))
                         return !waiting_is_old(bus, waiting);
         }
         return false;
@@ -446,7 +446,6 @@ void topic_remote_on_readers(p2pbus *bus, const Control *word) {
         uint8_t n_topic = buf_get_u8(&r);
         const uint8_t *bytes = buf_get(&r, n_topic), *list;
         size_t n_list = buf_left(&r) / CONTROL_READER_SIZE;
-        static const PacketId none;
         char topic[TOPIC_SIZE_MAX + 1];
         RemoteTopic *remote;
 
@@ -466,7 +465,7 @@ void topic_remote_on_readers(p2pbus *bus, const Control *word) {
                 return;
         }
         if (word->code != CODE_OK) {
-                on_withdrawn(bus, remote, memcmp(&word->ref, &none, sizeof(none)) != 0);
+                on_withdrawn(bus, remote, !packet_id_is_zero(&word->ref));
                 return;
         }
         take_readers(bus, remote, list, n_list);

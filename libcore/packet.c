@@ -137,5 +137,5 @@ uint64_t packet_span_usec(const PacketId *id, uint64_t deadline_usec) {
 }
 
 bool packet_id_is_later(const PacketId *id, const PacketId *than) {
-        return (int64_t)(load_be64(id->bytes + 8) - load_be64(than->bytes + 8)) > 0;
+        return (int64_t)(packet_id_unique(id) - packet_id_unique(than)) > 0;
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcore/buf.h"
 #include "libcore/pid.h"
 
 #define FRAME_PREFIX_SIZE 8
@@ -114,6 +115,19 @@ static inline void packet_set_n_fds(uint8_t *packet, size_t n_fds) {
 /* Wall-clock time of sending, in microseconds, as the sender saw it. */
 uint64_t packet_id_sent_at(const PacketId *id);
 PacketId packet_id_make(uint64_t sent_at_usec, uint64_t unique);
+/* What packet_id_make() had as @unique. */
+static inline uint64_t packet_id_unique(const PacketId *id) {
+        return load_be64(id->bytes + 8);
+}
+static inline bool packet_id_equal(const PacketId *a, const PacketId *b) {
+        return memcmp(a, b, sizeof(*a)) == 0;
+}
+/* Of no packet. */
+static inline bool packet_id_is_zero(const PacketId *id) {
+        static const PacketId zero;
+
+        return packet_id_equal(id, &zero);
+}
 /*
  * How long each hop may hold packet @id: its deadline is a span, from the time of sending; USEC_NEVER
  * without one. A packet that was "sent" after its deadline has no time left at all.

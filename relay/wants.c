@@ -208,7 +208,7 @@ bool relay_wants_ask(RelayWants *wants, WantsRoute *route, const PacketId *id) {
 }
 
 void relay_wants_answer(RelayWants *wants, WantsRoute *route, const Control *pong) {
-        uint64_t number = load_be64(pong->ref.bytes + 8);
+        uint64_t number = packet_id_unique(&pong->ref);
 
         if (number == 0 || number != route->probe)
                 return; /* to a heartbeat's PING, which has no number, or it is of no use any more */
