@@ -46,7 +46,7 @@ static int outbox_grow(Outbox *outbox) {
 
 /* The run that @size more bytes of @usage go to; NULL: a new one, for which there is room. */
 static inline int find_run(Outbox *outbox, const Usage *usage, size_t size, uint64_t now_usec,
-                    OutboxRun **ret) {
+                                  OutboxRun **ret) {
         OutboxRun *last = outbox->n_runs > 0 ? run_at(outbox, outbox->n_runs - 1) : NULL;
         int r;
 
@@ -64,7 +64,7 @@ static inline int find_run(Outbox *outbox, const Usage *usage, size_t size, uint
 }
 
 static inline void note(Outbox *outbox, OutboxRun *run, Usage *usage, size_t size, size_t n_fds,
-                 uint64_t now_usec) {
+                        uint64_t now_usec) {
         if (!run) {
                 run = run_at(outbox, outbox->n_runs++);
                 *run = (OutboxRun){ .usage = usage, .since_usec = now_usec };

@@ -105,7 +105,7 @@ static bool take_sent_lately(Peer *peer, const PacketId *id) {
         if (!peer->sealed_ids || memcmp(id, &none, sizeof(none)) == 0)
                 return false;
         for (unsigned i = 0; i < MIN(peer->n_sealed_ids, PEER_SEALED_IDS); i++)
-                if (memcmp(&peer->sealed_ids[i], id, sizeof(*id)) == 0) {
+                if (packet_id_equal(&peer->sealed_ids[i], id)) {
                         peer->sealed_ids[i] = none;
                         return true;
                 }

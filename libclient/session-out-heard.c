@@ -152,13 +152,13 @@ static Message *find_id(SessionOut *out, const PacketId *id) {
         Message *first = out->named ? out->named : out->sent, *m;
 
         for (m = first; m; m = m->next)
-                if (memcmp(&m->id, id, sizeof(*id)) == 0)
+                if (packet_id_equal(&m->id, id))
                         return out->named = m;
         for (m = out->sent; m != first; m = m->next)
-                if (memcmp(&m->id, id, sizeof(*id)) == 0)
+                if (packet_id_equal(&m->id, id))
                         return out->named = m;
         DL_FOREACH (out->skipping, m)
-                if (memcmp(&m->id, id, sizeof(*id)) == 0)
+                if (packet_id_equal(&m->id, id))
                         return m;
         return NULL;
 }

@@ -56,7 +56,6 @@ typedef struct SessionOut {
         unsigned n_stand_ins;  /* of @skipping */
         bool skips_due;        /* some of @skipping are */
         uint64_t expire_at;    /* not later than the first deadline; USEC_NEVER: none */
-        uint64_t expired_last; /* when the deadlines were looked through */
         uint64_t blocked_since; /* since credit or the window holds the next back; USEC_NEVER: they do not */
         size_t memory;
 } SessionOut;

@@ -185,7 +185,8 @@ int session_refuse(Session *session, const Record *record, uint16_t code, uint64
 /*
  * The next message for the application, with a reference that is now the caller's; NULL if there
  * is none, or if it is a request and more than SESSION_REPLIES_MAX bytes of replies wait to be
- * sent; of these one a second is let through (session_due()), lest two wait for each other. @from and @peer are the owner's to fill in.
+ * sent; of these one a second is let through (session_due()), lest two wait for each other. @from and
+ * @peer are the owner's to fill in.
  */
 Message *session_pop(Session *session);
 /*
