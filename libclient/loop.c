@@ -455,9 +455,12 @@ static void lead(p2pbus *bus, uint64_t until) {
         until = MIN(until, loop_due(bus));
         bus->is_led = true;
         bus->leader_until_usec = until;
-        if (!should_spin(bus) || !spin(bus, until))
+        if (!should_spin(bus) || !spin(bus, until)) {
                 if (rings_sleep(bus))
                         read_socket = poll_all(bus, until);
+                else
+                        loop_read_clock(bus); /* who is kept busy has timers, too */
+        }
         bus->is_led = false;
         rings_bury(bus);
         eventfd_clear(bus->leader_fd, &bus->leader_woken);

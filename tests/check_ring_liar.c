@@ -393,6 +393,30 @@ START_TEST(records_that_change_while_they_are_read_do_no_harm) {
 }
 END_TEST
 
+static void write_pong(void) {
+        uint8_t bytes[RECORD_HEADER_SIZE + RECORD_PING_SIZE];
+
+        record_encode(&(Record){ .type = RECORD_PONG }, bytes);
+        ck_assert(ring_path_send(liar_ring(), bytes, sizeof(bytes)));
+}
+
+START_TEST(a_ring_that_is_never_empty_stops_no_clock) {
+        p2pbus *bus = honest.bus;
+
+        ok(p2pbus_set_spin(bus, 0));
+        write_pong();
+        ok(p2pbus_process(bus)); /* so it is not waited for by its bell */
+        write_pong();
+        ok(bus_enter(bus));
+        ck_assert_ptr_nonnull(bus->rings.awake);
+        bus->now_usec = 1; /* no timer is due that early */
+        ok(loop_wait(bus, USEC_NEVER));
+        ck_assert_uint_gt(bus->now_usec, 1);
+        ok(bus_leave(bus, 0));
+        expect_ring_stays();
+}
+END_TEST
+
 /* ---- With what is not said in it ---- */
 
 START_TEST(bells_without_end_end_the_ring) {
@@ -555,6 +579,7 @@ Suite *check_suite(void) {
         tcase_add_loop_test(records, malformed_records_are_dropped, 0, ELEMENTSOF(bad_records));
         tcase_add_test(records, records_of_unknown_sessions_are_answered_and_change_nothing);
         tcase_add_test(records, records_that_change_while_they_are_read_do_no_harm);
+        tcase_add_test(records, a_ring_that_is_never_empty_stops_no_clock);
         suite_add_tcase(suite, records);
 
         tcase_add_checked_fixture(bells, start, stop);
