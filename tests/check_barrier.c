@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "daemon/barrier.h"
-#include "libsecure/signed-record.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
@@ -41,21 +40,7 @@ static void stop(void) {
 }
 
 static void give_lease(Client *who) {
-        const Control *request = expect_word(who, CONTROL_LEASE_REQUEST);
-        SignedRecord lease = { .type = SIGNED_RECORD_LEASE };
-        uint8_t bytes[CONTROL_LEASE_SIZE];
-        size_t n;
-
-        memcpy(lease.lease.bridge.bytes, request->body, KEY_SIZE);
-        lease.issued_usec = load_le64(request->body + 32);
-        lease.not_after_usec = load_le64(request->body + 40);
-        lease.lease.enc_until_usec = lease.not_after_usec;
-        memset(lease.lease.encpk, 'e', sizeof(lease.lease.encpk));
-        ck_assert_int_eq(signed_record_sign(&lease, who->key, bytes, sizeof(bytes), &n), 0);
-        client_say(who, &(Control){ .verb = CONTROL_LEASE,
-                                    .address = who->address,
-                                    .body = bytes,
-                                    .n_body = n });
+        client_give_lease(who, NULL);
         (void)expect_word(&gateway, CONTROL_LEASE);
 }
 

@@ -11,26 +11,8 @@
 #include <sys/socket.h>
 
 #include "libcore/record.h"
-#include "libsecure/signed-record.h"
 #include "tests/bystanders.h"
 #include "tests/main.h"
-
-/* Signs what LEASE_REQUEST asks for. */
-static void lease_make(const Client *c, const uint8_t *request, uint32_t flags,
-                       uint8_t out[static CONTROL_LEASE_SIZE]) {
-        SignedRecord record = {
-                .type = SIGNED_RECORD_LEASE,
-                .issued_usec = load_le64(request + 32),
-                .not_after_usec = load_le64(request + 40),
-                .lease = { .flags = flags, .encpk = { 9 } },
-        };
-        size_t n;
-
-        record.lease.enc_until_usec = record.not_after_usec;
-        memcpy(record.lease.bridge.bytes, request, KEY_SIZE);
-        ck_assert_int_eq(signed_record_sign(&record, c->key, out, CONTROL_LEASE_SIZE, &n), 0);
-        ck_assert_uint_eq(n, CONTROL_LEASE_SIZE);
-}
 
 /* A lease of a process that lives elsewhere, with its key if that is asked for. */
 static Address lease_from_elsewhere_with_key(uint8_t out[static CONTROL_LEASE_SIZE],
@@ -43,7 +25,7 @@ static Address lease_from_elsewhere_with_key(uint8_t out[static CONTROL_LEASE_SI
         store_le64(request + 40, now_usec(CLOCK_REALTIME) + 60 * USEC_PER_SEC);
         ck_assert_int_eq(identity_new_random(&elsewhere.key), 0);
         address = identity_hash(elsewhere.key)->address;
-        lease_make(&elsewhere, request, 0, out);
+        client_make_lease(&elsewhere, request, 0, out);
         if (ret_key)
                 *ret_key = *identity_public(elsewhere.key);
         identity_free(elsewhere.key);
@@ -59,14 +41,6 @@ static void become_gateway(Client *g) {
         expect_word(g, CONTROL_OK);
 }
 
-static void answer_lease_request(Client *c, uint8_t lease[static CONTROL_LEASE_SIZE]) {
-        const Control *word = expect_word(c, CONTROL_LEASE_REQUEST);
-        Control say = { .verb = CONTROL_LEASE, .body = lease, .n_body = CONTROL_LEASE_SIZE };
-
-        lease_make(c, word->body, word->value, lease);
-        client_say(c, &say);
-}
-
 START_TEST(leases_are_asked_for_handed_over_and_kept_for_the_next_gateway) {
         uint8_t lease[CONTROL_LEASE_SIZE], seed[IDENTITY_SEED_SIZE] = { 77 };
         const Control *word;
@@ -80,7 +54,7 @@ START_TEST(leases_are_asked_for_handed_over_and_kept_for_the_next_gateway) {
         client_attach(&g, 0);
         become_gateway(&g);
         expect_word(&g, CONTROL_SYNCED);
-        answer_lease_request(&a, lease);
+        client_give_lease(&a, lease);
         word = expect_word(&g, CONTROL_LEASE);
         ck_assert_mem_eq(word->body, lease, sizeof(lease));
         client_say(&g, &(Control){ .verb = CONTROL_LEASED, .value = 2, .address = a.address });
@@ -89,7 +63,7 @@ START_TEST(leases_are_asked_for_handed_over_and_kept_for_the_next_gateway) {
         /* One that comes later; then it goes. */
         client_open(&late, &d, ATTACH_OFF_HOST | ATTACH_EPHEMERAL);
         ck_assert_uint_eq(load_le32(late.hello + 20), HELLO_OFF_HOST | HELLO_RINGS);
-        answer_lease_request(&late, lease);
+        client_give_lease(&late, lease);
         ck_assert_mem_eq(expect_word(&g, CONTROL_LEASE)->body, lease, sizeof(lease));
         client_close(&late);
         ck_assert(address_equal(expect_word(&g, CONTROL_DETACHED)->address, late.address));
@@ -125,14 +99,14 @@ START_TEST(bad_leases_are_refused) {
         client_open(&a, &d, ATTACH_OFF_HOST);
         word = expect_word(&a, CONTROL_LEASE_REQUEST);
         if (_i == 0) {
-                lease_make(&a, word->body, 0, lease);
+                client_make_lease(&a, word->body, 0, lease);
                 lease[199] ^= 1;
                 client_say(&a, &say);
                 expect_error(&a, CODE_BAD_SIGNATURE);
                 client_say(&a, &say); /* nobody asked */
                 expect_error(&a, CODE_RATE);
         } else if (_i == 1) {
-                lease_make(&x, word->body, 0, lease); /* of somebody else */
+                client_make_lease(&x, word->body, 0, lease); /* of somebody else */
                 client_say(&a, &say);
                 expect_error(&a, CODE_BAD_SIGNATURE);
         } else if (_i == 2) {
@@ -140,7 +114,7 @@ START_TEST(bad_leases_are_refused) {
 
                 memcpy(request, word->body, sizeof(request));
                 request[0] ^= 1; /* another bridge */
-                lease_make(&a, request, 0, lease);
+                client_make_lease(&a, request, 0, lease);
                 client_say(&a, &say);
                 expect_error(&a, CODE_DENIED);
         } else {
@@ -148,7 +122,7 @@ START_TEST(bad_leases_are_refused) {
 
                 memcpy(request, word->body, sizeof(request));
                 store_le64(request + 40, load_le64(request + 40) + 1); /* longer than asked */
-                lease_make(&a, request, 0, lease);
+                client_make_lease(&a, request, 0, lease);
                 client_say(&a, &say);
                 expect_error(&a, CODE_DENIED);
         }
@@ -169,9 +143,9 @@ START_TEST(leases_are_renewed_at_half_life) {
         become_gateway(&g);
         expect_word(&g, CONTROL_SYNCED);
         client_open(&a, &d, ATTACH_OFF_HOST);
-        answer_lease_request(&a, first);
+        client_give_lease(&a, first);
         expect_word(&g, CONTROL_LEASE);
-        answer_lease_request(&a, second);
+        client_give_lease(&a, second);
         ck_assert_mem_eq(expect_word(&g, CONTROL_LEASE)->body, second, sizeof(second));
         ck_assert_uint_gt(load_le64(second + 8), load_le64(first + 8));
         client_close(&a);
@@ -455,12 +429,12 @@ START_TEST(relays_are_said_before_the_lease_and_follow_the_policy) {
         expect_word(&g, CONTROL_SYNCED);
         client_open(&a, &d, ATTACH_OFF_HOST);
         rule(&g, &a, "wss://a.example ws://b:1");
-        answer_lease_request(&a, lease);
+        client_give_lease(&a, lease);
         expect_relays(&g, &a);
         ck_assert_mem_eq(expect_word(&g, CONTROL_LEASE)->body, lease, sizeof(lease));
         expect_word(&a, CONTROL_PATH_CHANGED); /* what it has sent may have gone elsewhere */
         client_open(&b, &d, ATTACH_OFF_HOST);
-        answer_lease_request(&b, of_b);
+        client_give_lease(&b, of_b);
         expect_word(&g, CONTROL_LEASE); /* its relays are all */
         rule(&g, &a, "wss://a.example  ws://b:1");
         expect_silence(&g); /* nothing is another */
@@ -871,7 +845,7 @@ START_TEST(a_lease_is_not_given_without_its_relays) {
                                         expect_packet(&b);
                                 while (b.last.word.verb != CONTROL_RESOLVED);
                         }
-        answer_lease_request(&a, lease);
+        client_give_lease(&a, lease);
         client_say(&a, &(Control){ .verb = CONTROL_RESOLVE, .address = a.address });
         do
                 expect_packet(&a);

@@ -12,32 +12,12 @@
 
 #include "daemon/wants.h"
 #include "libcore/record.h"
-#include "libsecure/signed-record.h"
 #include "tests/harness.h"
 #include "tests/main.h"
 
 static Daemon d;
 static Client gateway, a, b;
 static IdentityKey *far[3];
-
-/* Signs the lease that the daemon has asked for. */
-static void give_lease(Client *who) {
-        const Control *request = expect_word(who, CONTROL_LEASE_REQUEST);
-        SignedRecord lease = { .type = SIGNED_RECORD_LEASE };
-        uint8_t bytes[CONTROL_LEASE_SIZE];
-        size_t n;
-
-        memcpy(lease.lease.bridge.bytes, request->body, KEY_SIZE);
-        lease.issued_usec = load_le64(request->body + 32);
-        lease.not_after_usec = load_le64(request->body + 40);
-        lease.lease.enc_until_usec = lease.not_after_usec;
-        memset(lease.lease.encpk, 'e', sizeof(lease.lease.encpk));
-        ck_assert_int_eq(signed_record_sign(&lease, who->key, bytes, sizeof(bytes), &n), 0);
-        client_say(who, &(Control){ .verb = CONTROL_LEASE,
-                                    .address = who->address,
-                                    .body = bytes,
-                                    .n_body = n });
-}
 
 static void start(void) {
         daemon_start(&d, "--user", NULL);
@@ -161,7 +141,7 @@ START_TEST(what_is_wanted_here_follows_the_lease) {
         start();
         subscribe(&b, "stays.here", SUBSCRIBE_BEGIN); /* it does not go off-host */
         settle();
-        give_lease(&a);
+        client_give_lease(&a, NULL);
         (void)expect_word(&gateway, CONTROL_LEASE);
         subscribe(&a, "weather.*.>", SUBSCRIBE_BEGIN);
         expect_wanted(&a, WANTED_BEGIN, "weather.*.>");
@@ -180,7 +160,7 @@ START_TEST(a_new_gateway_hears_all) {
 
         start();
         say_subscribe(&a, "early", SUBSCRIBE_BEGIN);
-        give_lease(&a);
+        client_give_lease(&a, NULL);
         (void)expect_word(&a, CONTROL_OK);
         (void)expect_word(&gateway, CONTROL_LEASE);
         expect_wanted(&a, WANTED_BEGIN, "early");
@@ -191,7 +171,7 @@ START_TEST(a_new_gateway_hears_all) {
         client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
         (void)expect_word(&gateway, CONTROL_OK);
         (void)expect_word(&gateway, CONTROL_SYNCED);
-        give_lease(&a); /* another bridge, another lease */
+        client_give_lease(&a, NULL); /* another bridge, another lease */
         (void)expect_word(&gateway, CONTROL_LEASE);
         expect_wanted(&a, WANTED_BEGIN, "early");
         stop();
@@ -415,7 +395,7 @@ START_TEST(who_wants_what_there_is_no_room_for_is_told) {
         const Control *word;
 
         start();
-        give_lease(&a);
+        client_give_lease(&a, NULL);
         (void)expect_word(&gateway, CONTROL_LEASE);
         subscribe(&a, "weather", SUBSCRIBE_BEGIN);
         expect_wanted(&a, WANTED_BEGIN, "weather");

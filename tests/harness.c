@@ -15,6 +15,7 @@
 
 #include "libcore/stream-socket.h"
 #include "libsecure/crypto.h"
+#include "libsecure/signed-record.h"
 #include "tests/main.h"
 
 static void wait_readable(int fd) {
@@ -413,6 +414,32 @@ const Received *expect_packet(Client *c) {
                                  0);
         }
         return last;
+}
+
+void client_make_lease(const Client *c, const uint8_t *request, uint32_t flags,
+                       uint8_t out[static CONTROL_LEASE_SIZE]) {
+        SignedRecord record = {
+                .type = SIGNED_RECORD_LEASE,
+                .issued_usec = load_le64(request + 32),
+                .not_after_usec = load_le64(request + 40),
+                .lease = { .flags = flags, .encpk = { 9 } },
+        };
+        size_t n;
+
+        record.lease.enc_until_usec = record.not_after_usec;
+        memcpy(record.lease.bridge.bytes, request, KEY_SIZE);
+        ck_assert_int_eq(signed_record_sign(&record, c->key, out, CONTROL_LEASE_SIZE, &n), 0);
+        ck_assert_uint_eq(n, CONTROL_LEASE_SIZE);
+}
+
+void client_give_lease(Client *c, uint8_t *ret_lease) {
+        const Control *request = expect_word(c, CONTROL_LEASE_REQUEST);
+        uint8_t lease[CONTROL_LEASE_SIZE];
+
+        client_make_lease(c, request->body, request->value, lease);
+        client_say(c, &(Control){ .verb = CONTROL_LEASE, .body = lease, .n_body = sizeof(lease) });
+        if (ret_lease)
+                memcpy(ret_lease, lease, sizeof(lease));
 }
 
 static const Received *expect_no_notice(Client *c) {

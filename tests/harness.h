@@ -83,6 +83,11 @@ void client_close(Client *c);
 /* A good ATTACH frame for the HELLO that was read. */
 void client_make_attach(const Client *c, uint16_t flags,
                         uint8_t out[static FRAME_PREFIX_SIZE + ATTACH_SIZE]);
+/* The lease of @c that @request, the body of a LEASE_REQUEST, asks for. */
+void client_make_lease(const Client *c, const uint8_t *request, uint32_t flags,
+                       uint8_t out[static CONTROL_LEASE_SIZE]);
+/* Expects LEASE_REQUEST and gives what it asks for. @ret_lease: NULL, or CONTROL_LEASE_SIZE bytes for it. */
+void client_give_lease(Client *c, uint8_t *ret_lease);
 /* Bytes as they are, until all are written or the other side has gone (which returns false). */
 bool client_write(Client *c, const void *data, size_t n);
 bool client_write_fds(Client *c, const void *data, size_t n, const int *fds, size_t n_fds);
