@@ -18,16 +18,9 @@ static Daemon d;
 static Client gateway, a, b;
 static PacketId asked; /* the last question to the gateway */
 
-static void open_gateway(void) {
-        client_open(&gateway, &d, 0);
-        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
-        (void)expect_word(&gateway, CONTROL_OK);
-        (void)expect_word(&gateway, CONTROL_SYNCED);
-}
-
 static void start(void) {
         daemon_start(&d, "--user", NULL);
-        open_gateway();
+        client_open_gateway(&gateway, &d);
         client_open(&a, &d, ATTACH_OFF_HOST);
         client_open(&b, &d, ATTACH_OFF_HOST);
 }
@@ -183,7 +176,7 @@ START_TEST(who_need_not_wait_is_answered_at_once) {
         client_say(&a, &(Control){ .verb = CONTROL_PONG, .value = PING_ALL });
         (void)expect_error(&a, CODE_UNSUPPORTED);
         client_close(&local);
-        open_gateway();
+        client_open_gateway(&gateway, &d);
         stop();
 }
 END_TEST
@@ -208,7 +201,7 @@ START_TEST(when_the_gateway_leaves_all_are_answered) {
         ck_assert_uint_eq(expect_packet(&a)->word.verb, CONTROL_PONG);
         ck_assert_uint_eq(expect_packet(&b)->word.verb, CONTROL_PONG);
         ck_assert_mem_eq(&b.last.word.ref, &ids[2], sizeof(ids[2]));
-        open_gateway();
+        client_open_gateway(&gateway, &d);
         give_lease(&a);
         ids[0] = ping(&a);
         expect_question();
@@ -232,7 +225,7 @@ START_TEST(who_waits_is_counted_until_it_leaves) {
         client_say(&a, &(Control){ .verb = CONTROL_RELOAD });
         (void)expect_word(&a, CONTROL_OK);
         client_close(&a);
-        open_gateway();
+        client_open_gateway(&gateway, &d);
         client_open_as(&a, &d, ATTACH_OFF_HOST, 12345);
         client_open_as(&b, &d, ATTACH_OFF_HOST, 12345);
         give_lease(&a);

@@ -233,10 +233,7 @@ START_TEST(other_hosts_hear_of_a_name_that_is_taken_and_given_back) {
         Client gateway;
 
         p2pbus_unref(b);
-        client_open(&gateway, &d, 0);
-        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(&gateway, CONTROL_OK);
-        expect_word(&gateway, CONTROL_SYNCED);
+        client_open_gateway(&gateway, &d);
         b = open_with_key(P2PBUS_OFF_HOST, full);
         ok(p2pbus_own_name(b, name, WAIT));
         hear(b); /* it has a lease, and has said what it provides */

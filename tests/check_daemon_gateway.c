@@ -76,8 +76,7 @@ START_TEST(leases_are_asked_for_handed_over_and_kept_for_the_next_gateway) {
         ck_assert_int_eq(identity_new_from_seed(&key, seed), 0);
         client_connect(&g, &d, key);
         client_attach(&g, 0);
-        client_say(&g, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(&g, CONTROL_OK);
+        become_gateway(&g);
         ck_assert(address_equal(expect_word(&g, CONTROL_LEASE)->address, a.address));
         expect_word(&g, CONTROL_SYNCED);
         expect_silence(&a);
@@ -139,9 +138,7 @@ START_TEST(leases_are_renewed_at_half_life) {
         Client a, g;
 
         bystanders_start("[Bus]\nLeaseTime=2s\n");
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_open(&a, &d, ATTACH_OFF_HOST);
         client_give_lease(&a, first);
         expect_word(&g, CONTROL_LEASE);
@@ -163,9 +160,7 @@ START_TEST(the_gateway_says_where_others_are) {
         Client a, g;
 
         bystanders_start(NULL);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
         client_open(&a, &d, ATTACH_OFF_HOST);
         expect_word(&a, CONTROL_LEASE_REQUEST);
@@ -249,9 +244,7 @@ START_TEST(who_wants_something_anew_may_be_another_life_and_is_asked_for) {
         wanted.address = there;
         wanted.n_body = sizeof(body);
         bystanders_start(NULL);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
         client_open(&a, &d, ATTACH_OFF_HOST);
         client_open(&b, &d, ATTACH_OFF_HOST);
@@ -298,9 +291,7 @@ START_TEST(lies_of_the_gateway_are_not_believed) {
         Client a, g;
 
         bystanders_start(NULL);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_open(&a, &d, ATTACH_OFF_HOST);
         expect_word(&a, CONTROL_LEASE_REQUEST);
 
@@ -344,9 +335,7 @@ START_TEST(there_is_one_gateway_and_it_speaks_for_strangers_alone) {
 
         bystanders_start(NULL);
         client_open(&a, &d, ATTACH_OFF_HOST);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         expect_word(&a, CONTROL_LEASE_REQUEST);
         client_open(&second, &d, 0);
         client_say(&second, &(Control){ .verb = CONTROL_GATEWAY });
@@ -424,9 +413,7 @@ START_TEST(relays_are_said_before_the_lease_and_follow_the_policy) {
         Client a, b, g;
 
         bystanders_start(NULL);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_open(&a, &d, ATTACH_OFF_HOST);
         rule(&g, &a, "wss://a.example ws://b:1");
         client_give_lease(&a, lease);
@@ -482,9 +469,7 @@ START_TEST(who_may_not_use_all_relays_asks_for_itself) {
         Client a, b, g;
 
         bystanders_start(NULL);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
         client_open(&a, &d, ATTACH_OFF_HOST);
         expect_word(&a, CONTROL_LEASE_REQUEST);
@@ -535,9 +520,7 @@ START_TEST(what_who_asks_for_itself_knows_of_another_life_is_forgotten_too) {
         wanted.address = there;
         wanted.n_body = sizeof(body);
         bystanders_start(NULL);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
         client_open(&a, &d, ATTACH_OFF_HOST);
         expect_word(&a, CONTROL_LEASE_REQUEST);
@@ -599,9 +582,7 @@ static uint64_t in_a_minute(void) {
 
 static void open_gateway_and(Client *g, Client *a) {
         bystanders_start(NULL);
-        client_open(g, &d, 0);
-        become_gateway(g);
-        expect_word(g, CONTROL_SYNCED);
+        client_open_gateway(g, &d);
         client_open(a, &d, ATTACH_OFF_HOST);
         expect_word(a, CONTROL_LEASE_REQUEST);
         expect_silence(a);
@@ -733,9 +714,7 @@ START_TEST(what_the_gateway_says_of_its_links_is_shown) {
         char *status;
 
         bystanders_start(NULL);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         say_link(&g, 0, CODE_OK, 4200, "wss://one.example");
         say_link(&g, 7, CODE_NO_ROUTE, USEC_NEVER, "wss://two.example");
         say_link(&g, 8, CODE_OK, 1, "wss://of.a.later.version");
@@ -766,9 +745,7 @@ START_TEST(what_a_terminal_would_not_bear_is_no_url) {
         Client g;
 
         bystanders_start(NULL);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         say_link(&g, 0, CODE_OK, 1, bad_urls[_i]);
         expect_error(&g, CODE_VIOLATION);
         expect_closed(&g);
@@ -816,9 +793,7 @@ START_TEST(a_lease_is_not_given_without_its_relays) {
         size_t at = 0;
 
         bystanders_start("[Limits]\nMemory=2M\n");
-        client_open(&g, &d, 0);
-        become_gateway(&g);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_open(&a, &d, ATTACH_OFF_HOST);
         for (unsigned i = 0; i < 32; i++)
                 at += (size_t)sprintf(urls + at, "%swss://relay%02u.example/%0200u",

@@ -295,10 +295,7 @@ START_TEST(the_gateway_that_may_not_be_it_any_more_attaches_again) {
         Client gateway;
 
         start("--user");
-        client_open(&gateway, &d, 0);
-        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(&gateway, CONTROL_OK);
-        expect_word(&gateway, CONTROL_SYNCED);
+        client_open_gateway(&gateway, &d);
         daemon_rule(&d, "50-test.policy", "[Role]\nGateway=no\n");
         reload(&a);
         expect_taken(&gateway, CONTROL_GATEWAY, "", "50-test.policy:2: [Role] Gateway=no");
@@ -320,10 +317,7 @@ START_TEST(roles_that_exclude_each_other_say_so) {
         own(&b, "com.example.x");
         client_say(&b, &(Control){ .verb = CONTROL_GATEWAY });
         expect_denied(&b, "who owns names is no gateway");
-        client_open(&gateway, &d, 0);
-        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(&gateway, CONTROL_OK);
-        expect_word(&gateway, CONTROL_SYNCED);
+        client_open_gateway(&gateway, &d);
         (void)say_text(&gateway, CONTROL_OWN, OWN_CLAIM, "com.example.y");
         expect_denied(&gateway, "the gateway owns no names");
         (void)say_text(&gateway, CONTROL_SUBSCRIBE, SUBSCRIBE_BEGIN, "x");

@@ -62,10 +62,7 @@ static void start(const char *names) {
         make_keys();
         (void)snprintf(config, sizeof(config), "[Names]\n%s\n", names);
         daemon_start(&d, "--user", config);
-        client_open(&g, &d, 0);
-        client_say(&g, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(&g, CONTROL_OK);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
 }
 
@@ -479,10 +476,7 @@ START_TEST(without_a_gateway_the_answer_comes_at_once) {
         id = ask(&a, RESOLVE_NAME_WATCH);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
         /* One that comes is asked for what is watched. */
-        client_open(&g, &d, 0);
-        client_say(&g, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(&g, CONTROL_OK);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
         (void)expect_question(RESOLVE_NAME_AGAIN);
         client_close(&a);
@@ -539,10 +533,7 @@ START_TEST(a_gateway_that_is_restarted_takes_no_provider_along) {
         expect_word(&a, CONTROL_NOTICE);
         id = ask(&a, RESOLVE_NAME_WATCH);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
-        client_open(&g, &d, 0);
-        client_say(&g, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(&g, CONTROL_OK);
-        expect_word(&g, CONTROL_SYNCED);
+        client_open_gateway(&g, &d);
         expect_word(&a, CONTROL_LEASE_REQUEST);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
         question = expect_question(RESOLVE_NAME_AGAIN);

@@ -21,10 +21,7 @@ static IdentityKey *far[3];
 
 static void start(void) {
         daemon_start(&d, "--user", NULL);
-        client_open(&gateway, &d, 0);
-        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
-        (void)expect_word(&gateway, CONTROL_OK);
-        (void)expect_word(&gateway, CONTROL_SYNCED);
+        client_open_gateway(&gateway, &d);
         client_open(&a, &d, ATTACH_OFF_HOST);
         client_open(&b, &d, 0);
         for (unsigned i = 0; i < ELEMENTSOF(far); i++)
@@ -550,10 +547,7 @@ START_TEST(who_had_no_room_for_its_readers_hears_of_them_later) {
         client_open(&b, &d, 0);
         set_policy("[Network]\nPublish=yes\nSend=any\nReceiveFrom=any\nTopics=>\n"
                    "[Role]\nGateway=yes\n");
-        client_open(&gateway, &d, 0);
-        client_say(&gateway, &(Control){ .verb = CONTROL_GATEWAY });
-        (void)expect_word(&gateway, CONTROL_OK);
-        (void)expect_word(&gateway, CONTROL_SYNCED);
+        client_open_gateway(&gateway, &d);
         client_open_as(&user, &d, ATTACH_OFF_HOST, 12345);
         client_open_as(&sleeper, &d, 0, 12345);
         (void)expect_word(&user, CONTROL_LEASE_REQUEST);

@@ -416,6 +416,13 @@ const Received *expect_packet(Client *c) {
         return last;
 }
 
+void client_open_gateway(Client *c, const Daemon *d) {
+        client_open(c, d, 0);
+        client_say(c, &(Control){ .verb = CONTROL_GATEWAY });
+        (void)expect_word(c, CONTROL_OK);
+        (void)expect_word(c, CONTROL_SYNCED);
+}
+
 void client_make_lease(const Client *c, const uint8_t *request, uint32_t flags,
                        uint8_t out[static CONTROL_LEASE_SIZE]) {
         SignedRecord record = {
