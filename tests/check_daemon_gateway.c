@@ -36,6 +36,19 @@ static Address lease_from_elsewhere(uint8_t out[static CONTROL_LEASE_SIZE]) {
         return lease_from_elsewhere_with_key(out, NULL);
 }
 
+/* The daemon, and a gateway that has heard from all its links. */
+static void start_synced(Client *g) {
+        bystanders_start(NULL);
+        client_open_gateway(g, &d);
+        client_say(g, &(Control){ .verb = CONTROL_SYNCED });
+}
+
+/* Whom other hosts may reach; its lease is asked for, and not given. */
+static void open_without_lease(Client *c) {
+        client_open(c, &d, ATTACH_OFF_HOST);
+        expect_word(c, CONTROL_LEASE_REQUEST);
+}
+
 static void become_gateway(Client *g) {
         client_say(g, &(Control){ .verb = CONTROL_GATEWAY });
         expect_word(g, CONTROL_OK);
@@ -159,11 +172,8 @@ START_TEST(the_gateway_says_where_others_are) {
         PacketId ids[2];
         Client a, g;
 
-        bystanders_start(NULL);
-        client_open_gateway(&g, &d);
-        client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
-        client_open(&a, &d, ATTACH_OFF_HOST);
-        expect_word(&a, CONTROL_LEASE_REQUEST);
+        start_synced(&g);
+        open_without_lease(&a);
 
         /* Two packets, one question. */
         ids[0] = client_send(&a, bare, PACKET_RECORDS, "1", 1);
@@ -221,61 +231,64 @@ START_TEST(the_gateway_says_where_others_are) {
 }
 END_TEST
 
-/* Asks for @to, which the gateway is asked for. Return: what it is to answer. */
-static Control ask_for(Client *from, Client *g, Address to) {
-        Control answer = { .verb = CONTROL_RESOLVED, .address = to };
-
+/* Asks for @to, which the gateway is asked for. Return: that question. */
+static PacketId ask_for(Client *from, Client *g, Address to) {
         client_say(from, &(Control){ .verb = CONTROL_RESOLVE, .address = to });
         (void)expect_word(g, CONTROL_RESOLVE);
-        answer.ref = g->last.header.id;
-        return answer;
+        return g->last.header.id;
+}
+
+/* The gateway answers @question with a @lease, and @who hears of it. */
+static void answer_with(const uint8_t *lease, Client *g, const PacketId *question, Client *who) {
+        client_say(g, &(Control){ .verb = CONTROL_RESOLVED,
+                                  .ref = *question,
+                                  .body = lease,
+                                  .n_body = CONTROL_LEASE_SIZE });
+        ck_assert_uint_eq(expect_word(who, CONTROL_RESOLVED)->code, CODE_OK);
+}
+
+/* The gateway says that @who, elsewhere, wants @topic, and the daemon has heard it. */
+static void say_wanted(Client *g, Address who, const PublicKey *key, char topic) {
+        uint8_t body[CONTROL_KEY_SIZE + 1];
+
+        memcpy(body, key->bytes, CONTROL_KEY_SIZE);
+        body[CONTROL_KEY_SIZE] = (uint8_t)topic;
+        client_say(g, &(Control){ .verb = CONTROL_WANTED,
+                                  .value = WANTED_BEGIN,
+                                  .address = who,
+                                  .body = body,
+                                  .n_body = sizeof(body) });
+        expect_silence(g);
 }
 
 START_TEST(who_wants_something_anew_may_be_another_life_and_is_asked_for) {
-        uint8_t lease[CONTROL_LEASE_SIZE], body[CONTROL_KEY_SIZE + 1];
-        Control wanted = { .verb = CONTROL_WANTED, .value = WANTED_BEGIN, .body = body };
-        Control first, second;
+        uint8_t lease[CONTROL_LEASE_SIZE];
+        PacketId first, second;
         PublicKey key;
         Address there = lease_from_elsewhere_with_key(lease, &key);
         Client a, b, g;
 
-        memcpy(body, key.bytes, CONTROL_KEY_SIZE);
-        body[CONTROL_KEY_SIZE] = 'x';
-        wanted.address = there;
-        wanted.n_body = sizeof(body);
-        bystanders_start(NULL);
-        client_open_gateway(&g, &d);
-        client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
-        client_open(&a, &d, ATTACH_OFF_HOST);
-        client_open(&b, &d, ATTACH_OFF_HOST);
-        expect_word(&a, CONTROL_LEASE_REQUEST);
-        expect_word(&b, CONTROL_LEASE_REQUEST);
+        start_synced(&g);
+        open_without_lease(&a);
+        open_without_lease(&b);
 
         /* What is on its way is of before. */
         first = ask_for(&a, &g, there);
-        client_say(&g, &wanted);
-        expect_silence(&g);
+        say_wanted(&g, there, &key, 'x');
         second = ask_for(&b, &g, there);
-        first.body = second.body = lease;
-        first.n_body = second.n_body = sizeof(lease);
-        client_say(&g, &first);
-        ck_assert_uint_eq(expect_word(&a, CONTROL_RESOLVED)->code, CODE_OK);
+        answer_with(lease, &g, &first, &a);
         client_say(&a, &(Control){ .verb = CONTROL_RESOLVE, .address = there });
         expect_silence(&a); /* nor is that kept */
         expect_silence(&b);
-        client_say(&g, &second);
-        ck_assert_uint_eq(expect_word(&b, CONTROL_RESOLVED)->code, CODE_OK);
+        answer_with(lease, &g, &second, &b);
         ck_assert_uint_eq(expect_word(&a, CONTROL_RESOLVED)->code, CODE_OK);
 
         /* So is what is kept. */
         client_say(&b, &(Control){ .verb = CONTROL_RESOLVE, .address = there });
         ck_assert_uint_eq(expect_word(&b, CONTROL_RESOLVED)->code, CODE_OK);
-        body[CONTROL_KEY_SIZE] = 'y';
-        client_say(&g, &wanted);
-        expect_silence(&g);
+        say_wanted(&g, there, &key, 'y');
         first = ask_for(&b, &g, there);
-        first.code = CODE_NOT_HERE;
-        client_say(&g, &first);
+        client_say(&g, &(Control){ .verb = CONTROL_RESOLVED, .code = CODE_NOT_HERE, .ref = first });
         ck_assert_uint_eq(expect_word(&b, CONTROL_RESOLVED)->code, CODE_NOT_HERE);
         client_close(&a);
         client_close(&b);
@@ -292,8 +305,7 @@ START_TEST(lies_of_the_gateway_are_not_believed) {
 
         bystanders_start(NULL);
         client_open_gateway(&g, &d);
-        client_open(&a, &d, ATTACH_OFF_HOST);
-        expect_word(&a, CONTROL_LEASE_REQUEST);
+        open_without_lease(&a);
 
         client_send(&a, there, PACKET_RECORDS, "1", 1);
         expect_word(&g, CONTROL_RESOLVE);
@@ -468,15 +480,11 @@ START_TEST(who_may_not_use_all_relays_asks_for_itself) {
         PacketHeader header = { .src = { PID_BRIDGE, 0 }, .kind = PACKET_CONTROL };
         Client a, b, g;
 
-        bystanders_start(NULL);
-        client_open_gateway(&g, &d);
-        client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
-        client_open(&a, &d, ATTACH_OFF_HOST);
-        expect_word(&a, CONTROL_LEASE_REQUEST);
+        start_synced(&g);
+        open_without_lease(&a);
         rule(&g, &a, "wss://a.example ws://b:1");
         expect_word(&a, CONTROL_PATH_CHANGED);
-        client_open(&b, &d, ATTACH_OFF_HOST);
-        expect_word(&b, CONTROL_LEASE_REQUEST);
+        open_without_lease(&b);
 
         client_say(&b, &question);
         ck_assert_uint_eq(expect_word(&g, CONTROL_RESOLVE)->n_body, 0);
@@ -509,38 +517,24 @@ START_TEST(who_may_not_use_all_relays_asks_for_itself) {
 END_TEST
 
 START_TEST(what_who_asks_for_itself_knows_of_another_life_is_forgotten_too) {
-        uint8_t lease[CONTROL_LEASE_SIZE], body[CONTROL_KEY_SIZE + 1];
-        Control wanted = { .verb = CONTROL_WANTED, .value = WANTED_BEGIN, .body = body };
-        Control found;
+        uint8_t lease[CONTROL_LEASE_SIZE];
+        PacketId question;
         PublicKey key;
         Address there = lease_from_elsewhere_with_key(lease, &key);
         Client a, g;
 
-        memcpy(body, key.bytes, CONTROL_KEY_SIZE);
-        wanted.address = there;
-        wanted.n_body = sizeof(body);
-        bystanders_start(NULL);
-        client_open_gateway(&g, &d);
-        client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
-        client_open(&a, &d, ATTACH_OFF_HOST);
-        expect_word(&a, CONTROL_LEASE_REQUEST);
+        start_synced(&g);
+        open_without_lease(&a);
         rule(&g, &a, "wss://a.example ws://b:1");
         expect_word(&a, CONTROL_PATH_CHANGED);
 
         for (unsigned i = 0; i < 2; i++) {
-                found = ask_for(&a, &g, there);
-                found.body = lease;
-                found.n_body = sizeof(lease);
-                client_say(&g, &found);
-                ck_assert_uint_eq(expect_word(&a, CONTROL_RESOLVED)->code, CODE_OK);
-                body[CONTROL_KEY_SIZE] = i == 0 ? 'x' : 'y';
-                client_say(&g, &wanted);
-                expect_silence(&g);
+                question = ask_for(&a, &g, there);
+                answer_with(lease, &g, &question, &a);
+                say_wanted(&g, there, &key, i == 0 ? 'x' : 'y');
         }
-        found = ask_for(&a, &g, there); /* and what is on its way */
-        body[CONTROL_KEY_SIZE] = 'z';
-        client_say(&g, &wanted);
-        expect_silence(&g);
+        (void)ask_for(&a, &g, there); /* and what is on its way */
+        say_wanted(&g, there, &key, 'z');
         (void)ask_for(&a, &g, there);
         client_close(&a);
         client_close(&g);
@@ -583,8 +577,7 @@ static uint64_t in_a_minute(void) {
 static void open_gateway_and(Client *g, Client *a) {
         bystanders_start(NULL);
         client_open_gateway(g, &d);
-        client_open(a, &d, ATTACH_OFF_HOST);
-        expect_word(a, CONTROL_LEASE_REQUEST);
+        open_without_lease(a);
         expect_silence(a);
 }
 
