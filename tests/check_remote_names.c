@@ -20,6 +20,7 @@
 
 static Daemon d;
 static Client g, a;
+static PacketId asked; /* the last question to the gateway */
 static IdentityKey *far[2], *realm, *strange;
 static char full[2][KEY_TEXT_SIZE], realm_full[KEY_TEXT_SIZE];
 
@@ -139,22 +140,41 @@ static PacketId ask(Client *c, uint32_t value) {
                                          .n_body = strlen(NAME) });
 }
 
-/* The gateway is asked for the name. Return: its id. */
-static PacketId expect_question(uint32_t value) {
+/* The gateway is asked for the name. */
+static void expect_question(uint32_t value) {
         const Control *word = expect_word(&g, CONTROL_RESOLVE_NAME);
 
         ck_assert_uint_eq(word->value, value);
         ck_assert_uint_eq(word->n_body, strlen(NAME));
         ck_assert_mem_eq(word->body, NAME, strlen(NAME));
-        return g.last.header.id;
+        asked = g.last.header.id;
 }
 
-static void answer(const PacketId *ref, uint16_t code, const uint8_t *body, size_t n_body) {
+/* Asks for the name for a, which the gateway is asked for in turn. */
+static PacketId ask_others(uint32_t value) {
+        PacketId id = ask(&a, value);
+
+        expect_question(RESOLVE_NAME_ONCE);
+        return id;
+}
+
+static void answer(uint16_t code, const uint8_t *body, size_t n_body) {
         client_say(&g, &(Control){ .verb = CONTROL_SERVICES,
                                    .code = code,
-                                   .ref = *ref,
+                                   .ref = asked,
                                    .body = body,
                                    .n_body = n_body });
+}
+
+static void answer_with(const Said *said) {
+        uint8_t body[SERVICE_RECORD_SIZE_MAX];
+
+        answer(CODE_OK, body, sign(said, body));
+}
+
+/* The gateway says that @provider is one. */
+static void answer_provider(const IdentityKey *provider) {
+        answer_with(&(Said){ .signer = provider, .name = NAME });
 }
 
 /* Return: how many providers. */
@@ -165,6 +185,18 @@ static size_t expect_named(Client *c, const PacketId *ref, uint32_t value) {
         ck_assert_uint_eq(word->value, value);
         ck_assert_uint_eq(word->code, word->n_body == 0 ? CODE_NO_PROVIDER : CODE_OK);
         return word->n_body / PROVIDER_ENTRY_SIZE;
+}
+
+/* a has asked others for the name, and knows that far[0] provides it. */
+static PacketId start_and_learn(uint32_t value) {
+        PacketId id;
+
+        start("TrustNames=any");
+        open_asker();
+        id = ask_others(value);
+        answer_provider(far[0]);
+        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
+        return id;
 }
 
 static void expect_settling(Client *c, const PacketId *ref) {
@@ -222,10 +254,8 @@ static const struct {
 
 START_TEST(T41_only_who_is_pinned_or_granted_is_believed) {
         const IdentityKey *keys[] = { NULL, NULL, NULL, NULL, NULL };
-        uint8_t body[2 * SERVICE_RECORD_SIZE_MAX];
         Said said = { .name = NAME, .pattern = trusts[_i].pattern, .grant_ends = trusts[_i].ends };
-        PacketId id, question;
-        size_t n;
+        PacketId id;
 
         name_keys();
         start(with(trusts[_i].names, trusts[_i].key == REALM ? realm_full : full[0]));
@@ -237,10 +267,8 @@ START_TEST(T41_only_who_is_pinned_or_granted_is_believed) {
         said.subject = keys[trusts[_i].subject];
         said.grantor = keys[trusts[_i].grantor];
         open_asker();
-        id = ask(&a, RESOLVE_NAME_ONCE);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        n = sign(&said, body);
-        answer(&question, CODE_OK, body, n);
+        id = ask_others(RESOLVE_NAME_ONCE);
+        answer_with(&said);
         ck_assert_msg(expect_named(&a, &id, 0) == (trusts[_i].is_believed ? 1 : 0), "%s",
                       trusts[_i].what);
         if (trusts[_i].is_believed) {
@@ -273,13 +301,12 @@ static const struct {
 
 START_TEST(lies_of_the_gateway_are_not_believed) {
         uint8_t body[SERVICE_RECORD_SIZE_MAX];
-        PacketId id, question;
+        PacketId id;
         size_t n;
 
         start("TrustNames=any");
         open_asker();
-        id = ask(&a, RESOLVE_NAME_ONCE);
-        question = expect_question(RESOLVE_NAME_ONCE);
+        id = ask_others(RESOLVE_NAME_ONCE);
         n = sign(&(Said){ .signer = far[0],
                           .name = lies[_i].name,
                           .flags = lies[_i].flags,
@@ -287,7 +314,7 @@ START_TEST(lies_of_the_gateway_are_not_believed) {
                  body);
         if (lies[_i].is_changed)
                 body[n - 1] ^= 1;
-        answer(&question, CODE_OK, body, n);
+        answer(CODE_OK, body, n);
         ck_assert_msg(expect_named(&a, &id, 0) == 0, "%s", lies[_i].what);
         client_close(&a);
         stop();
@@ -324,22 +351,21 @@ END_TEST
 
 START_TEST(answers_may_come_in_parts_and_of_several_relays) {
         uint8_t body[4 * SERVICE_RECORD_SIZE_MAX];
-        PacketId id, question;
+        PacketId id;
         size_t n;
 
         start("TrustNames=any");
         open_asker();
-        id = ask(&a, RESOLVE_NAME_ONCE);
-        question = expect_question(RESOLVE_NAME_ONCE);
+        id = ask_others(RESOLVE_NAME_ONCE);
         n = sign(&(Said){ .signer = far[0], .name = NAME, .priority = 5 }, body);
         n += sign(&(Said){ .signer = far[1], .name = NAME, .priority = 3 }, body + n);
         n += sign(&(Said){ .signer = far[1], .name = NAME, .priority = 9, .issued = 1 }, body + n);
         client_say(&g, &(Control){ .verb = CONTROL_SERVICES,
                                    .value = SERVICES_MORE,
-                                   .ref = question,
+                                   .ref = asked,
                                    .body = body,
                                    .n_body = n });
-        answer(&question, CODE_OK, NULL, 0);
+        answer(CODE_OK, NULL, 0);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 2);
         ck_assert_uint_eq(entry_of(&a, 0).rank.priority, 5);
         ck_assert_uint_eq(entry_of(&a, 1).rank.priority, 9); /* the newer one */
@@ -349,16 +375,12 @@ START_TEST(answers_may_come_in_parts_and_of_several_relays) {
 END_TEST
 
 START_TEST(who_is_of_this_host_is_not_told_by_others) {
-        uint8_t body[SERVICE_RECORD_SIZE_MAX];
-        PacketId id, question;
-        size_t n;
+        PacketId id;
 
         start("TrustNames=any");
         open_asker();
-        id = ask(&a, RESOLVE_NAME_ONCE);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        n = sign(&(Said){ .signer = a.key, .name = NAME }, body);
-        answer(&question, CODE_OK, body, n);
+        id = ask_others(RESOLVE_NAME_ONCE);
+        answer_provider(a.key);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
         client_close(&a);
         stop();
@@ -367,7 +389,7 @@ END_TEST
 
 START_TEST(this_host_is_not_kept_waiting_for_others) {
         uint8_t body[SERVICE_RECORD_SIZE_MAX];
-        PacketId id, question;
+        PacketId id;
         Client p;
         size_t n;
 
@@ -379,9 +401,9 @@ START_TEST(this_host_is_not_kept_waiting_for_others) {
         ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         id = ask(&a, RESOLVE_NAME_WATCH);
         ck_assert_uint_eq(expect_named(&a, &id, NAMED_MORE), 1);
-        question = expect_question(RESOLVE_NAME_ONCE);
+        expect_question(RESOLVE_NAME_ONCE);
         n = sign(&(Said){ .signer = far[0], .name = NAME, .priority = 1 }, body);
-        answer(&question, CODE_OK, body, n);
+        answer(CODE_OK, body, n);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 2);
         ck_assert_uint_eq(entry_of(&a, 0).rank.flags, 0);
         ck_assert_uint_eq(entry_of(&a, 1).rank.flags, PROVIDER_REMOTE);
@@ -393,7 +415,7 @@ START_TEST(this_host_is_not_kept_waiting_for_others) {
 END_TEST
 
 START_TEST(an_answer_of_nobody_ends_what_was_announced) {
-        PacketId id, question;
+        PacketId id;
         Client p;
 
         start("TrustNames=any");
@@ -402,8 +424,8 @@ START_TEST(an_answer_of_nobody_ends_what_was_announced) {
         open_asker();
         id = ask(&a, RESOLVE_NAME_WATCH);
         ck_assert_uint_eq(expect_named(&a, &id, NAMED_MORE), 1);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        answer(&question, CODE_NO_PROVIDER, NULL, 0);
+        expect_question(RESOLVE_NAME_ONCE);
+        answer(CODE_NO_PROVIDER, NULL, 0);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         client_close(&p);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
@@ -413,10 +435,8 @@ START_TEST(an_answer_of_nobody_ends_what_was_announced) {
 END_TEST
 
 START_TEST(one_question_is_for_all_who_ask) {
-        uint8_t body[SERVICE_RECORD_SIZE_MAX];
-        PacketId ids[3], question;
+        PacketId ids[3];
         Client b;
-        size_t n;
 
         start("TrustNames=any");
         open_asker();
@@ -424,11 +444,10 @@ START_TEST(one_question_is_for_all_who_ask) {
         expect_word(&b, CONTROL_LEASE_REQUEST);
         ids[0] = ask(&a, RESOLVE_NAME_WATCH);
         ids[1] = ask(&a, RESOLVE_NAME_ONCE);
-        question = expect_question(RESOLVE_NAME_ONCE);
+        expect_question(RESOLVE_NAME_ONCE);
         ids[2] = ask(&b, RESOLVE_NAME_ONCE);
         expect_silence(&b);
-        n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
-        answer(&question, CODE_OK, body, n);
+        answer_provider(far[0]);
         ck_assert_uint_eq(expect_named(&a, &ids[1], 0), 1);
         ck_assert_uint_eq(expect_named(&a, &ids[0], 0), 1);
         ck_assert_uint_eq(expect_named(&b, &ids[2], 0), 1);
@@ -439,18 +458,14 @@ START_TEST(one_question_is_for_all_who_ask) {
 END_TEST
 
 START_TEST(a_gateway_that_settles_is_asked_again_and_one_that_is_silent_waited_for_a_while) {
-        uint8_t body[SERVICE_RECORD_SIZE_MAX];
-        PacketId id, question;
-        size_t n;
+        PacketId id;
 
         start("TrustNames=any");
         open_asker();
-        id = ask(&a, RESOLVE_NAME_ONCE);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        answer(&question, CODE_SETTLING, NULL, 0);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
-        answer(&question, CODE_OK, body, n);
+        id = ask_others(RESOLVE_NAME_ONCE);
+        answer(CODE_SETTLING, NULL, 0);
+        expect_question(RESOLVE_NAME_ONCE);
+        answer_provider(far[0]);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         client_close(&a);
 
@@ -469,8 +484,7 @@ START_TEST(without_a_gateway_the_answer_comes_at_once) {
 
         start("TrustNames=any");
         open_asker();
-        id = ask(&a, RESOLVE_NAME_ONCE);
-        (void)expect_question(RESOLVE_NAME_ONCE);
+        id = ask_others(RESOLVE_NAME_ONCE);
         client_close(&g);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
         id = ask(&a, RESOLVE_NAME_WATCH);
@@ -478,7 +492,7 @@ START_TEST(without_a_gateway_the_answer_comes_at_once) {
         /* One that comes is asked for what is watched. */
         client_open_gateway(&g, &d);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
-        (void)expect_question(RESOLVE_NAME_AGAIN);
+        expect_question(RESOLVE_NAME_AGAIN);
         client_close(&a);
         stop();
 }
@@ -518,17 +532,8 @@ START_TEST(a_host_that_just_booted_waits_for_its_gateway) {
 END_TEST
 
 START_TEST(a_gateway_that_is_restarted_takes_no_provider_along) {
-        uint8_t body[SERVICE_RECORD_SIZE_MAX];
-        PacketId id, question;
-        size_t n;
+        PacketId id = start_and_learn(RESOLVE_NAME_WATCH);
 
-        start("TrustNames=any");
-        open_asker();
-        id = ask(&a, RESOLVE_NAME_WATCH);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
-        answer(&question, CODE_OK, body, n);
-        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         client_close(&g);
         expect_word(&a, CONTROL_NOTICE);
         id = ask(&a, RESOLVE_NAME_WATCH);
@@ -536,8 +541,8 @@ START_TEST(a_gateway_that_is_restarted_takes_no_provider_along) {
         client_open_gateway(&g, &d);
         expect_word(&a, CONTROL_LEASE_REQUEST);
         client_say(&g, &(Control){ .verb = CONTROL_SYNCED });
-        question = expect_question(RESOLVE_NAME_AGAIN);
-        answer(&question, CODE_NO_PROVIDER, NULL, 0);
+        expect_question(RESOLVE_NAME_AGAIN);
+        answer(CODE_NO_PROVIDER, NULL, 0);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
         client_close(&a);
         stop();
@@ -579,7 +584,7 @@ START_TEST(who_asks_and_goes_takes_no_room_from_others) {
                 (void)expect_word(&g, CONTROL_RESOLVE_NAME);
         }
         ask_for(&b, NAME, RESOLVE_NAME_ONCE);
-        (void)expect_question(RESOLVE_NAME_ONCE);
+        expect_question(RESOLVE_NAME_ONCE);
         client_close(&a);
         client_close(&b);
         stop();
@@ -590,22 +595,21 @@ END_TEST
 START_TEST(lies_are_not_verified_without_end) {
         uint8_t body[SERVICE_RECORD_SIZE_MAX], made_up[CONTROL_BODY_MAX];
         size_t n, n_made_up = 0, n_bytes = 0;
-        PacketId id, question;
+        PacketId id;
 
         start("TrustNames=any");
         open_asker();
-        id = ask(&a, RESOLVE_NAME_ONCE);
-        question = expect_question(RESOLVE_NAME_ONCE);
+        id = ask_others(RESOLVE_NAME_ONCE);
         n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
         for (; n_bytes + n <= sizeof(made_up); n_bytes += n, n_made_up++) {
                 memcpy(made_up + n_bytes, body, n);
                 made_up[n_bytes + n - 1] ^= 1;
         }
         ck_assert_uint_gt(n_made_up, (unsigned)REMOTE_NAMES_JUDGED_BURST);
-        answer(&question, CODE_OK, made_up, n_bytes);
+        answer(CODE_OK, made_up, n_bytes);
         /* What was left out may have been true: it is asked for again, and then there is time for it. */
-        question = expect_question(RESOLVE_NAME_ONCE);
-        answer(&question, CODE_OK, body, n);
+        expect_question(RESOLVE_NAME_ONCE);
+        answer(CODE_OK, body, n);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         client_close(&a);
         stop();
@@ -617,19 +621,18 @@ START_TEST(who_cannot_be_believed_takes_no_time_from_who_can) {
         uint8_t stranger[SERVICE_RECORD_SIZE_MAX], pinned[SERVICE_RECORD_SIZE_MAX];
         uint8_t all[CONTROL_BODY_MAX];
         size_t n, n_pinned, n_all = 0;
-        PacketId id, question;
+        PacketId id;
 
         name_keys();
         start(with("Pin=" NAME " %s", full[1]));
         open_asker();
-        id = ask(&a, RESOLVE_NAME_ONCE);
-        question = expect_question(RESOLVE_NAME_ONCE);
+        id = ask_others(RESOLVE_NAME_ONCE);
         n = sign(&(Said){ .signer = far[0], .name = NAME }, stranger);
         n_pinned = sign(&(Said){ .signer = far[1], .name = NAME }, pinned);
         for (; n_all + n + n_pinned <= sizeof(all); n_all += n)
                 memcpy(all + n_all, stranger, n);
         memcpy(all + n_all, pinned, n_pinned);
-        answer(&question, CODE_OK, all, n_all + n_pinned);
+        answer(CODE_OK, all, n_all + n_pinned);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         client_close(&a);
         stop();
@@ -637,22 +640,13 @@ START_TEST(who_cannot_be_believed_takes_no_time_from_who_can) {
 END_TEST
 
 START_TEST(who_has_gone_is_not_named_from_memory_alone) {
-        uint8_t body[SERVICE_RECORD_SIZE_MAX];
-        PacketId id, question;
-        size_t n;
+        PacketId id = start_and_learn(RESOLVE_NAME_ONCE);
 
-        start("TrustNames=any");
-        open_asker();
-        id = ask(&a, RESOLVE_NAME_ONCE);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
-        answer(&question, CODE_OK, body, n);
-        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         refuse_packet(identity_hash(far[0])->address);
         id = ask(&a, RESOLVE_NAME_WATCH);
         ck_assert_uint_eq(expect_named(&a, &id, NAMED_MORE), 1);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        answer(&question, CODE_NO_PROVIDER, NULL, 0);
+        expect_question(RESOLVE_NAME_ONCE);
+        answer(CODE_NO_PROVIDER, NULL, 0);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
         client_close(&a);
         stop();
@@ -660,29 +654,17 @@ START_TEST(who_has_gone_is_not_named_from_memory_alone) {
 END_TEST
 
 START_TEST(who_watches_sees_who_comes_and_goes) {
-        uint8_t body[2 * SERVICE_RECORD_SIZE_MAX];
-        Address gone;
-        PacketId id, question;
-        size_t n;
+        PacketId id = start_and_learn(RESOLVE_NAME_WATCH);
 
-        start("TrustNames=any");
-        gone = identity_hash(far[0])->address;
-        open_asker();
-        id = ask(&a, RESOLVE_NAME_WATCH);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
-        answer(&question, CODE_OK, body, n);
-        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         /* It is time to ask. */
-        refuse_packet(gone);
-        question = expect_question(RESOLVE_NAME_AGAIN);
-        n = sign(&(Said){ .signer = far[1], .name = NAME }, body);
-        answer(&question, CODE_OK, body, n);
+        refuse_packet(identity_hash(far[0])->address);
+        expect_question(RESOLVE_NAME_AGAIN);
+        answer_provider(far[1]);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         ck_assert_mem_eq(entry_of(&a, 0).key, identity_public(far[1])->bytes, KEY_SIZE);
         /* And so it goes on by itself. */
-        question = expect_question(RESOLVE_NAME_AGAIN);
-        answer(&question, CODE_NO_PROVIDER, NULL, 0);
+        expect_question(RESOLVE_NAME_AGAIN);
+        answer(CODE_NO_PROVIDER, NULL, 0);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 0);
         client_close(&a);
         stop();
@@ -690,24 +672,14 @@ START_TEST(who_watches_sees_who_comes_and_goes) {
 END_TEST
 
 START_TEST(another_trust_counts_from_the_reload_on) {
-        uint8_t body[SERVICE_RECORD_SIZE_MAX];
-        PacketId id, question;
-        size_t n;
+        PacketId id = start_and_learn(RESOLVE_NAME_WATCH);
 
-        start("TrustNames=any");
-        open_asker();
-        id = ask(&a, RESOLVE_NAME_WATCH);
-        question = expect_question(RESOLVE_NAME_ONCE);
-        n = sign(&(Said){ .signer = far[0], .name = NAME }, body);
-        answer(&question, CODE_OK, body, n);
-        ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         daemon_configure(&d, with("[Names]\nPin=" NAME " %s\n", full[1]));
         client_say(&a, &(Control){ .verb = CONTROL_RELOAD });
         expect_word(&a, CONTROL_OK);
         expect_settling(&a, &id); /* the other may be there */
-        question = expect_question(RESOLVE_NAME_AGAIN);
-        n = sign(&(Said){ .signer = far[1], .name = NAME }, body);
-        answer(&question, CODE_OK, body, n);
+        expect_question(RESOLVE_NAME_AGAIN);
+        answer_provider(far[1]);
         ck_assert_uint_eq(expect_named(&a, &id, 0), 1);
         client_close(&a);
         stop();
