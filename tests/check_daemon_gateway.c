@@ -49,11 +49,6 @@ static void open_without_lease(Client *c) {
         expect_word(c, CONTROL_LEASE_REQUEST);
 }
 
-static void become_gateway(Client *g) {
-        client_say(g, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(g, CONTROL_OK);
-}
-
 START_TEST(leases_are_asked_for_handed_over_and_kept_for_the_next_gateway) {
         uint8_t lease[CONTROL_LEASE_SIZE], seed[IDENTITY_SEED_SIZE] = { 77 };
         const Control *word;
@@ -63,9 +58,7 @@ START_TEST(leases_are_asked_for_handed_over_and_kept_for_the_next_gateway) {
         bystanders_start(NULL);
         client_open(&a, &d, ATTACH_OFF_HOST);
         ck_assert_int_eq(identity_new_from_seed(&key, seed), 0);
-        client_connect(&g, &d, key);
-        client_attach(&g, 0);
-        become_gateway(&g);
+        client_begin_gateway(&g, &d, key);
         expect_word(&g, CONTROL_SYNCED);
         client_give_lease(&a, lease);
         word = expect_word(&g, CONTROL_LEASE);
@@ -87,9 +80,7 @@ START_TEST(leases_are_asked_for_handed_over_and_kept_for_the_next_gateway) {
                 word = expect_word(&a, CONTROL_NOTICE);
         while (word->value & HELLO_OFF_HOST);
         ck_assert_int_eq(identity_new_from_seed(&key, seed), 0);
-        client_connect(&g, &d, key);
-        client_attach(&g, 0);
-        become_gateway(&g);
+        client_begin_gateway(&g, &d, key);
         ck_assert(address_equal(expect_word(&g, CONTROL_LEASE)->address, a.address));
         expect_word(&g, CONTROL_SYNCED);
         expect_silence(&a);
@@ -106,8 +97,7 @@ START_TEST(bad_leases_are_refused) {
         Client a, g;
 
         bystanders_start(NULL);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
+        client_begin_gateway(&g, &d, NULL);
         client_open(&a, &d, ATTACH_OFF_HOST);
         word = expect_word(&a, CONTROL_LEASE_REQUEST);
         if (_i == 0) {
@@ -391,7 +381,8 @@ START_TEST(there_is_one_gateway_and_it_speaks_for_strangers_alone) {
         expect_error(&g, CODE_VIOLATION);
         expect_closed(&g);
         client_close(&g);
-        become_gateway(&second);
+        client_say(&second, &(Control){ .verb = CONTROL_GATEWAY });
+        expect_word(&second, CONTROL_OK);
         client_close(&second);
         client_close(&a);
         bystanders_stop();
@@ -754,8 +745,7 @@ START_TEST(a_host_that_had_a_gateway_is_settling_after_a_restart) {
         client_open(&a, &d, ATTACH_OFF_HOST);
         client_send(&a, NOWHERE, PACKET_RECORDS, "x", 1);
         ck_assert_uint_eq(expect_word(&a, CONTROL_NOT_LOCAL)->code, CODE_NOT_HERE);
-        client_open(&g, &d, 0);
-        become_gateway(&g);
+        client_begin_gateway(&g, &d, NULL);
         client_close(&a);
         client_close(&g);
         daemon_end(&d);

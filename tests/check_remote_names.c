@@ -707,18 +707,12 @@ static void expect_service(uint16_t code, const void *body, size_t n) {
 
 START_TEST(what_a_process_signs_of_its_name_goes_to_each_gateway) {
         uint8_t body[SERVICE_RECORD_SIZE_MAX], withdrawn[SERVICE_RECORD_SIZE_MAX];
-        uint8_t seed[IDENTITY_SEED_SIZE] = { 77 };
-        IdentityKey *key;
         size_t n, n_withdrawn;
         Client p;
 
         start("TrustNames=any");
         client_close(&g);
-        ck_assert_int_eq(identity_new_from_seed(&key, seed), 0);
-        client_connect(&g, &d, key);
-        client_attach(&g, 0);
-        client_say(&g, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(&g, CONTROL_OK);
+        client_begin_gateway(&g, &d, key_of(77));
         expect_word(&g, CONTROL_SYNCED);
         client_open(&p, &d, ATTACH_OFF_HOST);
         take_lease(&p);
@@ -734,11 +728,7 @@ START_TEST(what_a_process_signs_of_its_name_goes_to_each_gateway) {
         expect_service(CODE_OK, body, n);
         client_close(&g);
 
-        ck_assert_int_eq(identity_new_from_seed(&key, seed), 0);
-        client_connect(&g, &d, key);
-        client_attach(&g, 0);
-        client_say(&g, &(Control){ .verb = CONTROL_GATEWAY });
-        expect_word(&g, CONTROL_OK);
+        client_begin_gateway(&g, &d, key_of(77));
         expect_word(&g, CONTROL_LEASE);
         expect_service(CODE_OK, body, n);
         expect_word(&g, CONTROL_SYNCED);

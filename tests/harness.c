@@ -416,10 +416,15 @@ const Received *expect_packet(Client *c) {
         return last;
 }
 
-void client_open_gateway(Client *c, const Daemon *d) {
-        client_open(c, d, 0);
+void client_begin_gateway(Client *c, const Daemon *d, IdentityKey *key) {
+        client_connect(c, d, key);
+        (void)client_attach(c, 0);
         client_say(c, &(Control){ .verb = CONTROL_GATEWAY });
         (void)expect_word(c, CONTROL_OK);
+}
+
+void client_open_gateway(Client *c, const Daemon *d) {
+        client_begin_gateway(c, d, NULL);
         (void)expect_word(c, CONTROL_SYNCED);
 }
 

@@ -78,6 +78,8 @@ void client_open(Client *c, const Daemon *d, uint16_t flags);
 /* False, and nothing is open, if the daemon closes the connection instead of saying HELLO. */
 bool client_try_open(Client *c, const Daemon *d);
 void client_open_as(Client *c, const Daemon *d, uint16_t flags, uid_t uid);
+/* As the gateway, before anything is said to it. @key: as in client_connect(). */
+void client_begin_gateway(Client *c, const Daemon *d, IdentityKey *key);
 /* As the gateway of a daemon that knows of no lease. */
 void client_open_gateway(Client *c, const Daemon *d);
 void client_close(Client *c);
