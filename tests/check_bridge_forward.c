@@ -97,6 +97,16 @@ static void daemon_says(const Control *control, Address dst, uint64_t number) {
         forward_gateway_handlers.on_control(&header, control, forward);
 }
 
+static void daemon_goes(void) {
+        attached = false;
+        forward_gateway_handlers.on_detached(forward);
+}
+
+static void daemon_comes(void) {
+        attached = true;
+        forward_gateway_handlers.on_attached(forward);
+}
+
 static void run(void) {
         for (unsigned i = 0; i < N; i++)
                 relay_run(&relays[i]);
@@ -105,6 +115,12 @@ static void run(void) {
 static void relay_says(unsigned i, const Control *control, Address dst) {
         relay_say(&relays[i], control, dst, NULL);
         run();
+}
+
+static void relay_leases(unsigned i) {
+        const Control leased = { .verb = CONTROL_LEASED, .address = alice };
+
+        relay_says(i, &leased, to_bridge);
 }
 
 static void bring_up(unsigned i) {
@@ -193,6 +209,26 @@ static void lease(uint64_t issued_usec) {
         lease_with(issued_usec, 0);
 }
 
+/* @who wants "t"; @body is what the word says it with. */
+static Control wanted_by(const IdentityKey *who, uint8_t body[static CONTROL_KEY_SIZE + 1]) {
+        memcpy(body, identity_public(who)->bytes, CONTROL_KEY_SIZE);
+        body[CONTROL_KEY_SIZE] = 't';
+        return (Control){
+                .verb = CONTROL_WANTED,
+                .value = WANTED_BEGIN,
+                .address = identity_hash(who)->address,
+                .body = body,
+                .n_body = CONTROL_KEY_SIZE + 1,
+        };
+}
+
+static void want(void) {
+        uint8_t body[CONTROL_KEY_SIZE + 1];
+        const Control wanted = wanted_by(alice_key, body);
+
+        daemon_says(&wanted, to_bridge, 0);
+}
+
 static void daemon_synced(void) {
         Control synced = { .verb = CONTROL_SYNCED };
 
@@ -205,10 +241,8 @@ static void ready(void) {
         lease(now_usec(CLOCK_REALTIME));
         daemon_synced();
         for (unsigned i = 0; i < N; i++) {
-                Control leased = { .verb = CONTROL_LEASED, .address = alice };
-
                 bring_up(i);
-                relay_says(i, &leased, to_bridge);
+                relay_leases(i);
                 relay_forget(&relays[i]);
         }
         n_words = 0;
@@ -235,6 +269,11 @@ static PacketId send_packet_with(Address dst, uint8_t hops, uint8_t n_fds, uint8
 
 static PacketId send_packet(Address dst, uint8_t hops, uint8_t number) {
         return send_packet_with(dst, hops, 0, number);
+}
+
+/* The relay that has got the packet. */
+static unsigned carrier(void) {
+        return relay_packets(&relays[0], NULL) > 0 ? 0 : 1;
 }
 
 static void relay_refuses(unsigned i, uint16_t code, const PacketId *id, Address dst) {
@@ -291,19 +330,17 @@ START_TEST(leases_are_presented_before_synced) {
 END_TEST
 
 START_TEST(the_daemon_hears_on_how_many_links_a_process_is_known) {
-        Control leased = { .verb = CONTROL_LEASED };
         const RelayFrame *word = NULL;
 
         lease(now_usec(CLOCK_REALTIME));
         daemon_synced();
         bring_up(0);
         bring_up(1);
-        leased.address = alice;
-        relay_says(0, &leased, to_bridge);
+        relay_leases(0);
         ck_assert_uint_eq(heard(CONTROL_LEASED, &word), 1);
         ck_assert_uint_eq(word->control.value, 1);
         ck_assert(address_equal(word->control.address, alice));
-        relay_says(1, &leased, to_bridge);
+        relay_leases(1);
         heard(CONTROL_LEASED, &word);
         ck_assert_uint_eq(word->control.value, 2);
 
@@ -327,16 +364,10 @@ START_TEST(a_renewed_lease_is_presented_everywhere_an_old_one_nowhere) {
 END_TEST
 
 START_TEST(what_is_wanted_is_said_to_each_link_that_has_taken_the_lease) {
-        Control leased = { .verb = CONTROL_LEASED, .code = CODE_RATE };
-        uint8_t body[CONTROL_KEY_SIZE + 3];
-        Control wanted = { .verb = CONTROL_WANTED, .value = WANTED_BEGIN, .body = body };
+        const Control full = { .verb = CONTROL_LEASED, .code = CODE_RATE, .address = alice };
 
         ready();
-        leased.address = wanted.address = alice;
-        memcpy(body, identity_public(alice_key)->bytes, CONTROL_KEY_SIZE);
-        memcpy(body + CONTROL_KEY_SIZE, "a.b", 3);
-        wanted.n_body = sizeof(body);
-        daemon_says(&wanted, alice, 0);
+        want();
         run();
         for (unsigned i = 0; i < N; i++) {
                 ck_assert_uint_eq(relay_heard(&relays[i], CONTROL_WANTED, NULL), 1);
@@ -344,11 +375,10 @@ START_TEST(what_is_wanted_is_said_to_each_link_that_has_taken_the_lease) {
         }
 
         lease(now_usec(CLOCK_REALTIME));
-        relay_says(0, &leased, to_bridge);
+        relay_says(0, &full, to_bridge);
         ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_WANTED, NULL), 0);
-        leased.code = CODE_OK;
         for (unsigned i = 0; i < 2; i++) {
-                relay_says(0, &leased, to_bridge);
+                relay_leases(0);
                 ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_WANTED, NULL), 1);
         }
         ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_WANTED, NULL), 0);
@@ -356,7 +386,7 @@ START_TEST(what_is_wanted_is_said_to_each_link_that_has_taken_the_lease) {
         hang_up(1);
         bring_up(1);
         ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_WANTED, NULL), 0);
-        relay_says(1, &leased, to_bridge);
+        relay_leases(1);
         ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_WANTED, NULL), 1);
 }
 END_TEST
@@ -375,11 +405,9 @@ END_TEST
 
 START_TEST(who_does_not_come_back_with_the_daemon_is_dropped) {
         ready();
-        attached = false;
-        forward_gateway_handlers.on_detached(forward);
+        daemon_goes();
         ck_assert_uint_eq(forward_deadline(forward), USEC_NEVER);
-        attached = true;
-        forward_gateway_handlers.on_attached(forward);
+        daemon_comes();
         daemon_synced();
         ck_assert_uint_ne(forward_deadline(forward), USEC_NEVER);
         ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_DETACHED, NULL), 0);
@@ -394,10 +422,8 @@ START_TEST(who_comes_back_with_the_daemon_stays) {
 
         lease(now);
         ready();
-        attached = false;
-        forward_gateway_handlers.on_detached(forward);
-        attached = true;
-        forward_gateway_handlers.on_attached(forward);
+        daemon_goes();
+        daemon_comes();
         lease(now_usec(CLOCK_REALTIME) + 5);
         daemon_synced();
         forward_tick(forward, forward_deadline(forward));
@@ -438,7 +464,7 @@ START_TEST(the_next_link_is_tried_then_the_sender_hears_of_it) {
 
         ready();
         id = send_packet(far, 0, 1);
-        first = relay_packets(&relays[0], NULL) ? 0 : 1;
+        first = carrier();
         relay_refuses(first, CODE_NOT_HERE, &id, far);
         ck_assert_uint_eq(relay_packets(&relays[1 - first], NULL), 1);
         ck_assert_uint_eq(heard(CONTROL_ERROR, NULL), 0);
@@ -461,7 +487,7 @@ START_TEST(settling_outweighs_not_here) {
 
         ready();
         id = send_packet(far, 0, 1);
-        first = relay_packets(&relays[0], NULL) ? 0 : 1;
+        first = carrier();
         relay_refuses(first, CODE_SETTLING, &id, far);
         relay_refuses(1 - first, CODE_NOT_HERE, &id, far);
         ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
@@ -476,7 +502,7 @@ START_TEST(other_refusals_go_straight_to_the_sender) {
 
         ready();
         id = send_packet(far, 0, 1);
-        first = relay_packets(&relays[0], NULL) ? 0 : 1;
+        first = carrier();
         relay_refuses(first, CODE_OVERLOAD, &id, far);
         ck_assert_uint_eq(heard(CONTROL_ERROR, &word), 1);
         ck_assert_uint_eq(word->control.code, CODE_OVERLOAD);
@@ -501,7 +527,7 @@ START_TEST(unleased_is_presented_again_and_sent_once_more) {
         ready();
         unleased.ref = send_packet(far, 0, 1);
         unleased.address = alice;
-        first = relay_packets(&relays[0], NULL) ? 0 : 1;
+        first = carrier();
         relay_forget(&relays[first]);
         relay_says(first, &unleased, to_bridge);
         ck_assert_uint_eq(relays[first].n_frames, 2);
@@ -764,7 +790,6 @@ END_TEST
 
 START_TEST(names_are_said_once_and_again_to_who_has_the_lease_only_now) {
         uint64_t now = now_usec(CLOCK_REALTIME);
-        Control leased = { .verb = CONTROL_LEASED };
 
         ready();
         service("a.b", now, 0);
@@ -774,9 +799,8 @@ START_TEST(names_are_said_once_and_again_to_who_has_the_lease_only_now) {
         service("a.b", now - 1, 0);
         ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, NULL), 1);
         lease(now_usec(CLOCK_REALTIME) + 1000);
-        leased.address = alice;
-        relay_says(0, &leased, to_bridge);
-        relay_says(0, &leased, to_bridge);
+        relay_leases(0);
+        relay_leases(0);
         ck_assert_uint_eq(relay_heard(&relays[0], CONTROL_SERVICE, NULL), 2);
         ck_assert_uint_eq(relay_heard(&relays[1], CONTROL_SERVICE, NULL), 1);
 }
@@ -821,10 +845,8 @@ START_TEST(names_that_do_not_come_back_with_the_daemon_are_dropped) {
         ready();
         service("a.b", now, 0);
         service("a.c", now, 0);
-        attached = false;
-        forward_gateway_handlers.on_detached(forward);
-        attached = true;
-        forward_gateway_handlers.on_attached(forward);
+        daemon_goes();
+        daemon_comes();
         lease(now_usec(CLOCK_REALTIME));
         service("a.c", now, 0);
         daemon_synced();
@@ -916,7 +938,7 @@ START_TEST(a_dead_link_changes_the_path_and_others_carry_on) {
 
         ready();
         send_packet(far, 0, 1);
-        left = relay_packets(&relays[0], NULL) ? 1 : 0;
+        left = 1 - carrier();
         hang_up(1 - left);
         ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, &word), 1);
         ck_assert_uint_eq(word->control.value, 1);
@@ -973,7 +995,7 @@ END_TEST
 START_TEST(a_link_that_carried_nothing_loses_nothing) {
         ready();
         send_packet(far, 0, 1);
-        hang_up(relay_packets(&relays[0], NULL) ? 1 : 0);
+        hang_up(1 - carrier());
         ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, NULL), 0);
 }
 END_TEST
@@ -1100,7 +1122,7 @@ START_TEST(a_relay_that_is_no_longer_configured_counts_as_dead) {
 
         ready();
         send_packet(far, 0, 1);
-        gone = relay_packets(&relays[0], NULL) ? 0 : 1;
+        gone = carrier();
         forward_set_uplink(forward, gone, NULL);
         ck_assert_uint_eq(heard(CONTROL_PATH_CHANGED, NULL), 1);
         heard(CONTROL_LINKS, &word);
@@ -1132,29 +1154,16 @@ static void relays_are(const char *urls, size_t n_urls) {
 
 /* Both links are up, and alice's lease, her name and what she wants were said where they are known. */
 static void ready_with_relays(const char *urls, size_t n_urls) {
-        Control wanted = { .verb = CONTROL_WANTED, .value = WANTED_BEGIN, .address = alice };
-        uint8_t body[CONTROL_KEY_SIZE + 3];
-
         issued = now_usec(CLOCK_REALTIME);
         if (urls)
                 relays_are(urls, n_urls);
         lease(issued);
         service("a.b", issued, 0);
-        memcpy(body, identity_public(alice_key)->bytes, CONTROL_KEY_SIZE);
-        memcpy(body + CONTROL_KEY_SIZE, "a.b", 3);
-        wanted.body = body;
-        wanted.n_body = sizeof(body);
-        daemon_says(&wanted, alice, 0);
+        want();
         daemon_synced();
         for (unsigned i = 0; i < N; i++)
                 bring_up(i);
         n_words = 0;
-}
-
-static void relay_leases(unsigned i) {
-        const Control leased = { .verb = CONTROL_LEASED, .address = alice };
-
-        relay_says(i, &leased, to_bridge);
 }
 
 /* How many frames are about alice, or by her. */
@@ -1464,21 +1473,6 @@ static void relay_pongs(unsigned i) {
         relay_pongs_to(i, id, PING_ALL);
 }
 
-static void want(void) {
-        uint8_t body[CONTROL_KEY_SIZE + 1];
-        const Control wanted = {
-                .verb = CONTROL_WANTED,
-                .value = WANTED_BEGIN,
-                .address = alice,
-                .body = body,
-                .n_body = sizeof(body),
-        };
-
-        memcpy(body, identity_public(alice_key)->bytes, CONTROL_KEY_SIZE);
-        body[CONTROL_KEY_SIZE] = 't';
-        daemon_says(&wanted, to_bridge, 0);
-}
-
 /* It is up, but the relay has not judged its leases. */
 static void bring_half_up(unsigned i) {
         uplink_tick(uplinks[i], uplink_deadline(uplinks[i]));
@@ -1711,11 +1705,9 @@ END_TEST
 START_TEST(what_a_daemon_asked_goes_with_it) {
         ready();
         daemon_asks(1);
-        attached = false;
-        forward_gateway_handlers.on_detached(forward);
+        daemon_goes();
         ck_assert_uint_eq(forward_deadline(forward), USEC_NEVER);
-        attached = true;
-        forward_gateway_handlers.on_attached(forward);
+        daemon_comes();
         relay_pongs(0);
         relay_pongs(1);
         daemon_ponged(0, 0, 0);
@@ -1764,16 +1756,8 @@ static void daemon_answers(PacketId id, uint32_t value) {
 /* Somebody behind relay @i wants something. */
 static void far_want(unsigned i) {
         uint8_t body[CONTROL_KEY_SIZE + 1];
-        const Control wanted = {
-                .verb = CONTROL_WANTED,
-                .value = WANTED_BEGIN,
-                .address = identity_hash(bridge_key)->address,
-                .body = body,
-                .n_body = sizeof(body),
-        };
+        const Control wanted = wanted_by(bridge_key, body);
 
-        memcpy(body, identity_public(bridge_key)->bytes, CONTROL_KEY_SIZE);
-        body[CONTROL_KEY_SIZE] = 't';
         relay_says(i, &wanted, to_bridge);
 }
 
@@ -1820,8 +1804,7 @@ START_TEST(a_relay_hears_the_answer_behind_however_many_words) {
 
         relay_asks(0, 2);
         make_relay_busy(0);
-        attached = false;
-        forward_gateway_handlers.on_detached(forward);
+        daemon_goes();
         run();
         relay_ponged(0, 2, 2, 0);
 }
@@ -1868,15 +1851,13 @@ END_TEST
 START_TEST(without_a_daemon_a_relay_is_answered_at_once) {
         ready();
         relay_asks(0, 1); /* it leaves before it has answered */
-        attached = false;
-        forward_gateway_handlers.on_detached(forward);
+        daemon_goes();
         run();
         relay_ponged(0, 1, 1, 0);
         relay_asks(0, 2);
         relay_ponged(0, 2, 2, 0);
 
-        attached = true;
-        forward_gateway_handlers.on_attached(forward);
+        daemon_comes();
         daemon_synced();
         relay_asks(0, 3);
         daemon_answers(daemon_asked(), PING_ALL);
