@@ -38,3 +38,10 @@ static inline p2pbus *api_open(const Daemon *d, uint32_t flags) {
         ok(p2pbus_open(&bus, &options));
         return bus;
 }
+
+static inline p2pbus_counters counters_of(p2pbus *bus) {
+        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+
+        ok(p2pbus_get_counters(bus, &counters));
+        return counters;
+}

@@ -64,7 +64,6 @@ END_TEST
 
 /* PROTOCOL.md, "Sealing": what comes is read alike, padded or not. */
 START_TEST(who_asks_for_it_has_sizes_rounded_up) {
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
         Taker taker;
 
         p2pbus_unref(a);
@@ -87,8 +86,7 @@ START_TEST(who_asks_for_it_has_sizes_rounded_up) {
         ck_assert_uint_gt(count_of(SEALED_DATA), 50);
         ck_assert_uint_eq(__atomic_load_n(&middle.n_uneven[1], __ATOMIC_RELAXED), 0);
         ck_assert_uint_gt(__atomic_load_n(&middle.n_uneven[0], __ATOMIC_RELAXED), 0);
-        ok(p2pbus_get_counters(b, &counters));
-        ck_assert_uint_eq(counters.bad_packets, 0);
+        ck_assert_uint_eq(counters_of(b).bad_packets, 0);
         taker_stop(&taker);
 }
 END_TEST
@@ -105,15 +103,13 @@ static const struct {
 };
 
 START_TEST(whatever_the_middle_does_each_arrives_once_in_order) {
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
         Taker taker;
 
         taker_start(&taker);
         set_mischief(mischiefs[_i].mischief);
         send_numbers(0, mischiefs[_i].n);
         ok(p2pbus_flush(a, 2 * PATIENCE));
-        ok(p2pbus_get_counters(a, &counters));
-        ck_assert_uint_eq(counters.delivered, mischiefs[_i].n);
+        ck_assert_uint_eq(counters_of(a).delivered, mischiefs[_i].n);
         set_mischief(MISCHIEF_NONE);
         taker_stop(&taker);
         ck_assert_msg(taker.n == mischiefs[_i].n, "%s: %u", mischiefs[_i].what, taker.n);
@@ -132,8 +128,7 @@ START_TEST(a_link_that_dies_is_no_reason_to_wait) {
         __atomic_store_n(&middle.generation, 1, __ATOMIC_RELEASE);
         ck_assert_int_eq(write(middle.stop[1], "p", 1), 1);
         ok(p2pbus_flush(a, PATIENCE));
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 11);
+        taker_stop_after(&taker, 11);
 }
 END_TEST
 
@@ -155,14 +150,12 @@ START_TEST(keys_are_made_with_the_first_packets_and_serve_all_others) {
         ck_assert_uint_eq(count_of(SEALED_ACCEPT), n_accept);
         ck_assert_uint_ge(count_of(SEALED_DATA), n_data + 100);
         ck_assert_uint_eq(count_of(SEALED_NACK), 0);
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 53);
+        taker_stop_after(&taker, 53);
 }
 END_TEST
 
 /* T65 */
 START_TEST(what_is_said_again_is_not_delivered_again) {
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
         unsigned n_remembered;
         Taker taker;
 
@@ -174,28 +167,23 @@ START_TEST(what_is_said_again_is_not_delivered_again) {
         ck_assert_uint_gt(n_remembered, 40);
         tell_middle('r');
         ask(20, 1); /* behind all of them */
-        ok(p2pbus_get_counters(b, &counters));
-        ck_assert_uint_gt(counters.bad_packets, 19);
+        ck_assert_uint_gt(counters_of(b).bad_packets, 19);
         ck_assert_uint_eq(count_of(SEALED_NACK), 0);
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 21);
+        taker_stop_after(&taker, 21);
 }
 END_TEST
 
 /* More than are tried in a second: true ones are dropped with them, and come again. */
 START_TEST(false_data_takes_time_and_nothing_else) {
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
         Taker taker;
         unsigned n_open = taker_meet(&taker);
 
         tell_middle('f');
         ask(5, 5);
-        ok(p2pbus_get_counters(b, &counters));
-        ck_assert_uint_ge(counters.bad_packets, 3000);
+        ck_assert_uint_ge(counters_of(b).bad_packets, 3000);
         ck_assert_uint_eq(count_of(SEALED_OPEN), n_open);
         ck_assert_uint_eq(count_of(SEALED_NACK), 0);
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 10);
+        taker_stop_after(&taker, 10);
 }
 END_TEST
 
@@ -211,21 +199,18 @@ static const struct {
 
 /* What all strangers share, one of them does not use up. */
 START_TEST(a_stranger_that_floods_leaves_room_for_others) {
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
         Taker taker;
 
         taker_start(&taker);
         ask(0, 1);
         tell_middle('s');
         ask(1, 5);
-        ok(p2pbus_get_counters(b, &counters));
-        ck_assert_uint_ge(counters.bad_packets, 3000);
+        ck_assert_uint_ge(counters_of(b).bad_packets, 3000);
         pthread_mutex_lock(&b->lock);
         ck_assert_uint_ge(b->open_budget.left, 500);
         ck_assert_uint_ge(b->nack_budget.left, 100);
         pthread_mutex_unlock(&b->lock);
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 6);
+        taker_stop_after(&taker, 6);
 }
 END_TEST
 
@@ -305,8 +290,7 @@ START_TEST(what_others_seal_for_changes_under_load_and_nothing_is_lost) {
                 ask(i * 60 + 40, 20);
         }
         ok(p2pbus_flush(a, PATIENCE));
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 240);
+        taker_stop_after(&taker, 240);
 }
 END_TEST
 
@@ -330,8 +314,7 @@ START_TEST(a_lease_that_has_ended_stops_nothing) {
         ck_assert_uint_gt(count_of(SEALED_OPEN), n_open);
         ck_assert_uint_le(count_of(SEALED_ONE), 4); /* only while the keys were made */
         ck_assert_uint_le(count_resolved(), n_resolved + 2);
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 110);
+        taker_stop_after(&taker, 110);
 }
 END_TEST
 
@@ -349,7 +332,7 @@ static void send_idempotent(unsigned first, unsigned n) {
 
 /* T67: of what its last life had not taken, nothing is lost; what it had comes no more. */
 START_TEST(a_receiver_that_is_restarted_gets_what_the_last_one_did_not) {
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        p2pbus_counters counters;
         unsigned n_open;
         Taker taker;
 
@@ -364,8 +347,7 @@ START_TEST(a_receiver_that_is_restarted_gets_what_the_last_one_did_not) {
 
         set_mischief(MISCHIEF_SWALLOW);
         send_idempotent(15, 10);
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 15);
+        taker_stop_after(&taker, 15);
         p2pbus_unref(b);
         tell_middle('p'); /* all that b has said is gone */
         b = open_as(1, P2PBUS_OFF_HOST, key_of_b);
@@ -376,10 +358,9 @@ START_TEST(a_receiver_that_is_restarted_gets_what_the_last_one_did_not) {
         ok(p2pbus_flush(a, 2 * PATIENCE));
         ck_assert_uint_ge(count_of(SEALED_NACK), 1);
         ck_assert_uint_gt(count_of(SEALED_OPEN), n_open);
-        ok(p2pbus_get_counters(a, &counters));
+        counters = counters_of(a);
         ck_assert_uint_eq(counters.delivered, counters.sent);
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 35);
+        taker_stop_after(&taker, 35);
 }
 END_TEST
 
@@ -405,7 +386,7 @@ static unsigned ask_until(unsigned n, int path) {
 
 /* The same two processes, on two hosts, on one, and on two again; streams are under way all along. */
 START_TEST(who_comes_to_this_host_and_leaves_loses_nothing) {
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        p2pbus_counters counters;
         unsigned n;
         Taker taker;
 
@@ -423,16 +404,15 @@ START_TEST(who_comes_to_this_host_and_leaves_loses_nothing) {
                 n = ask_until(n + 600, P2PBUS_PATH_OFF_HOST);
         }
         ok(p2pbus_flush(a, PATIENCE));
-        ok(p2pbus_get_counters(a, &counters));
+        counters = counters_of(a);
         ck_assert_uint_eq(counters.delivered, counters.sent);
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, n);
+        taker_stop_after(&taker, n);
 }
 END_TEST
 
 /* Packets of b that come late, to the host where b is now, are no false ones of the gateway's. */
 START_TEST(what_comes_late_of_somebody_who_is_here_now_ends_nothing) {
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        p2pbus_counters counters;
         Taker taker;
 
         taker_start(&taker);
@@ -446,10 +426,9 @@ START_TEST(what_comes_late_of_somebody_who_is_here_now_ends_nothing) {
         tell_middle('r');
         send_numbers(41, 10);
         ok(p2pbus_flush(a, PATIENCE));
-        ok(p2pbus_get_counters(a, &counters));
+        counters = counters_of(a);
         ck_assert_uint_eq(counters.delivered, counters.sent);
-        taker_stop(&taker);
-        ck_assert_uint_eq(taker.n, 51);
+        taker_stop_after(&taker, 51);
 }
 END_TEST
 

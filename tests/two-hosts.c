@@ -674,6 +674,11 @@ void taker_stop(Taker *taker) {
         ck_assert_int_eq(pthread_join(taker->thread, NULL), 0);
 }
 
+void taker_stop_after(Taker *taker, unsigned n) {
+        taker_stop(taker);
+        ck_assert_uint_eq(taker->n, n);
+}
+
 p2pbus_message *numbered(unsigned i) {
         p2pbus_message *m;
         char text[64];

@@ -143,6 +143,8 @@ void taker_start(Taker *taker);
  * OPENs that took. */
 unsigned taker_meet(Taker *taker);
 void taker_stop(Taker *taker);
+/* The same, when it has taken @n. */
+void taker_stop_after(Taker *taker, unsigned n);
 
 /* Policy at host @i, of which @bus there has heard when this returns; NULL: none. */
 void set_policy(unsigned i, p2pbus *bus, const char *text);
