@@ -309,14 +309,14 @@ START_TEST(a_stream_keeps_its_order) {
         const unsigned n = 50000;
         p2pbus *a = open_bus();
         Echo counter = { .bus = open_bus(), .n_others = n };
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
+        p2pbus_counters counters;
 
         ck_assert_int_eq(pthread_create(&counter.thread, NULL, count_up, &counter), 0);
         for (unsigned i = 0; i < n; i++)
                 ok(send_number(a, p2pbus_get_full(counter.bus), i));
         ok(p2pbus_flush(a, PATIENCE));
         pthread_join(counter.thread, NULL);
-        ok(p2pbus_get_counters(a, &counters));
+        counters = counters_of(a);
         ck_assert_uint_eq(counters.sent, n);
         ck_assert_uint_eq(counters.delivered, n);
         ck_assert_uint_eq(counters.queued, 0);
@@ -329,7 +329,6 @@ START_TEST(a_killed_daemon_loses_nothing_and_doubles_nothing) {
         const unsigned n = 30000;
         p2pbus *a = open_bus();
         Echo counter = { .bus = open_bus(), .n_others = n };
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
         int status;
 
         ck_assert_int_eq(pthread_create(&counter.thread, NULL, count_up, &counter), 0);
@@ -343,13 +342,10 @@ START_TEST(a_killed_daemon_loses_nothing_and_doubles_nothing) {
         }
         ok(p2pbus_flush(a, PATIENCE));
         pthread_join(counter.thread, NULL);
-        ok(p2pbus_get_counters(a, &counters));
-        ck_assert_uint_eq(counters.delivered, n);
-        while (counters.attaches < 3) { /* a ring has needed no daemon meanwhile */
+        ck_assert_uint_eq(counters_of(a).delivered, n);
+        while (counters_of(a).attaches < 3) /* a ring has needed no daemon meanwhile */
                 ok(p2pbus_wait(a, PATIENCE));
-                ok(p2pbus_get_counters(a, &counters));
-        }
-        ck_assert_uint_eq(counters.attaches, 3);
+        ck_assert_uint_eq(counters_of(a).attaches, 3);
         p2pbus_unref(counter.bus);
         p2pbus_unref(a);
 }
@@ -358,7 +354,7 @@ END_TEST
 /* As if it were cut off, the sender says nothing until all is over. */
 START_TEST(what_comes_too_late_to_be_taken_is_not_handed_out) {
         p2pbus *a = open_bus(), *b = open_bus();
-        p2pbus_counters sent = { .struct_size = sizeof(sent) }, came = sent;
+        p2pbus_counters sent;
         p2pbus_message *late = message_of("late");
         uint64_t until;
 
@@ -367,10 +363,8 @@ START_TEST(what_comes_too_late_to_be_taken_is_not_handed_out) {
         p2pbus_message_unref(late);
         ok(send_text(a, p2pbus_get_full(b), "last"));
         ok(p2pbus_process(a));
-        while (came.received < 3) {
+        while (counters_of(b).received < 3)
                 ok(p2pbus_process(b));
-                ok(p2pbus_get_counters(b, &came));
-        }
         until = now_usec(CLOCK_BOOTTIME) + SECOND / 20;
         while (now_usec(CLOCK_BOOTTIME) <= until)
                 ;
@@ -378,11 +372,11 @@ START_TEST(what_comes_too_late_to_be_taken_is_not_handed_out) {
         expect_text(b, "first");
         expect_text(b, "last");
         expect_nothing(b);
-        while (sent.expired + sent.delivered < 3) {
+        do {
                 ok(p2pbus_process(a));
                 ok(p2pbus_process(b));
-                ok(p2pbus_get_counters(a, &sent));
-        }
+                sent = counters_of(a);
+        } while (sent.expired + sent.delivered < 3);
         ck_assert_uint_eq(sent.expired, 1);
         ck_assert_uint_eq(sent.delivered, 2);
         p2pbus_unref(b);
@@ -393,7 +387,6 @@ END_TEST
 /* The same, but what is late waits in front of the receiver's library: alone in its packet, or not. */
 START_TEST(what_waits_too_long_with_the_daemon_is_not_handed_out) {
         p2pbus *a = open_bus(), *b = open_bus();
-        p2pbus_counters came = { .struct_size = sizeof(came) };
         const char *to = p2pbus_get_full(b);
         uint64_t n_all = 0;
 
@@ -411,10 +404,8 @@ START_TEST(what_waits_too_long_with_the_daemon_is_not_handed_out) {
                 until = now_usec(CLOCK_BOOTTIME) + SECOND / 20;
                 while (now_usec(CLOCK_BOOTTIME) <= until)
                         ;
-                for (n_all += 2 + n_more; came.received < n_all;) {
+                for (n_all += 2 + n_more; counters_of(b).received < n_all;)
                         ok(p2pbus_process(b));
-                        ok(p2pbus_get_counters(b, &came));
-                }
                 if (n_more > 0)
                         expect_text(b, "last");
                 expect_nothing(b);
@@ -683,7 +674,6 @@ END_TEST
 /* Delivered is what the application has, not what its library holds for it. */
 START_TEST(what_is_cancelled_before_it_was_received_is_not_delivered) {
         p2pbus *a = open_with(P2PBUS_RESULTS), *b = _i == 0 ? open_bus() : a;
-        p2pbus_counters counters = { .struct_size = sizeof(counters) };
         p2pbus_message *m = message_of("too late"), *result;
         char id[P2PBUS_ID_SIZE];
 
@@ -692,8 +682,7 @@ START_TEST(what_is_cancelled_before_it_was_received_is_not_delivered) {
         do {
                 ok(p2pbus_process(a));
                 ok(p2pbus_process(b));
-                ok(p2pbus_get_counters(b, &counters));
-        } while (counters.received == 0);
+        } while (counters_of(b).received == 0);
         ok(p2pbus_cancel(a, id));
         while (p2pbus_next_result(a, &result) == -EAGAIN) {
                 ok(p2pbus_process(a));
