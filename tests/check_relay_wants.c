@@ -476,13 +476,23 @@ static bool waits_for_1(uint64_t number) {
         return false;
 }
 
-/* It was waited for, and is late. */
+/* It is waited for, and is late. */
 static void is_late_with(uint64_t number) {
+        ck_assert(waits_for_1(number));
         asked(1);
         tick_all();
         silent(0);
         tick_all();
         answered(0, number, 0);
+}
+
+/* @n times after @number it is not waited for, and answers. Return: the last number. */
+static uint64_t makes_good(unsigned n, uint64_t number) {
+        for (unsigned i = 0; i < n; i++) {
+                ck_assert(!waits_for_1(++number));
+                answer(1);
+        }
+        return number;
 }
 
 START_TEST(a_late_answer_is_none) {
@@ -509,7 +519,6 @@ START_TEST(a_late_link_has_as_long_for_its_answer_as_any) {
         PacketId id;
 
         sync_all();
-        ck_assert(waits_for_1(1));
         is_late_with(1);
         ck_assert(!waits_for_1(2));
         id = asked(1);
@@ -526,12 +535,8 @@ START_TEST(each_time_it_is_late_it_is_not_waited_for_twice_as_long) {
 
         sync_all();
         for (unsigned i = 0, price = 1; i < 9; i++, price = MIN(2 * price, 64U)) {
-                ck_assert(waits_for_1(++number));
-                is_late_with(number);
-                for (unsigned k = 0; k < price; k++) {
-                        ck_assert(!waits_for_1(++number));
-                        answer(1);
-                }
+                is_late_with(++number);
+                number = makes_good(price, number);
         }
         ck_assert(waits_for_1(++number));
 }
@@ -541,24 +546,17 @@ START_TEST(only_answers_in_a_row_end_it) {
         uint64_t number = 0;
 
         sync_all();
-        ck_assert(waits_for_1(++number));
-        is_late_with(number);
-        ck_assert(!waits_for_1(++number));
-        answer(1);
-        ck_assert(waits_for_1(++number));
-        is_late_with(number); /* and owes two */
+        is_late_with(++number);
+        number = makes_good(1, number);
+        is_late_with(++number); /* and owes two */
         for (unsigned i = 0; i < 5; i++) {
-                ck_assert(!waits_for_1(++number));
-                answer(1);
+                number = makes_good(1, number);
                 ck_assert(!waits_for_1(++number));
                 asked(1);
                 tick_all();
                 tick_all();
         }
-        for (unsigned i = 0; i < 2; i++) {
-                ck_assert(!waits_for_1(++number));
-                answer(1);
-        }
+        number = makes_good(2, number);
         ck_assert(waits_for_1(++number));
 }
 END_TEST
@@ -568,24 +566,16 @@ START_TEST(a_long_good_time_halves_it) {
 
         sync_all();
         for (unsigned price = 1; price <= 4; price *= 2) {
-                ck_assert(waits_for_1(++number));
-                is_late_with(number);
-                for (unsigned k = 0; k < price; k++) {
-                        ck_assert(!waits_for_1(++number));
-                        answer(1);
-                }
+                is_late_with(++number);
+                number = makes_good(price, number);
         }
         for (unsigned i = 0; i < PATIENCE_MAX; i++) {
                 ck_assert(waits_for_1(++number));
                 answer(1);
                 answered(0, number, PING_ALL);
         }
-        ck_assert(waits_for_1(++number));
-        is_late_with(number);
-        for (unsigned k = 0; k < 4; k++) { /* not 8 */
-                ck_assert(!waits_for_1(++number));
-                answer(1);
-        }
+        is_late_with(++number);
+        number = makes_good(4, number); /* not 8 */
         ck_assert(waits_for_1(++number));
 }
 END_TEST
