@@ -74,6 +74,15 @@ static void answer(uint32_t value) {
         client_say(&gateway, &(Control){ .verb = CONTROL_PONG, .value = value, .ref = asked });
 }
 
+/* @who asks, and the gateway has its answer. */
+static void ask_and_be_answered(Client *who) {
+        PacketId id = ping(who);
+
+        expect_question();
+        answer(PING_ALL);
+        expect_pong(who, &id, PING_ALL);
+}
+
 START_TEST(the_gateway_is_asked_behind_what_is_wanted) {
         PacketId id;
 
@@ -203,10 +212,7 @@ START_TEST(when_the_gateway_leaves_all_are_answered) {
         ck_assert_mem_eq(&b.last.word.ref, &ids[2], sizeof(ids[2]));
         client_open_gateway(&gateway, &d);
         give_lease(&a);
-        ids[0] = ping(&a);
-        expect_question();
-        answer(PING_ALL);
-        expect_pong(&a, &ids[0], PING_ALL);
+        ask_and_be_answered(&a);
         stop();
 }
 END_TEST
@@ -268,26 +274,20 @@ START_TEST(a_gateway_that_does_not_answer_is_waited_for_once) {
         expect_silence(&gateway);
         answer(PING_ALL); /* at last */
         expect_silence(&gateway);
-        ids[0] = ping(&a);
-        expect_question();
-        answer(PING_ALL);
-        expect_pong(&a, &ids[0], PING_ALL);
+        ask_and_be_answered(&a);
         stop();
 }
 END_TEST
 
 START_TEST(who_gives_no_lease_is_answered_all_the_same) {
-        PacketId ids[2];
+        PacketId id;
 
         start();
         (void)expect_word(&a, CONTROL_LEASE_REQUEST);
         give_lease(&b);
-        ids[0] = ping(&a);
-        expect_pong(&a, &ids[0], 0); /* after BARRIER_USEC */
-        ids[1] = ping(&b);           /* the gateway is none the worse for it */
-        expect_question();
-        answer(PING_ALL);
-        expect_pong(&b, &ids[1], PING_ALL);
+        id = ping(&a);
+        expect_pong(&a, &id, 0); /* after BARRIER_USEC */
+        ask_and_be_answered(&b); /* the gateway is none the worse for it */
         stop();
 }
 END_TEST
