@@ -479,8 +479,7 @@ START_TEST(a_new_generation_says_again_what_may_be_lost) {
         sends(a, 10, MESSAGE_ONE_WAY);
         sends(a, 11, MESSAGE_ONE_WAY);
         carry(a, NULL);
-        session_set_path(a, SESSION_PATH_LOCAL, 2, now);
-        session_set_path(b, SESSION_PATH_LOCAL, 2, now);
+        both_go_by(SESSION_PATH_LOCAL, 2);
         carry_all();
         for (size_t n = 10; n < 12; n++) {
                 got = popped(b);
@@ -555,12 +554,7 @@ START_TEST(a_session_takes_not_here_as_a_hint) {
         now = session_due(a);
         session_tick(a, now);
         carry_all(); /* it is there again, and says what it lacks */
-        take(b, popped(b));
-        take(b, popped(b));
-        session_flush(b, now);
-        carry_all();
-        finished(a, RESULT_DELIVERED);
-        finished(a, RESULT_DELIVERED);
+        delivered(2);
 
         sends(a, 12, MESSAGE_ONE_WAY);
         carry(a, NULL);
@@ -775,8 +769,7 @@ END_TEST
 START_TEST(what_went_behind_a_start_is_unknown) {
         int results[4];
 
-        session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
-        session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
+        both_go_by(SESSION_PATH_OFF_HOST, 1);
         sends(a, 1, MESSAGE_ONE_WAY);
         carry(a, b);
         sends(a, 2, MESSAGE_ONE_WAY);

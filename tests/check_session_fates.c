@@ -144,10 +144,15 @@ START_TEST(off_host_what_went_twice_is_refused_when_both_were) {
 }
 END_TEST
 
+/* The packet came back, for nobody was there. */
+static void met_nobody(const PacketId *packet) {
+        session_refused(a, packet);
+        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+}
+
 /* Off-host, and nobody has answered to the two packets. */
 static void try_twice(PacketId *first, PacketId *again) {
-        session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
-        session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
+        both_go_by(SESSION_PATH_OFF_HOST, 1);
         *first = sends_alone(a, NULL);
         *again = asks(a);
 }
@@ -158,16 +163,14 @@ START_TEST(off_host_a_first_contact_fails_when_all_its_packets_were_refused) {
         unsigned n;
 
         try_twice(&first, &again);
-        session_refused(a, &first);
-        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        met_nobody(&first);
         nothing_finished(a);
         now += 2 * SESSION_PROBE_USEC;
         session_tick(a, now);
         while ((n = said(a, r, 4)) > 0) /* to ask whether somebody is there is no harm */
                 for (unsigned i = 0; i < n; i++)
                         ck_assert_uint_ne(r[i].type, RECORD_MSG);
-        session_refused(a, &again);
-        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        met_nobody(&again);
         finished(a, CODE_NOT_HERE);
 }
 END_TEST
@@ -176,8 +179,7 @@ START_TEST(off_host_whom_a_first_contact_may_have_met_is_waited_for_through_a_cu
         PacketId first, again;
 
         try_twice(&first, &again);
-        session_refused(a, &again);
-        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        met_nobody(&again);
         now += SESSION_HINT_USEC - 1;
         session_tick(a, now);
         nothing_finished(a);
@@ -192,8 +194,7 @@ START_TEST(off_host_a_first_contact_of_which_nothing_is_left_does_not_wait) {
         PacketId first, again;
 
         try_twice(&first, &again);
-        session_refused(a, &first);
-        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        met_nobody(&first);
         nothing_finished(a);
         session_refused(a, &again);
         if (_i == 0)
@@ -214,16 +215,14 @@ START_TEST(off_host_a_first_contact_without_its_message_does_not_wait) {
         PacketId first;
         Record r[2];
 
-        session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
-        session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
+        both_go_by(SESSION_PATH_OFF_HOST, 1);
         if (_i == 2)
                 m->deadline_usec = now + 2 * SESSION_PROBE_USEC;
         ck_assert_int_eq(session_send(a, m, now), 0);
         carry(a, NULL);
         first = last_packet;
         (void)asks(a);
-        session_refused(a, &first);
-        session_hint(a, CODE_NOT_HERE, SESSION_HINT_USEC, now);
+        met_nobody(&first);
         nothing_finished(a);
         switch (_i) {
         case 0:
@@ -283,10 +282,7 @@ END_TEST
 
 START_TEST(what_is_said_of_a_copy_before_a_close_is_not_said_of_the_next) {
         (void)sends_alone(a, b);
-        take(b, popped(b));
-        session_flush(b, now);
-        carry_all();
-        finished(a, RESULT_DELIVERED);
+        delivered(1);
         (void)sends_alone(a, NULL);
         session_close(b, CODE_OK, now);
         carry(b, a);
@@ -299,10 +295,7 @@ END_TEST
 
 START_TEST(what_is_said_again_in_part_has_not_come) {
         (void)sends_alone(a, b);
-        take(b, popped(b));
-        session_flush(b, now);
-        carry_all();
-        finished(a, RESULT_DELIVERED);
+        delivered(1);
         sends(a, 2 * RECORD_BODY_MAX + 1000, MESSAGE_ONE_WAY);
         for (unsigned i = 0; i < 3; i++)
                 ck_assert_uint_gt(carry(a, NULL), 0);
@@ -314,20 +307,26 @@ START_TEST(what_is_said_again_in_part_has_not_come) {
 }
 END_TEST
 
-START_TEST(what_went_nowhere_has_not_come) {
-        bool is_off_host = _i;
-        Message *m = message(10, MESSAGE_ONE_WAY);
+/* What a produces is not sent after all. */
+static void goes_nowhere(void) {
         uint8_t bytes[ROOM];
         uint64_t deadline;
         PacketId id;
         size_t n;
 
-        if (is_off_host)
-                session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
-        ck_assert_int_eq(session_send(a, m, now), 0);
         ck_assert_int_eq(session_produce(a, true, now, bytes, sizeof(bytes), &n, &id, &deadline),
                          0);
         session_unsent(a, &id);
+}
+
+START_TEST(what_went_nowhere_has_not_come) {
+        bool is_off_host = _i;
+        Message *m = message(10, MESSAGE_ONE_WAY);
+
+        if (is_off_host)
+                session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
+        ck_assert_int_eq(session_send(a, m, now), 0);
+        goes_nowhere();
         ck_assert_uint_eq(session_in_flight(a), 0);
         session_fail(a, CODE_WRONG_KEY, now);
         finished(a, CODE_WRONG_KEY);
@@ -337,28 +336,15 @@ END_TEST
 
 START_TEST(what_went_nowhere_comes_out_again) {
         bool is_off_host = _i;
-        uint8_t bytes[ROOM];
-        uint64_t deadline;
-        PacketId id;
-        size_t n;
 
-        if (is_off_host) {
-                session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
-                session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
-        }
+        if (is_off_host)
+                both_go_by(SESSION_PATH_OFF_HOST, 1);
         (void)sends_alone(a, b);
         carry_all();
         sends(a, 11, MESSAGE_ONE_WAY);
-        ck_assert_int_eq(session_produce(a, true, now, bytes, sizeof(bytes), &n, &id, &deadline),
-                         0);
-        session_unsent(a, &id);
+        goes_nowhere();
         carry_all();
-        take(b, popped(b));
-        take(b, popped(b));
-        session_flush(b, now);
-        carry_all();
-        finished(a, RESULT_DELIVERED);
-        finished(a, RESULT_DELIVERED);
+        delivered(2);
 }
 END_TEST
 
@@ -366,8 +352,7 @@ START_TEST(off_host_a_first_contact_that_is_answered_after_all_goes_on) {
         PacketId first;
         Message *m = message(10, MESSAGE_ONE_WAY);
 
-        session_set_path(a, SESSION_PATH_OFF_HOST, 1, now);
-        session_set_path(b, SESSION_PATH_OFF_HOST, 1, now);
+        both_go_by(SESSION_PATH_OFF_HOST, 1);
         ck_assert_int_eq(session_send(a, m, now), 0);
         carry(a, NULL);
         first = last_packet;
@@ -379,12 +364,7 @@ START_TEST(off_host_a_first_contact_that_is_answered_after_all_goes_on) {
         nothing_finished(a);
         sends(a, 11, MESSAGE_ONE_WAY);
         carry_all();
-        take(b, popped(b));
-        take(b, popped(b));
-        session_flush(b, now);
-        carry_all();
-        finished(a, RESULT_DELIVERED);
-        finished(a, RESULT_DELIVERED);
+        delivered(2);
         message_unref(m);
 }
 END_TEST
@@ -514,8 +494,7 @@ START_TEST(skip_is_repeated_until_it_was_answered) {
         session_tick(a, now);
         n = said(a, r, 4);
         ck_assert_uint_eq(r[n - 1].type, RECORD_SKIP);
-        session_set_path(a, SESSION_PATH_LOCAL, 2, now);
-        session_set_path(b, SESSION_PATH_LOCAL, 2, now);
+        both_go_by(SESSION_PATH_LOCAL, 2);
         carry_all();
         finished(a, CODE_EXPIRED);
         /* What never came is no loss of credit. */
@@ -546,15 +525,10 @@ START_TEST(what_is_taken_back_is_its_senders_at_once) {
         message_unref(new);
 
         sends(a, 5, MESSAGE_ONE_WAY);
-        if (is_lost) {
-                session_set_path(a, SESSION_PATH_LOCAL, 2, now);
-                session_set_path(b, SESSION_PATH_LOCAL, 2, now);
-        }
+        if (is_lost)
+                both_go_by(SESSION_PATH_LOCAL, 2);
         carry_all();
-        take(b, popped(b)); /* nothing is left of it there, and what is behind it comes */
-        session_flush(b, now);
-        carry_all();
-        finished(a, RESULT_DELIVERED);
+        delivered(1); /* nothing is left of it there, and what is behind it comes */
         nothing_finished(a);
         ck_assert_uint_eq(c->n_delivered + c->n_unknown + c->n_refused, c->n_sent);
         ck_assert_uint_eq(session_memory(a), 0);
@@ -600,8 +574,7 @@ START_TEST(off_host_what_was_taken_back_in_great_number_holds_up_little) {
                 message_unref(many[i]);
         }
         sends(a, 5, MESSAGE_ONE_WAY);
-        session_set_path(a, SESSION_PATH_OFF_HOST, 2, now);
-        session_set_path(b, SESSION_PATH_OFF_HOST, 2, now);
+        both_go_by(SESSION_PATH_OFF_HOST, 2);
         do {
                 while (carry(b, a) > 0)
                         ;

@@ -184,8 +184,7 @@ START_TEST(a_new_path_begins_with_a_new_window_at_once) {
         fills_the_window();
         session_pause(a, now + 1000, now);
         ck_assert_uint_lt(session_congestion_window(a), session_in_flight(a));
-        session_set_path(a, SESSION_PATH_OFF_HOST, 2, now);
-        session_set_path(b, SESSION_PATH_OFF_HOST, 2, now);
+        both_go_by(SESSION_PATH_OFF_HOST, 2);
         ck_assert_uint_eq(session_in_flight(a), 0);
         ck_assert_uint_eq(session_round_trip_usec(a), 0);
         carry_all();

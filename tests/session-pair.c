@@ -29,12 +29,16 @@ Session *session(char name, SessionQuota *quota, uint64_t id, uint16_t body_max)
         return s;
 }
 
+void both_go_by(SessionPath path, uint64_t generation) {
+        session_set_path(a, path, generation, now);
+        session_set_path(b, path, generation, now);
+}
+
 void two(void) {
         quota_a = quota_b = (SessionQuota){ .size = 1 << 21, .left = 1 << 21 };
         a = session('a', &quota_a, 1, 0);
         b = session('b', &quota_b, 2, 0);
-        session_set_path(a, SESSION_PATH_LOCAL, 1, now);
-        session_set_path(b, SESSION_PATH_LOCAL, 1, now);
+        both_go_by(SESSION_PATH_LOCAL, 1);
 }
 
 void none(void) {
@@ -120,6 +124,15 @@ void last_is_refused(Session *s) {
         session_refused(s, &last_id);
 }
 
+void delivered(unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                take(b, popped(b));
+        session_flush(b, now);
+        carry_all();
+        for (unsigned i = 0; i < n; i++)
+                finished(a, RESULT_DELIVERED);
+}
+
 void finished(Session *s, int result) {
         Message *m = session_pop_finished(s);
 
@@ -134,14 +147,10 @@ void nothing_finished(Session *s) {
 
 /* Both know of each other, nothing is under way. */
 void met(SessionPath path) {
-        session_set_path(a, path, 1, now);
-        session_set_path(b, path, 1, now);
+        both_go_by(path, 1);
         sends(a, 1, MESSAGE_ONE_WAY);
         carry_all();
-        take(b, popped(b));
-        session_flush(b, now);
-        carry_all();
-        finished(a, RESULT_DELIVERED);
+        delivered(1);
         ck_assert_uint_eq(carry(a, b) + carry(b, a), 0);
 }
 

@@ -26,6 +26,8 @@ void none(void);
 
 /* Both know of each other from here on, and nothing is under way. */
 void met(SessionPath path);
+/* The path of both is this one from now on. */
+void both_go_by(SessionPath path, uint64_t generation);
 /* A session with a quota, as a and b have it. */
 Session *session(char name, SessionQuota *quota, uint64_t id, uint16_t body_max);
 
@@ -48,6 +50,8 @@ void time_goes(uint64_t usec);
 Message *popped(Session *s);
 /* The application is done with it. */
 void take(Session *s, Message *m);
+/* b hands out @n and is done with them, of which a hears. */
+void delivered(unsigned n);
 /* The next that is finished has that result. */
 void finished(Session *s, int result);
 void nothing_finished(Session *s);
