@@ -173,6 +173,11 @@ static unsigned call(unsigned how) {
         return i;
 }
 
+static void expect_ten_calls(unsigned how, unsigned provider) {
+        for (unsigned i = 0; i < 10; i++)
+                ck_assert_uint_eq(call(how), provider);
+}
+
 START_TEST(requests_are_shared) {
         unsigned hits[PROVIDERS] = { 0 };
 
@@ -202,16 +207,13 @@ START_TEST(priority_comes_first_and_changes_are_heard) {
         start();
         provide(p[0], 20, 100, 0);
         provide(p[1], 10, 100, 0);
-        for (unsigned i = 0; i < 10; i++)
-                ck_assert_uint_eq(call(0), 1);
+        expect_ten_calls(0, 1);
         provide(p[2], 5, 1, 0);
         while (call(0) != 2)
                 ; /* the news may be on their way */
-        for (unsigned i = 0; i < 10; i++)
-                ck_assert_uint_eq(call(0), 2);
+        expect_ten_calls(0, 2);
         ok(p2pbus_release_name(p[2], NAME, PATIENCE));
-        for (unsigned i = 0; i < 10; i++)
-                ck_assert_uint_eq(call(0), 1);
+        expect_ten_calls(0, 1);
         stop();
 }
 END_TEST
@@ -221,11 +223,9 @@ START_TEST(failover_keeps_to_the_first) {
         provide(p[2], 100, 1, 0);
         provide(p[0], 100, 1000, 0);
         provide(p[1], 50, 100, P2PBUS_SERVICE_DRAIN);
-        for (unsigned i = 0; i < 10; i++)
-                ck_assert_uint_eq(call(FAILOVER), 2);
+        expect_ten_calls(FAILOVER, 2);
         ok(p2pbus_release_name(p[2], NAME, PATIENCE));
-        for (unsigned i = 0; i < 10; i++)
-                ck_assert_uint_eq(call(FAILOVER), 0);
+        expect_ten_calls(FAILOVER, 0);
         stop();
 }
 END_TEST
@@ -930,8 +930,7 @@ START_TEST(all_is_as_before_after_the_daemon_was_killed) {
         while (call(0) != 0)
                 ;
         ok(p2pbus_release_name(p[0], NAME, PATIENCE));
-        for (unsigned i = 0; i < 10; i++)
-                ck_assert_uint_eq(call(0), 1);
+        expect_ten_calls(0, 1);
         stop();
 }
 END_TEST
