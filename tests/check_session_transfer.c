@@ -199,17 +199,20 @@ static const struct {
         { 2 * MB, 50 * MSEC, 512 * KB, 50 * MB },
 };
 
-START_TEST(a_clean_way_is_used_to_three_quarters_and_nothing_is_sent_twice) {
-        Transfer t = { .n_message = 50000, .n_in_all = clean[_i].n_in_all };
-        Way w = {
-                .rate = clean[_i].rate,
-                .delay_usec = clean[_i].delay,
-                .queue_max = clean[_i].queue,
-                .marks = true,
-        };
+/* As much as row @i of clean[] says, by ways of its rate and delay; the rest of @w is kept. */
+static Transfer transfer(int i, Way w) {
+        Transfer t = { .n_message = 50000, .n_in_all = clean[i].n_in_all };
 
+        w.rate = clean[i].rate;
+        w.delay_usec = clean[i].delay;
         ways_are(w, w);
         run(&t);
+        return t;
+}
+
+START_TEST(a_clean_way_is_used_to_three_quarters_and_nothing_is_sent_twice) {
+        Transfer t = transfer(_i, (Way){ .queue_max = clean[_i].queue, .marks = true });
+
         ck_assert_uint_eq(ways[0].n_dropped, 0);
         ck_assert_uint_eq(t.n_resent, 0);
         ck_assert_uint_ge(t.percent, 75);
@@ -218,32 +221,16 @@ END_TEST
 
 /* Queues that drop what does not fit, and mark nothing: losses in rows. */
 START_TEST(a_queue_that_only_drops_is_used_to_three_quarters) {
-        Transfer t = { .n_message = 50000, .n_in_all = clean[_i].n_in_all };
-        Way w = {
-                .rate = clean[_i].rate,
-                .delay_usec = clean[_i].delay,
-                .queue_max = 150 * KB,
-        };
+        Transfer t = transfer(_i, (Way){ .queue_max = 150 * KB });
 
-        ways_are(w, w);
-        run(&t);
         ck_assert_uint_eq(t.n_resent, ways[0].n_dropped); /* just these */
         ck_assert_uint_ge(t.percent, 75);
 }
 END_TEST
 
 START_TEST(one_percent_of_loss_leaves_more_than_half) {
-        Transfer t = { .n_message = 50000, .n_in_all = clean[_i].n_in_all };
-        Way w = {
-                .rate = clean[_i].rate,
-                .delay_usec = clean[_i].delay,
-                .queue_max = 1 * MB,
-                .marks = true,
-                .loss = 10,
-        };
+        Transfer t = transfer(_i, (Way){ .queue_max = 1 * MB, .marks = true, .loss = 10 });
 
-        ways_are(w, w);
-        run(&t);
         ck_assert_uint_le(t.n_resent, ways[0].n_lost + ways[0].n_lost / 4 + 2);
         ck_assert_uint_ge(t.percent, 60);
 }
