@@ -76,6 +76,12 @@ static void reload(Client *c) {
         expect_word(c, CONTROL_OK);
 }
 
+/* This is the policy from here on. */
+static void rule(const char *text) {
+        daemon_rule(&d, "50-test.policy", text);
+        reload(&a);
+}
+
 static void own(Client *c, const char *name) {
         (void)say_text(c, CONTROL_OWN, OWN_CLAIM, name);
         expect_word(c, CONTROL_OK);
@@ -119,10 +125,8 @@ static bool is_root(const char *what) {
 
 START_TEST(denials_name_the_line) {
         start("--user");
-        daemon_rule(&d, "50-test.policy",
-                    "[Own]\nDenyName=com.example.*\n[Topics]\nDenyPublish=x.>\n"
-                    "DenySubscribe=y.>\n[Role]\nMonitor=none\nGateway=no\n");
-        reload(&a);
+        rule("[Own]\nDenyName=com.example.*\n[Topics]\nDenyPublish=x.>\n"
+             "DenySubscribe=y.>\n[Role]\nMonitor=none\nGateway=no\n");
         (void)say_text(&a, CONTROL_OWN, OWN_CLAIM, "com.example.x");
         expect_denied(&a, "50-test.policy:2: [Own] DenyName=com.example.*");
         publish(&a, "x.1");
@@ -143,8 +147,7 @@ END_TEST
 
 START_TEST(a_publisher_is_logged_once_and_told_each_time) {
         start("--user");
-        daemon_rule(&d, "50-test.policy", "[Topics]\nDenyPublish=x.>\n");
-        reload(&a);
+        rule("[Topics]\nDenyPublish=x.>\n");
         for (unsigned i = 0; i < 3; i++) {
                 publish(&a, "x.1");
                 expect_denied(&a, "50-test.policy:2:");
@@ -158,8 +161,7 @@ START_TEST(a_pair_that_is_denied_is_logged_once_and_told_each_time) {
         static const uint8_t payload[4] = { 0 };
 
         start("--user");
-        daemon_rule(&d, "50-test.policy", "[Talk]\nDenySendTo=same-user\n");
-        reload(&a);
+        rule("[Talk]\nDenySendTo=same-user\n");
         for (unsigned i = 0; i < 3; i++) {
                 client_send(&a, b.address, PACKET_RECORDS, payload, sizeof(payload));
                 expect_denied(&a, "50-test.policy:2: the sender's [Talk] DenySendTo=same-user");
@@ -184,8 +186,7 @@ START_TEST(users_are_apart_until_a_file_says_otherwise) {
         (void)say_text(&other, CONTROL_EXPLAIN, 0, "uid\t0\n");
         expect_denied(&other, "(built-in) 00-default.policy:25: [Role] Admin=no");
 
-        daemon_rule(&d, "50-test.policy", "[Match]\nUser=root\n[Talk]\nReceiveFrom=user:65534\n");
-        reload(&a);
+        rule("[Match]\nUser=root\n[Talk]\nReceiveFrom=user:65534\n");
         client_send(&other, a.address, PACKET_RECORDS, payload, sizeof(payload));
         expect_payload(&a, PACKET_RECORDS, payload, sizeof(payload));
 
@@ -222,10 +223,8 @@ START_TEST(a_reload_takes_names_subscriptions_and_roles) {
         expect_word(&b, CONTROL_OK);
         ck_assert_uint_eq(daemon_status(&d, "monitors"), 1);
 
-        daemon_rule(&d, "50-test.policy",
-                    "[Own]\nDenyName=com.example.*\n[Topics]\n"
-                    "DenySubscribe=x.a\n[Role]\nMonitor=none\n");
-        reload(&a);
+        rule("[Own]\nDenyName=com.example.*\n[Topics]\n"
+             "DenySubscribe=x.a\n[Role]\nMonitor=none\n");
         expect_taken(&b, CONTROL_OWN, "com.example.x",
                      "50-test.policy:2: [Own] DenyName=com.example.*");
         expect_taken(&b, CONTROL_SUBSCRIBE, "x.>", "50-test.policy:4: [Topics] DenySubscribe=x.a");
@@ -240,8 +239,7 @@ START_TEST(a_reload_takes_names_subscriptions_and_roles) {
         expect_word(&a, CONTROL_OK);
         expect_word(&b, CONTROL_PUBLISHED);
 
-        daemon_rule(&d, "50-test.policy", NULL);
-        reload(&a);
+        rule(NULL);
         expect_given(&b, RIGHTS_CHANGED);
         own(&b, "com.example.x");
         reload(&a);
@@ -253,12 +251,10 @@ END_TEST
 
 START_TEST(whoever_was_denied_hears_of_the_next_policy) {
         start("--user");
-        daemon_rule(&d, "50-test.policy", "[Own]\nDenyName=com.example.*\n");
-        reload(&a);
+        rule("[Own]\nDenyName=com.example.*\n");
         (void)say_text(&b, CONTROL_OWN, OWN_CLAIM, "com.example.x");
         expect_denied(&b, "50-test.policy:2:");
-        daemon_rule(&d, "50-test.policy", NULL);
-        reload(&a);
+        rule(NULL);
         expect_given(&b, RIGHTS_CHANGED);
         expect_silence(&a);
         stop();
@@ -283,8 +279,7 @@ START_TEST(a_monitor_sees_what_it_may_see_now) {
                 ck_assert_uint_eq(watcher.last.word.n_body,
                                   CONTROL_MONITORED_HEAD_SIZE + PACKET_HEADER_SIZE +
                                           (is_full ? sizeof(payload) : 0));
-                daemon_rule(&d, "50-test.policy", is_full ? "[Role]\nMonitor=headers\n" : NULL);
-                reload(&a);
+                rule(is_full ? "[Role]\nMonitor=headers\n" : NULL);
         }
         client_close(&watcher);
         stop();
@@ -296,8 +291,7 @@ START_TEST(the_gateway_that_may_not_be_it_any_more_attaches_again) {
 
         start("--user");
         client_open_gateway(&gateway, &d);
-        daemon_rule(&d, "50-test.policy", "[Role]\nGateway=no\n");
-        reload(&a);
+        rule("[Role]\nGateway=no\n");
         expect_taken(&gateway, CONTROL_GATEWAY, "", "50-test.policy:2: [Role] Gateway=no");
         ck_assert_uint_eq(expect_word(&gateway, CONTROL_GOODBYE)->code, CODE_DENIED);
         expect_closed(&gateway);
@@ -329,8 +323,7 @@ END_TEST
 
 START_TEST(a_bad_file_leaves_the_old_policy) {
         start("--user");
-        daemon_rule(&d, "50-test.policy", "[Own]\nDenyName=com.example.*\n");
-        reload(&a);
+        rule("[Own]\nDenyName=com.example.*\n");
         daemon_rule(&d, "60-test.policy", "[Own]\nDenyNames=\n");
         client_say(&a, &(Control){ .verb = CONTROL_RELOAD });
         expect_error(&a, CODE_UNSUPPORTED);
@@ -373,12 +366,10 @@ START_TEST(what_is_retained_is_judged_by_the_new_policy) {
                                    .n_body = record_size(&record) });
         expect_word(&b, CONTROL_OK);
         client_close(&b); /* it goes, and what it said stays */
-        daemon_rule(&d, "50-test.policy", "[Talk]\nDenyReceiveFrom=same-user\n");
-        reload(&a);
+        rule("[Talk]\nDenyReceiveFrom=same-user\n");
         (void)say_text(&a, CONTROL_SUBSCRIBE, SUBSCRIBE_RETAINED, "t");
         expect_word(&a, CONTROL_OK);
-        daemon_rule(&d, "50-test.policy", NULL);
-        reload(&a);
+        rule(NULL);
         (void)say_text(&a, CONTROL_SUBSCRIBE, SUBSCRIBE_RETAINED, "t");
         expect_word(&a, CONTROL_PUBLISHED);
         expect_word(&a, CONTROL_OK);
@@ -395,8 +386,7 @@ START_TEST(rules_for_other_hosts_go_to_who_asks_for_them) {
         start("--user");
         client_open(&off, &d, ATTACH_OFF_HOST);
         expect_silence(&off); /* there is nothing to say */
-        daemon_rule(&d, "50-test.policy", "[Network]\nReceiveFrom=none\nReceiveFrom=pinned\n");
-        reload(&a);
+        rule("[Network]\nReceiveFrom=none\nReceiveFrom=pinned\n");
         ck_assert_uint_eq(expect_word(&off, CONTROL_NETWORK)->value, NETWORK_SOME);
         ck_assert_uint_eq(off.last.word.n_body, 8);
         ck_assert_mem_eq(off.last.word.body, "\x01\x01\x00\x00\x02\x02\x00\x00", 8);
@@ -409,12 +399,10 @@ START_TEST(rules_for_other_hosts_go_to_who_asks_for_them) {
         ck_assert_uint_eq(client_attach(&local, ATTACH_OFF_HOST), ATTACH_OFF_HOST);
         expect_word(&local, CONTROL_NETWORK);
 
-        daemon_rule(&d, "50-test.policy", NULL);
-        reload(&a);
+        rule(NULL);
         ck_assert_uint_eq(expect_word(&off, CONTROL_NETWORK)->value, NETWORK_ALL);
         client_close(&local);
-        daemon_rule(&d, "50-test.policy", "[Network]\nPublish=no\n");
-        reload(&a);
+        rule("[Network]\nPublish=no\n");
         expect_taken(&off, CONTROL_LEASE, "", "50-test.policy:2: [Network] Publish=no");
         client_send(&off, (Address){ 1, 2 }, PACKET_SEALED, "1234", 4);
         expect_denied(&off, "50-test.policy:2: [Network] Publish=no");
@@ -425,8 +413,7 @@ START_TEST(rules_for_other_hosts_go_to_who_asks_for_them) {
         client_connect(&local, &d, NULL);
         ck_assert_uint_eq(client_attach(&local, ATTACH_OFF_HOST), 0);
         said(&local, "50-test.policy:2: [Network] Publish=no");
-        daemon_rule(&d, "50-test.policy", "[Network]\nSend=none\nSend=pinned\n");
-        reload(&a);
+        rule("[Network]\nSend=none\nSend=pinned\n");
         expect_given(&local, CONTROL_LEASE);
         ck_assert_uint_eq(expect_word(&local, CONTROL_NETWORK)->value, NETWORK_SOME);
         expect_given(&off, CONTROL_LEASE);
@@ -484,8 +471,7 @@ START_TEST(limits_of_a_user_are_in_the_policy) {
                 return;
         start("--system");
         own(&a, "com.example.a");
-        daemon_rule(&d, "50-test.policy", "[Match]\nUser=root\n[Limits]\nNames=2\n");
-        reload(&a);
+        rule("[Match]\nUser=root\n[Limits]\nNames=2\n");
         own(&a, "com.example.b");
         (void)say_text(&a, CONTROL_OWN, OWN_CLAIM, "com.example.c");
         expect_error(&a, CODE_QUOTA);
@@ -638,8 +624,7 @@ START_TEST(a_reload_judges_anew_who_brings_limits) {
         /* Nor does a file that is gone. */
         open_keyed(&keyed, 1, OTHER_UID);
         expect_full(&one, "x.4");
-        daemon_rule(&d, "50-test.policy", NULL);
-        reload(&a);
+        rule(NULL);
         subscribe(&one, "x.4");
         client_close(&one);
         client_close(&keyed);
@@ -674,8 +659,7 @@ START_TEST(each_question_is_explained) {
         size_t n;
 
         start("--user");
-        daemon_rule(&d, "50-test.policy", "[Own]\nDenyName=com.example.*\n");
-        reload(&a);
+        rule("[Own]\nDenyName=com.example.*\n");
         own(&b, "com.other.y");
         (void)say_text(&a, CONTROL_EXPLAIN, 0, explained[_i].question);
         expect_word(&a, CONTROL_ANSWER);
@@ -724,15 +708,13 @@ END_TEST
 
 START_TEST(without_a_question_all_that_holds_is_told) {
         start("--user");
-        daemon_rule(&d, "50-test.policy", "[Network]\nRelays=wss://a.example  ws://b\n");
-        reload(&a);
+        rule("[Network]\nRelays=wss://a.example  ws://b\n");
         client_say(&a, &(Control){ .verb = CONTROL_EXPLAIN });
         expect_word(&a, CONTROL_ANSWER);
         said(&a, "Own\tName\tuser.%u.*\t(built-in) 00-default.policy:6\n");
         said(&a, "Own\tName\t*\t(built-in) 40-owner.policy:9\n");
         said(&a, "Network\tRelays\twss://a.example  ws://b\t");
-        daemon_rule(&d, "50-test.policy", "[Network]\nRelays=none\n");
-        reload(&a);
+        rule("[Network]\nRelays=none\n");
         client_say(&a, &(Control){ .verb = CONTROL_EXPLAIN });
         expect_word(&a, CONTROL_ANSWER);
         said(&a, "Network\tRelays\tnone\t");
