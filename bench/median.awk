@@ -28,6 +28,8 @@ function median(list,    v, n, i, j, t) {
 function ratio(list, of,    v, w, n, m, i, quotients) {
 	n = split(list, v, " ")
 	m = split(of, w, " ")
+	if (n == 0)
+		return ""
 	if (n != m)
 		return median(of) + 0 == 0 ? "" : median(list) / median(of)
 	for (i = 1; i <= n; i++)
