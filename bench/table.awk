@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Medians of JSON lines of bench/measure, as a Markdown table, a column for each system, and the
-# ratio of p2pbus to it, as median.awk has it: awk -f median.awk -f table.awk [figures='p50_us ...'] daemon.jsonl
+# ratio of p2pbus to it, as median.awk has it:
+#	awk -f median.awk -f table.awk [figures='p50_us ...'] daemon.jsonl
 #
 # A system with its other side off-host is a column of its own; where lines name a build, each build is
 # a column, and each system has rows of its own.
